@@ -1,0 +1,69 @@
+import { Schema } from "effect"
+import { StreamId } from "./StreamId.ts"
+
+/**
+ * An archive: a fixed set of rows of one stream, stored as one Parquet object. Its rows are those of the stream whose
+ * `id` lies in [firstId, lastId] and whose receive time lies on `date` (UTC).
+ */
+export const ArchivePlan = Schema.Struct({
+  /** Made once, when the archive is planned; sorts by time. */
+  archiveId: Schema.String,
+  stream: StreamId,
+  /** YYYY-MM-DD, UTC. */
+  date: Schema.String,
+  firstId: Schema.Int,
+  lastId: Schema.Int,
+  /** How many rows the set has. */
+  rows: Schema.Int,
+  /** The object's key, made once: every retry writes the same object. */
+  key: Schema.String
+})
+export type ArchivePlan = typeof ArchivePlan.Type
+
+/** What a finished Parquet file is known by. */
+export const ArchiveFile = Schema.Struct({
+  rows: Schema.Int,
+  /** Bytes. */
+  size: Schema.Int,
+  /** Of the whole file, lower-case hex. */
+  sha256: Schema.String
+})
+export type ArchiveFile = typeof ArchiveFile.Type
+
+const microsPerDay = 86_400_000_000
+
+/** The UTC date, YYYY-MM-DD, of a time in microseconds since the epoch. */
+export const dateOf = (micros: number): string => new Date(micros / 1000).toISOString().slice(0, 10)
+
+/** The receive times, microseconds, that lie on a date: [start, end). */
+export const microsOf = (date: string): { readonly start: number; readonly end: number } => {
+  const start = Date.parse(`${date}T00:00:00Z`) * 1000
+  return { start, end: start + microsPerDay }
+}
+
+/**
+ * The key of an archive's object, Hive-partitioned. Every value is percent-encoded, so that a symbol or a server name
+ * can never leave its folder. `firstTimestamp` is in microseconds.
+ */
+export const archiveKey = (options: {
+  readonly stream: StreamId
+  readonly date: string
+  readonly serverName: string
+  readonly firstTimestamp: number
+  readonly archiveId: string
+}): string => {
+  const first = new Date(Math.floor(options.firstTimestamp / 1000)).toISOString().replace(/[-:.]/g, "")
+  return [
+    `exchange=${encodeSegment(options.stream.exchange)}`,
+    `symbol=${encodeSegment(options.stream.symbol)}`,
+    `data_type=${encodeSegment(options.stream.dataType)}`,
+    `date=${options.date}`,
+    `${encodeSegment(options.serverName)}_${first}_${options.archiveId}.parquet`
+  ].join("/")
+}
+
+/** Percent-encodes all but letters, digits, `-`, `_` and inner dots: what is left is safe in a path and in a key. */
+const encodeSegment = (value: string): string =>
+  encodeURIComponent(value)
+    .replace(/[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replace(/^\.+/, (dots) => "%2E".repeat(dots.length))
