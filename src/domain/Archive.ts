@@ -13,8 +13,6 @@ export const ArchivePlan = Schema.Struct({
   date: Schema.String,
   firstId: Schema.Int,
   lastId: Schema.Int,
-  /** How many rows the set has. */
-  rows: Schema.Int,
   /** The object's key, made once: every retry writes the same object. */
   key: Schema.String
 })

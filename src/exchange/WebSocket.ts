@@ -1,0 +1,100 @@
+import { Data, Deferred, Effect, type Scope } from "effect"
+import { WebSocket as Ws } from "ws"
+
+/** A connection could not be made, or has ended. */
+export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
+  readonly reason: string
+  /** The close code of the WebSocket protocol, where there was one. */
+  readonly code?: number
+}> {
+  override get message() {
+    return this.reason
+  }
+}
+
+export interface WebSocketHandlers {
+  /** Every data frame, on the socket's call stack. The buffer is only valid during the call. */
+  readonly onMessage: (frame: Buffer) => void
+  /** Every ping of the server; it is answered already. */
+  readonly onPing: () => void
+}
+
+export interface WebSocketConnection {
+  readonly send: (text: string) => Effect.Effect<void, ConnectionEnded>
+  /** Fails when the connection ends, whoever ended it. */
+  readonly ended: Effect.Effect<never, ConnectionEnded>
+}
+
+/** Opens a connection that is closed with the scope. */
+export const connect = (
+  url: string,
+  handlers: WebSocketHandlers
+): Effect.Effect<WebSocketConnection, ConnectionEnded, Scope.Scope> =>
+  Effect.gen(function* () {
+    const ended = yield* Deferred.make<never, ConnectionEnded>()
+    const opened = yield* Deferred.make<void, ConnectionEnded>()
+    const end = (error: ConnectionEnded) => {
+      Deferred.unsafeDone(opened, Effect.fail(error))
+      Deferred.unsafeDone(ended, Effect.fail(error))
+    }
+    const socket = yield* Effect.acquireRelease(
+      Effect.try({
+        try: () => new Ws(url, socketOptions),
+        catch: (cause) => new ConnectionEnded({ reason: reasonOf(cause) })
+      }),
+      (socket) => close(socket)
+    )
+    socket.on("message", (data) => {
+      if (Buffer.isBuffer(data)) handlers.onMessage(data)
+    })
+    socket.on("ping", handlers.onPing)
+    // Some networks drop connections that look idle to them, with answered WebSocket pings too.
+    socket.on("upgrade", (response) => response.socket.setKeepAlive(true, tcpKeepAliveMillis))
+    socket.on("open", () => Deferred.unsafeDone(opened, Effect.void))
+    socket.on("error", (cause) => end(new ConnectionEnded({ reason: reasonOf(cause) })))
+    socket.on("close", (code, reason) =>
+      end(new ConnectionEnded({ reason: `closed with code ${code} ${reason.toString()}`.trimEnd(), code }))
+    )
+    yield* Deferred.await(opened)
+    return {
+      send: (text) =>
+        Effect.async<void, ConnectionEnded>((resume) =>
+          socket.send(text, (error) =>
+            resume(error ? Effect.fail(new ConnectionEnded({ reason: reasonOf(error) })) : Effect.void)
+          )
+        ),
+      ended: Deferred.await(ended)
+    }
+  })
+
+const tcpKeepAliveMillis = 15_000
+
+const socketOptions = {
+  handshakeTimeout: 10_000,
+  perMessageDeflate: false,
+  /** Bounds what one frame may take; the largest known is a book of 5 MB. */
+  maxPayload: 64 * 1024 * 1024,
+  /** The decoders check it, so that one bad frame does not end the connection. */
+  skipUTF8Validation: true
+}
+
+/** Says goodbye, and does not wait long for an answer. */
+const close = (socket: Ws) =>
+  Effect.async<void>((resume) => {
+    if (socket.readyState === Ws.CLOSED) return resume(Effect.void)
+    socket.removeAllListeners("message")
+    socket.once("close", () => resume(Effect.void))
+    if (socket.readyState === Ws.OPEN) socket.close(1000)
+    else socket.terminate()
+  }).pipe(
+    Effect.interruptible,
+    Effect.timeoutOption("500 millis"),
+    Effect.zipRight(Effect.sync(() => socket.terminate()))
+  )
+
+const reasonOf = (cause: unknown): string =>
+  cause instanceof AggregateError
+    ? cause.errors.map(reasonOf).join(", ")
+    : cause instanceof Error
+      ? cause.message
+      : String(cause)

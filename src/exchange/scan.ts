@@ -1,0 +1,177 @@
+import { Either, Option } from "effect"
+
+/**
+ * Reads single members out of JSON text in bytes, without parsing the rest. A position of -1 means that the text is not
+ * JSON up to there. Nothing here throws, and nothing is checked behind the place that was asked for.
+ */
+
+export const openBrace = 0x7b
+export const closeBrace = 0x7d
+const openBracket = 0x5b
+const closeBracket = 0x5d
+const quote = 0x22
+const backslash = 0x5c
+const colon = 0x3a
+const comma = 0x2c
+
+/** Where a member of an object stands. Reused from member to member. */
+export interface Member {
+  /** The key's text, without its quotes. */
+  keyStart: number
+  keyEnd: number
+  /** The first byte of the value. */
+  valueStart: number
+}
+
+export const makeMember = (): Member => ({ keyStart: 0, keyEnd: 0, valueStart: 0 })
+
+/** The first byte at or after `at` that is not white space. */
+export const skipSpace = (text: Buffer, at: number): number => {
+  let i = at
+  while (isSpace(text[i])) i++
+  return i
+}
+
+/** Where the text ends if white space at its end is left out. */
+export const trimmedEnd = (text: Buffer): number => {
+  let end = text.length
+  while (end > 0 && isSpace(text[end - 1])) end--
+  return end
+}
+
+/**
+ * Reads the key of the next member. `at` is behind the object's opening brace or behind a value. Returns the position of
+ * the value, or -1 at the object's end and for what is no member.
+ */
+export const nextMember = (text: Buffer, at: number, member: Member): number => {
+  let i = skipSpace(text, at)
+  if (text[i] === comma) i = skipSpace(text, i + 1)
+  if (text[i] !== quote) return -1
+  const keyEnd = skipString(text, i) - 1
+  if (keyEnd < 0) return -1
+  member.keyStart = i + 1
+  member.keyEnd = keyEnd
+  i = skipSpace(text, keyEnd + 1)
+  if (text[i] !== colon) return -1
+  member.valueStart = skipSpace(text, i + 1)
+  return member.valueStart
+}
+
+/** Whether the bytes in [start, end) are this ASCII text. */
+export const equals = (text: Buffer, start: number, end: number, expected: string): boolean => {
+  if (end - start !== expected.length) return false
+  for (let i = 0; i < expected.length; i++) {
+    if (text[start + i] !== expected.charCodeAt(i)) return false
+  }
+  return true
+}
+
+export const isKey = (text: Buffer, member: Member, key: string): boolean =>
+  equals(text, member.keyStart, member.keyEnd, key)
+
+/**
+ * The position of the value that a key has in the object that begins at `at`; -1 if it has none. Members behind it are
+ * not looked at.
+ */
+export const find = (text: Buffer, at: number, key: string, member: Member): number => {
+  let value = nextMember(text, at + 1, member)
+  while (value >= 0 && !isKey(text, member, key)) {
+    const behind = skipValue(text, value)
+    value = behind < 0 ? -1 : nextMember(text, behind, member)
+  }
+  return value
+}
+
+/** The position behind the value that begins at `at`, whatever it is. */
+export const skipValue = (text: Buffer, at: number): number => {
+  const first = text[at]
+  if (first === quote) return skipString(text, at)
+  if (first !== openBrace && first !== openBracket) return skipScalar(text, at)
+  let depth = 0
+  let i = at
+  while (i < text.length) {
+    const byte = text[i]
+    if (byte === quote) {
+      i = skipString(text, i)
+      if (i < 0) return -1
+      continue
+    }
+    if (byte === openBrace || byte === openBracket) depth++
+    else if (byte === closeBrace || byte === closeBracket) {
+      depth--
+      if (depth === 0) return i + 1
+    }
+    i++
+  }
+  return -1
+}
+
+/** The string value that begins at `at`, unescaped; undefined if there is none. */
+export const stringAt = (text: Buffer, at: number): string | undefined => {
+  if (text[at] !== quote) return undefined
+  const end = skipString(text, at)
+  if (end < 0) return undefined
+  const raw = text.toString("utf8", at + 1, end - 1)
+  return raw.includes("\\") ? unescapeJson(`"${raw}"`) : raw
+}
+
+/** The digits of the non-negative integer that begins at `at`, as they stand; undefined if there is none. */
+export const integerTextAt = (text: Buffer, at: number): string | undefined => {
+  const end = integerEnd(text, at)
+  return end < 0 ? undefined : text.toString("latin1", at, end)
+}
+
+/** The non-negative integer that begins at `at`; NaN if there is none or it is above 2^53. */
+export const integerAt = (text: Buffer, at: number): number => {
+  const end = integerEnd(text, at)
+  if (end < 0) return Number.NaN
+  let value = 0
+  for (let i = at; i < end; i++) value = value * 10 + ((text[i] ?? 0) - 0x30)
+  return value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN
+}
+
+const isSpace = (byte: number | undefined): boolean =>
+  byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+
+const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39
+
+/** Behind the closing quote of the string that begins at `at`. */
+const skipString = (text: Buffer, at: number): number => {
+  for (let i = at + 1; i < text.length; i++) {
+    const byte = text[i]
+    if (byte === quote) return i + 1
+    if (byte === backslash) i++
+  }
+  return -1
+}
+
+/** Behind the number or word that begins at `at`. */
+const skipScalar = (text: Buffer, at: number): number => {
+  let i = at
+  while (i < text.length && isScalarByte(text[i])) i++
+  return i === at ? -1 : i
+}
+
+const isScalarByte = (byte: number | undefined): boolean =>
+  isDigit(byte) ||
+  (byte !== undefined && byte >= 0x61 && byte <= 0x7a) ||
+  byte === 0x2d ||
+  byte === 0x2b ||
+  byte === 0x2e ||
+  byte === 0x45
+
+/** Behind the last digit of an integer; -1 where there is none, where it has a leading zero, or is no integer. */
+const integerEnd = (text: Buffer, at: number): number => {
+  let i = at
+  while (isDigit(text[i])) i++
+  if (i === at || (text[at] === 0x30 && i > at + 1)) return -1
+  return isScalarByte(text[i]) ? -1 : i
+}
+
+const unescapeJson = (json: string): string | undefined =>
+  Option.getOrUndefined(
+    Option.filter(
+      Either.getRight(Either.try((): unknown => JSON.parse(json))),
+      (value): value is string => typeof value === "string"
+    )
+  )

@@ -1,0 +1,18 @@
+import { Cause, Effect } from "effect"
+
+/**
+ * Keeps a loop that must never stop running: what it cannot handle itself is a defect of ours, which is logged, and the
+ * loop begins anew a second later.
+ */
+export const supervise =
+  (name: string) =>
+  <R>(loop: Effect.Effect<unknown, never, R>): Effect.Effect<never, never, R> =>
+    loop.pipe(
+      Effect.catchAllCause((cause) =>
+        Cause.isInterruptedOnly(cause)
+          ? Effect.failCause(cause)
+          : Effect.logError(`${name} failed and begins anew`, cause)
+      ),
+      Effect.zipRight(Effect.sleep("1 second")),
+      Effect.forever
+    )

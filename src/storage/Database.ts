@@ -1,0 +1,110 @@
+import { FileSystem, Path } from "@effect/platform"
+import { Migrator, SqlClient, SqlError } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { Data, Effect, Layer } from "effect"
+import { DatabaseUnusable } from "../domain/StartupError.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { migrations, migrationsTable, schemaVersion } from "./migrations.ts"
+
+/**
+ * The SQLite file with the newest schema: WAL, and every commit synced, so that what was committed survives a power loss.
+ * A file that is no database or has a newer schema is refused and left as it is.
+ */
+export const layer = (path: string) =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const unusable = (reason: string) => new DatabaseUnusable({ path, reason })
+      yield* checkFile(path)
+      const context = yield* Layer.build(SqliteClient.layer({ filename: path, disableWAL: true })).pipe(
+        Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
+        Effect.mapError((error) => unusable(`cannot be opened: ${error.message}`))
+      )
+      yield* setUp.pipe(
+        Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
+        Effect.catchTag("SqlError", (cause) => Effect.fail(new DatabaseError({ cause }))),
+        Effect.catchTags({
+          DatabaseError: (error) => Effect.fail(unusable(`cannot be used: ${error.message}`)),
+          MigrationError: (error) => Effect.fail(unusable(`cannot be brought up to date: ${error.message}`)),
+          SchemaIsNewer: ({ version }) =>
+            Effect.fail(
+              unusable(
+                `was made by a newer version (schema ${version}, this one knows ${schemaVersion}): run that version, or name another file`
+              )
+            )
+        }),
+        Effect.provide(context)
+      )
+      return Layer.succeedContext(context)
+    })
+  )
+
+/**
+ * Runs an effect in one transaction: all of it or nothing. Waits for a transaction that is under way. A commit or a
+ * rollback that fails is an error too, and leaves no open transaction behind.
+ */
+export const transaction =
+  (sql: SqlClient.SqlClient) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DatabaseError, R> =>
+    sql.withTransaction(effect).pipe(
+      Effect.catchAllDefect((cause) =>
+        Effect.zipRight(Effect.exit(sql.unsafe("ROLLBACK")), Effect.fail(new DatabaseError({ cause })))
+      ),
+      Effect.catchIf(isSqlError, (cause) => Effect.fail(new DatabaseError({ cause })))
+    )
+
+class SchemaIsNewer extends Data.TaggedError("SchemaIsNewer")<{ readonly version: number }> {}
+
+const sqliteHeader = "SQLite format 3\0"
+
+/** How long a statement waits for another process's lock, milliseconds. */
+const busyTimeoutMillis = 2000
+
+const checkFile = (path: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.makeDirectory((yield* Path.Path).dirname(path), { recursive: true })
+    if (!(yield* fs.exists(path))) return
+    const info = yield* fs.stat(path)
+    if (info.type !== "File") return yield* new DatabaseUnusable({ path, reason: "is no file" })
+    if (info.size === FileSystem.Size(0)) return
+    const head = yield* Effect.scoped(
+      Effect.flatMap(fs.open(path, { flag: "r" }), (file) => file.readAlloc(sqliteHeader.length))
+    )
+    const isDatabase = head._tag === "Some" && new TextDecoder().decode(head.value) === sqliteHeader
+    if (!isDatabase) {
+      return yield* new DatabaseUnusable({ path, reason: "is no SQLite database, and is left as it is" })
+    }
+  }).pipe(
+    Effect.catchTags({
+      BadArgument: (error) =>
+        Effect.fail(new DatabaseUnusable({ path, reason: `cannot be opened: ${error.message}` })),
+      SystemError: (error) =>
+        Effect.fail(new DatabaseUnusable({ path, reason: `cannot be opened: ${error.message}` }))
+    })
+  )
+
+const setUp = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const pragma = (text: string) => sql.unsafe(`PRAGMA ${text}`)
+  yield* pragma(`busy_timeout = ${busyTimeoutMillis}`)
+  yield* refuseNewerSchema
+  // Only takes effect in a new file, and only before WAL: large pages suit rows of a few kB.
+  yield* pragma("page_size = 16384")
+  yield* pragma("journal_mode = WAL")
+  yield* pragma("synchronous = FULL")
+  // After a burst the WAL shrinks back to this, bytes.
+  yield* pragma("journal_size_limit = 67108864")
+  yield* Migrator.make({})({ loader: migrations, table: migrationsTable })
+})
+
+const refuseNewerSchema = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ${migrationsTable}`
+  if (tables.length === 0) return
+  const rows = yield* sql<{ version: number | null }>`
+    SELECT max(migration_id) AS version FROM ${sql(migrationsTable)}`
+  const version = rows[0]?.version ?? 0
+  if (version > schemaVersion) return yield* new SchemaIsNewer({ version })
+})
+
+const isSqlError = (error: unknown): error is SqlError.SqlError => error instanceof SqlError.SqlError

@@ -1,0 +1,25 @@
+import { SqlError } from "@effect/sql"
+import { Data } from "effect"
+
+/** A statement or transaction failed: the database is locked, the disk is full or fails, and so on. */
+export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly cause: unknown }> {
+  static readonly from = (cause: unknown): DatabaseError =>
+    cause instanceof DatabaseError ? cause : new DatabaseError({ cause })
+
+  /** SQLite's own code, as SQLITE_BUSY; empty if it was not SQLite that failed. */
+  get code(): string {
+    return codeOf(this.cause)
+  }
+  override get message() {
+    const cause = sqliteCause(this.cause)
+    const text = cause instanceof Error ? cause.message : String(cause)
+    return this.code === "" ? text : `${this.code}: ${text}`
+  }
+}
+
+const sqliteCause = (cause: unknown): unknown => (cause instanceof SqlError.SqlError ? cause.cause : cause)
+
+const codeOf = (cause: unknown): string => {
+  const error = sqliteCause(cause)
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : ""
+}

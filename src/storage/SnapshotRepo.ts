@@ -1,0 +1,333 @@
+import { SqlClient } from "@effect/sql"
+import { Chunk, Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
+import { ArchivePurged, ArchiveRowsPurged } from "../domain/JournalEvent.ts"
+import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
+import { StreamId } from "../domain/StreamId.ts"
+import { transaction } from "./Database.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { EventJournal } from "./EventJournal.ts"
+import { yieldToEventLoop } from "./eventLoop.ts"
+
+/** What became of a batch. */
+export interface Appended {
+  readonly inserted: number
+  /** Rows that were there already. */
+  readonly duplicates: number
+  /** Rows that the database refused by themselves. */
+  readonly rejected: number
+}
+
+/** A row on its way into an archive. */
+export interface ArchiveRow {
+  readonly id: number
+  readonly exchangeSequenceId: string
+  /** Microseconds since the epoch. */
+  readonly timestamp: number
+  readonly exchangeTimestamp: number | null
+  /** UTF-8. */
+  readonly data: Uint8Array
+}
+
+/** A run of rows that may become an archive: see `ArchivePlan`. */
+export interface RowRange {
+  readonly date: string
+  readonly firstId: number
+  readonly lastId: number
+  /** Receive time of the first row, microseconds. */
+  readonly firstTimestamp: number
+}
+
+/** The rows that wait to be archived. */
+export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
+  SnapshotRepo,
+  {
+    /** Commits a batch in one transaction. Fails as a whole, and then nothing of it is stored. */
+    readonly append: (batch: SnapshotBatch) => Effect.Effect<Appended, DatabaseError>
+    /** The streams that have rows. */
+    readonly streams: Effect.Effect<ReadonlyArray<StreamId>, DatabaseError>
+    /** The highest id of all rows; 0 if there are none. */
+    readonly lastId: Effect.Effect<number, DatabaseError>
+    /**
+     * The first run of rows of a stream, with ids in (after, through], that lie on one date: from the first such row on to
+     * the last one before the date changes, at most `maxRows`. None if there are no such rows.
+     */
+    readonly nextRange: (options: {
+      readonly stream: StreamId
+      readonly after: number
+      readonly through: number
+      readonly maxRows: number
+    }) => Effect.Effect<Option.Option<RowRange>, DatabaseError>
+    /** The rows of an archive in id order, in pages. */
+    readonly rows: (plan: ArchivePlan) => Stream.Stream<ReadonlyArray<ArchiveRow>, DatabaseError>
+    /**
+     * Deletes the rows of an archive and no others, some at a time, each time in one transaction with the journal's
+     * entry. Returns how many it deleted. Can be repeated.
+     */
+    readonly purge: (plan: ArchivePlan) => Effect.Effect<number, DatabaseError>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.suspend(() => make)
+  )
+}
+
+/** Rows per statement: 7 values each, well below SQLite's 32,766. */
+const rowsPerInsert = 100
+const rowsPerPage = 2000
+const idsPerChunk = 50_000
+const rowsPerPurge = 5000
+
+const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const journal = yield* EventJournal
+  const inTransaction = transaction(sql)
+
+  const insert = (values: ReadonlyArray<unknown>, rows: number) =>
+    Effect.map(sql.unsafe(insertStatement(rows), values).raw, changesOf)
+
+  /** One by one, because one of them is refused. */
+  const insertSingly = (values: ReadonlyArray<unknown>, rows: number) =>
+    Effect.gen(function* () {
+      let inserted = 0
+      let rejected = 0
+      for (let row = 0; row < rows; row++) {
+        const one = values.slice(row * 7, row * 7 + 7)
+        yield* insert(one, 1).pipe(
+          Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
+          Effect.catchIf(isRowError, (error) => {
+            rejected++
+            return Effect.logWarning("the database refused a message, it is skipped").pipe(
+              Effect.annotateLogs({
+                module: "storage",
+                stream: one.slice(0, 3).join(":"),
+                exchangeSequenceId: one[3],
+                reason: DatabaseError.from(error).message
+              })
+            )
+          })
+        )
+      }
+      return { inserted, rejected }
+    })
+
+  const append = (batch: SnapshotBatch) =>
+    Effect.gen(function* () {
+      let inserted = 0
+      let rejected = 0
+      let values: Array<unknown> = []
+      const flush = Effect.suspend(() => {
+        const rows = values.length / 7
+        const these = values
+        values = []
+        return insert(these, rows).pipe(
+          Effect.map((changes) => ({ inserted: changes, rejected: 0 })),
+          Effect.catchIf(isRowError, () => insertSingly(these, rows)),
+          Effect.map((result) => {
+            inserted += result.inserted
+            rejected += result.rejected
+          })
+        )
+      })
+      for (const snapshot of snapshotsOf(batch)) {
+        values.push(
+          snapshot.stream.exchange,
+          snapshot.stream.symbol,
+          snapshot.stream.dataType,
+          snapshot.exchangeSequenceId,
+          snapshot.timestamp,
+          snapshot.exchangeTimestamp,
+          snapshot.data
+        )
+        if (values.length === rowsPerInsert * 7) yield* flush
+      }
+      if (values.length > 0) yield* flush
+      return { inserted, duplicates: batch.length - inserted - rejected, rejected }
+    }).pipe(inTransaction, Effect.mapError(DatabaseError.from))
+
+  const streams = sql<{ exchange: string; symbol: string; data_type: string }>`
+    WITH RECURSIVE found (exchange, symbol, data_type) AS (
+      SELECT * FROM (SELECT exchange, symbol, data_type FROM snapshots ORDER BY 1, 2, 3 LIMIT 1)
+      UNION ALL
+      SELECT next.exchange, next.symbol, next.data_type
+      FROM found, snapshots AS next
+      WHERE next.rowid = (
+        SELECT rowid FROM snapshots
+        WHERE (exchange, symbol, data_type) > (found.exchange, found.symbol, found.data_type)
+        ORDER BY exchange, symbol, data_type LIMIT 1
+      )
+    )
+    SELECT * FROM found`.pipe(
+    Effect.flatMap(
+      Effect.forEach((row) =>
+        decodeStream({ exchange: row.exchange, symbol: row.symbol, dataType: row.data_type })
+      )
+    ),
+    Effect.mapError(DatabaseError.from)
+  )
+
+  const lastId = sql<{ id: number | null }>`SELECT max(id) AS id FROM snapshots`.pipe(
+    Effect.map((rows) => rows[0]?.id ?? 0),
+    Effect.mapError(DatabaseError.from)
+  )
+
+  /**
+   * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that keeps
+   * out duplicates finds them; going through it in chunks keeps each statement short.
+   */
+  const collectIds = (stream: StreamId, from: number, through: number) =>
+    Effect.gen(function* () {
+      yield* sql`CREATE TEMP TABLE IF NOT EXISTS archive_rows (id INTEGER PRIMARY KEY)`
+      yield* sql`DELETE FROM temp.archive_rows`
+      const { dataType, exchange, symbol } = stream
+      let after = ""
+      while (true) {
+        const bounds: ReadonlyArray<{ last: string }> = yield* sql<{ last: string }>`
+          SELECT exchange_sequence_id AS last FROM snapshots
+          WHERE exchange = ${exchange} AND symbol = ${symbol} AND data_type = ${dataType}
+            AND exchange_sequence_id > ${after}
+          ORDER BY exchange_sequence_id LIMIT 1 OFFSET ${idsPerChunk - 1}`
+        const last = bounds[0]?.last
+        yield* sql.unsafe(
+          `INSERT INTO temp.archive_rows
+           SELECT id FROM snapshots INDEXED BY sqlite_autoindex_snapshots_1
+           WHERE exchange = ? AND symbol = ? AND data_type = ? AND id BETWEEN ? AND ?
+             AND exchange_sequence_id > ? ${last === undefined ? "" : "AND exchange_sequence_id <= ?"}`,
+          [exchange, symbol, dataType, from, through, after, ...(last === undefined ? [] : [last])]
+        )
+        if (last === undefined) return
+        after = last
+        yield* yieldToEventLoop
+      }
+    })
+
+  /** The first collected row with an id of at least this. */
+  const rowFrom = (id: number) =>
+    Effect.map(
+      sql<{ id: number; timestamp: number }>`
+        SELECT a.id, s.timestamp FROM temp.archive_rows AS a JOIN snapshots AS s ON s.id = a.id
+        WHERE a.id >= ${id} ORDER BY a.id LIMIT 1`,
+      (rows) => Option.fromNullable(rows[0])
+    )
+
+  const nextRange: SnapshotRepo["Type"]["nextRange"] = ({ after, maxRows, stream, through }) =>
+    Effect.gen(function* () {
+      yield* collectIds(stream, after + 1, through)
+      const first = yield* rowFrom(0)
+      if (Option.isNone(first)) return Option.none()
+      const date = dateOf(first.value.timestamp)
+      const { end } = microsOf(date)
+      const bounds = yield* sql<{ last: number; most: number | null }>`
+        SELECT max(id) AS last,
+          (SELECT id FROM temp.archive_rows ORDER BY id LIMIT 1 OFFSET ${maxRows - 1}) AS most
+        FROM temp.archive_rows`
+      const last = bounds[0]?.most ?? bounds[0]?.last ?? first.value.id
+      // Receive times do not go back while the collector runs, so the place where the date changes can be bisected. Where
+      // they did go back the range may hold rows of another date: those are no part of the archive, and come later.
+      let low = first.value.id
+      let high = last + 1
+      while (high - low > 1) {
+        const middle = Math.floor((low + high) / 2)
+        const row = yield* rowFrom(middle)
+        if (Option.isNone(row) || row.value.id > last || row.value.timestamp >= end) high = middle
+        else low = row.value.id
+      }
+      return Option.some({
+        date,
+        firstId: first.value.id,
+        lastId: low,
+        firstTimestamp: first.value.timestamp
+      })
+    }).pipe(Effect.mapError(DatabaseError.from))
+
+  const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
+    const { end, start } = microsOf(plan.date)
+    const page = (after: number) =>
+      sql<{
+        id: number
+        exchange_sequence_id: string
+        timestamp: number
+        exchange_timestamp: number | null
+        data: Uint8Array
+      }>`
+        SELECT s.id, s.exchange_sequence_id, s.timestamp, s.exchange_timestamp, CAST(s.data AS BLOB) AS data
+        FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
+        WHERE a.id > ${after} AND s.timestamp >= ${start} AND s.timestamp < ${end}
+        ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
+        Effect.tap(() => yieldToEventLoop),
+        Effect.map(
+          (found) =>
+            [
+              Chunk.of(
+                found.map(
+                  (row): ArchiveRow => ({
+                    id: row.id,
+                    exchangeSequenceId: row.exchange_sequence_id,
+                    timestamp: row.timestamp,
+                    exchangeTimestamp: row.exchange_timestamp,
+                    data: row.data
+                  })
+                )
+              ),
+              Option.map(Option.fromNullable(found[rowsPerPage - 1]), (row) => row.id)
+            ] as const
+        )
+      )
+    return Stream.fromEffect(collectIds(plan.stream, plan.firstId, plan.lastId)).pipe(
+      Stream.flatMap(() => Stream.paginateChunkEffect(plan.firstId - 1, page)),
+      Stream.filter((found) => found.length > 0),
+      Stream.mapError(DatabaseError.from)
+    )
+  }
+
+  const purge: SnapshotRepo["Type"]["purge"] = (plan) =>
+    Effect.gen(function* () {
+      const { end, start } = microsOf(plan.date)
+      const { dataType, exchange, symbol } = plan.stream
+      yield* collectIds(plan.stream, plan.firstId, plan.lastId)
+      let after = plan.firstId - 1
+      let purged = 0
+      while (after < plan.lastId) {
+        const bounds: ReadonlyArray<{ through: number }> = yield* sql<{ through: number }>`
+          SELECT id AS through FROM temp.archive_rows WHERE id > ${after}
+          ORDER BY id LIMIT 1 OFFSET ${rowsPerPurge - 1}`
+        const through = bounds[0]?.through ?? plan.lastId
+        purged += yield* sql`
+          DELETE FROM snapshots
+          WHERE id IN (SELECT id FROM temp.archive_rows WHERE id > ${after} AND id <= ${through})
+            AND exchange = ${exchange} AND symbol = ${symbol} AND data_type = ${dataType}
+            AND timestamp >= ${start} AND timestamp < ${end}`.raw.pipe(
+          Effect.map(changesOf),
+          Effect.tap((changes) =>
+            journal.append(
+              ArchiveRowsPurged.make({ archiveId: plan.archiveId, throughId: through, rows: changes }),
+              ...(through === plan.lastId ? [ArchivePurged.make({ archiveId: plan.archiveId })] : [])
+            )
+          ),
+          inTransaction
+        )
+        after = through
+        yield* yieldToEventLoop
+      }
+      return purged
+    }).pipe(Effect.mapError(DatabaseError.from))
+
+  return SnapshotRepo.of({ append, streams, lastId, nextRange, rows, purge })
+})
+
+const decodeStream = Schema.decodeUnknown(StreamId)
+
+const insertStatement = (rows: number): string =>
+  `INSERT INTO snapshots
+   (exchange, symbol, data_type, exchange_sequence_id, timestamp, exchange_timestamp, data)
+   VALUES ${Array.from({ length: rows }, () => "(?, ?, ?, ?, ?, ?, CAST(? AS TEXT))").join(", ")}
+   ON CONFLICT DO NOTHING`
+
+const RunResult = Schema.Struct({ changes: Schema.Int })
+const isRunResult = Schema.is(RunResult)
+const changesOf = (result: unknown): number => (isRunResult(result) ? result.changes : 0)
+
+/** Errors of a row by itself; all others are of the transaction. */
+const isRowError = (cause: unknown): boolean =>
+  /^SQLITE_(CONSTRAINT|TOOBIG|MISMATCH)/.test(DatabaseError.from(cause).code)

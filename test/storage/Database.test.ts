@@ -1,0 +1,101 @@
+import { spawn } from "node:child_process"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { SqlClient } from "@effect/sql"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import * as Database from "../../src/storage/Database.ts"
+import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { batchOf, snapshot } from "../support/snapshots.ts"
+import { storageOn, temporaryFolder } from "../support/storage.ts"
+
+const withFile = <A, E>(
+  test: (path: string) => Effect.Effect<A, E, FileSystem.FileSystem>
+): Effect.Effect<A, unknown> =>
+  temporaryFolder.pipe(
+    Effect.flatMap((folder) => test(`${folder}/sub/collector.db`)),
+    Effect.scoped,
+    Effect.provide(NodeContext.layer)
+  )
+
+const open = (path: string) =>
+  Effect.scoped(Layer.build(Database.layer(path).pipe(Layer.provide(NodeContext.layer))))
+
+/** Holds an exclusive lock on the database from another process until the effect ends. */
+const lockedWhile = <A, E>(path: string, effect: Effect.Effect<A, E>) =>
+  Effect.acquireUseRelease(
+    Effect.async<ReturnType<typeof spawn>>((resume) => {
+      const child = spawn(process.execPath, [
+        "-e",
+        `const db = require("better-sqlite3")(${JSON.stringify(path)});
+         db.exec("BEGIN IMMEDIATE"); process.stdout.write("locked"); setInterval(() => {}, 1000)`
+      ])
+      child.stdout.once("data", () => resume(Effect.succeed(child)))
+    }),
+    () => effect,
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+
+describe("Database", () => {
+  it.live("makes a durable database, with its folder", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        expect(yield* sql`PRAGMA journal_mode`).toEqual([{ journal_mode: "wal" }])
+        expect(yield* sql`PRAGMA synchronous`).toEqual([{ synchronous: 2 }])
+      }).pipe(Effect.provide(storageOn(path)))
+    )
+  )
+
+  it.live("refuses a file that is no database, and leaves it as it is", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.makeDirectory(path.replace(/\/[^/]*$/, ""), { recursive: true })
+        yield* fs.writeFileString(path, "dear diary, today I recorded nothing")
+        const error = yield* Effect.flip(open(path))
+        expect(error.message).toBe(`DATABASE_PATH=${path}: is no SQLite database, and is left as it is`)
+        expect(yield* fs.readFileString(path)).toBe("dear diary, today I recorded nothing")
+      })
+    )
+  )
+
+  it.live("refuses a folder, and a damaged database", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.makeDirectory(path, { recursive: true })
+        expect((yield* Effect.flip(open(path))).message).toContain("is no file")
+        const damaged = `${path}2`
+        yield* fs.writeFileString(damaged, `SQLite format 3\0${"x".repeat(5000)}`)
+        expect((yield* Effect.flip(open(damaged))).message).toContain("SQLITE_NOTADB")
+      })
+    )
+  )
+
+  it.live("refuses a database of a newer version", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        yield* Effect.flatMap(
+          SqlClient.SqlClient,
+          (sql) => sql`INSERT INTO schema_migrations (migration_id, name) VALUES (999, 'future')`
+        ).pipe(Effect.provide(storageOn(path)))
+        const error = yield* Effect.flip(open(path))
+        expect(error.message).toContain("was made by a newer version (schema 999")
+      })
+    )
+  )
+
+  it.live("reports a lock of another process as an error, and works again when it is gone", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const repo = yield* SnapshotRepo
+        yield* repo.append(batchOf([snapshot(1)]))
+        const error = yield* lockedWhile(path, Effect.flip(repo.append(batchOf([snapshot(2)]))))
+        expect(error.code).toBe("SQLITE_BUSY")
+        yield* Effect.sleep("100 millis")
+        expect(yield* repo.append(batchOf([snapshot(2)]))).toMatchObject({ inserted: 1 })
+      }).pipe(Effect.provide(storageOn(path)))
+    )
+  )
+})

@@ -1,0 +1,209 @@
+import { SqlClient } from "@effect/sql"
+import { describe, expect, it } from "@effect/vitest"
+import { Chunk, Effect, FastCheck, Option, Stream } from "effect"
+import type { ArchivePlan } from "../../src/domain/Archive.ts"
+import { dateOf } from "../../src/domain/Archive.ts"
+import type { StreamId } from "../../src/domain/StreamId.ts"
+import { EventJournal } from "../../src/storage/EventJournal.ts"
+import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { batchOf, book, newYear, range, snapshot, trade } from "../support/snapshots.ts"
+import { storage } from "../support/storage.ts"
+
+const append = (...snapshots: ReadonlyArray<ReturnType<typeof snapshot>>) =>
+  Effect.flatMap(SnapshotRepo, (repo) => repo.append(batchOf(snapshots)))
+
+const day = 86_400_000_000
+
+const planOf = (stream: StreamId, firstId: number, lastId: number, date = "2026-01-01"): ArchivePlan => ({
+  archiveId: "a",
+  stream,
+  date,
+  firstId,
+  lastId,
+  key: "k"
+})
+
+const rowsOf = (plan: ArchivePlan) =>
+  Effect.flatMap(SnapshotRepo, (repo) =>
+    Effect.map(Stream.runCollect(repo.rows(plan)), (pages) => Chunk.toReadonlyArray(pages).flat())
+  )
+
+const allIds = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  Effect.map(sql<{ id: number }>`SELECT id FROM snapshots ORDER BY id`, (rows) => rows.map((row) => row.id))
+)
+
+describe("append", () => {
+  it.scoped("stores every column as it is, and the payload as text byte for byte", () =>
+    Effect.gen(function* () {
+      expect(yield* append(snapshot(2), snapshot(3, trade))).toEqual({
+        inserted: 2,
+        duplicates: 0,
+        rejected: 0
+      })
+      const sql = yield* SqlClient.SqlClient
+      expect(yield* sql`SELECT *, typeof(data) AS type FROM snapshots`).toEqual([
+        {
+          id: 1,
+          exchange: "binance",
+          symbol: "btcusdt",
+          data_type: "orderbook",
+          exchange_sequence_id: "2",
+          timestamp: newYear + 2000,
+          exchange_timestamp: newYear + 1500,
+          data: '{"n":2,"s":"btcusdt ü €"}',
+          type: "text"
+        },
+        {
+          id: 2,
+          exchange: "binance",
+          symbol: "btcusdt",
+          data_type: "trade",
+          exchange_sequence_id: "3",
+          timestamp: newYear + 3000,
+          exchange_timestamp: null,
+          data: '{"n":3,"s":"btcusdt ü €"}',
+          type: "text"
+        }
+      ])
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("ignores and counts what is there already, within a batch too", () =>
+    Effect.gen(function* () {
+      yield* append(snapshot(1), snapshot(2))
+      expect(yield* append(snapshot(2), snapshot(3), snapshot(3), snapshot(3, trade))).toEqual({
+        inserted: 2,
+        duplicates: 2,
+        rejected: 0
+      })
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("skips a row that the database refuses, and commits the rest", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`
+        CREATE TRIGGER refuse BEFORE INSERT ON snapshots WHEN NEW.exchange_sequence_id = '150'
+        BEGIN SELECT RAISE(ABORT, 'not this one'); END`
+      expect(yield* append(...range(0, 300).map((n) => snapshot(n)))).toEqual({
+        inserted: 299,
+        duplicates: 0,
+        rejected: 1
+      })
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("stores nothing of a batch whose transaction fails, and goes on afterwards", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* append(snapshot(-1))
+      const pages = yield* sql<{ page_count: number }>`PRAGMA page_count`
+      yield* sql.unsafe(`PRAGMA max_page_count = ${(pages[0]?.page_count ?? 0) + 2}`)
+      const many = range(0, 3000).map((n) => snapshot(n, book, { data: Buffer.alloc(500, "x") }))
+      const error = yield* Effect.flip(append(...many))
+      expect(error.code).toBe("SQLITE_FULL")
+      expect(yield* allIds).toEqual([1])
+      yield* sql`PRAGMA max_page_count = 1000000`
+      expect(yield* append(...many)).toMatchObject({ inserted: 3000 })
+    }).pipe(Effect.provide(storage))
+  )
+})
+
+describe("nextRange", () => {
+  const next = (stream: StreamId, after = 0, through = 1_000_000, maxRows = 1_000_000) =>
+    Effect.flatMap(SnapshotRepo, (repo) => repo.nextRange({ stream, after, through, maxRows }))
+
+  it.scoped("ends where the date changes, where it is told to, and at the most rows", () =>
+    Effect.gen(function* () {
+      yield* append(
+        ...range(0, 5).map((n) => snapshot(n)),
+        snapshot(5, trade),
+        ...range(6, 9).map((n) => snapshot(n, book, { timestamp: newYear + day + n }))
+      )
+      expect(yield* next(book)).toEqual(
+        Option.some({ date: "2026-01-01", firstId: 1, lastId: 5, firstTimestamp: newYear })
+      )
+      expect(yield* next(book, 5)).toMatchObject(Option.some({ date: "2026-01-02", firstId: 7, lastId: 9 }))
+      expect(yield* next(book, 0, 3)).toMatchObject(Option.some({ firstId: 1, lastId: 3 }))
+      expect(yield* next(book, 0, 100, 2)).toMatchObject(Option.some({ firstId: 1, lastId: 2 }))
+      expect(yield* next(book, 9)).toEqual(Option.none())
+      expect(yield* next({ ...book, symbol: "none" })).toEqual(Option.none())
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("archives every row exactly once, also where times jump back and forth over midnight", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const times = FastCheck.sample(
+        FastCheck.array(FastCheck.integer({ min: -3, max: 3 }), { minLength: 30, maxLength: 60 }),
+        { numRuns: 5, seed: 1 }
+      )
+      for (const [round, offsets] of times.entries()) {
+        const stream = { ...book, symbol: `s${round}` }
+        yield* append(
+          ...offsets.map((offset, n) => snapshot(n, stream, { timestamp: newYear + offset * 1000 }))
+        )
+        const seen: Array<string> = []
+        while (true) {
+          const found = yield* next(stream)
+          if (Option.isNone(found)) break
+          const plan = planOf(stream, found.value.firstId, found.value.lastId, found.value.date)
+          const rows = yield* rowsOf(plan)
+          expect(rows.every((row) => dateOf(row.timestamp) === plan.date)).toBe(true)
+          expect(yield* repo.purge(plan)).toBe(rows.length)
+          seen.push(...rows.map((row) => row.exchangeSequenceId))
+        }
+        expect(seen.map(Number).sort((a, b) => a - b)).toEqual(range(0, offsets.length))
+      }
+    }).pipe(Effect.provide(storage))
+  )
+})
+
+describe("streams", () => {
+  it.scoped("names each stream that has rows once", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      expect(yield* repo.streams).toEqual([])
+      const ether = { ...trade, symbol: "ethusdt" }
+      yield* append(snapshot(1), snapshot(2), snapshot(1, trade), snapshot(1, ether), snapshot(2, ether))
+      expect(yield* repo.streams).toEqual([book, trade, ether])
+    }).pipe(Effect.provide(storage))
+  )
+})
+
+describe("rows and purge", () => {
+  it.scoped("read and delete the rows of the plan and no others, while inserts go on", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const journal = yield* EventJournal
+      const streams = [book, trade, { ...book, symbol: "ethusdt" }]
+      yield* append(...range(0, 12_000).map((n) => snapshot(n, streams[n % 3] ?? book)))
+      const plan = planOf(book, 1, 11_000)
+      let inserted = 100_000
+      const rows = yield* repo.rows(plan).pipe(
+        Stream.tap(() => append(snapshot(inserted++))),
+        Stream.runCollect,
+        Effect.map((pages) => Chunk.toReadonlyArray(pages).flat())
+      )
+      const expected = range(0, 11_000).filter((n) => n % 3 === 0)
+      expect(rows.map((row) => Number(row.exchangeSequenceId))).toEqual(expected)
+      expect(rows.map((row) => row.id)).toEqual(expected.map((n) => n + 1))
+      const [purged] = yield* Effect.all([repo.purge(plan), append(snapshot(200_000))], {
+        concurrency: "unbounded"
+      })
+      expect(purged).toBe(expected.length)
+      const left = yield* allIds
+      expect(left.filter((id) => id <= 11_000 && id % 3 === 1)).toEqual([])
+      expect(left.filter((id) => id <= 12_000)).toHaveLength(12_000 - expected.length)
+      const events = Chunk.toReadonlyArray(yield* Stream.runCollect(journal.entries)).map(
+        ({ event }) => event
+      )
+      expect(events.at(-1)).toEqual({ _tag: "ArchivePurged", archiveId: "a" })
+      expect(
+        events
+          .flatMap((event) => (event._tag === "ArchiveRowsPurged" ? [event.rows] : []))
+          .reduce((a, b) => a + b, 0)
+      ).toBe(expected.length)
+    }).pipe(Effect.provide(storage))
+  )
+})
