@@ -11,23 +11,25 @@ export class ParquetError extends Data.TaggedError("ParquetError")<{
   }
 }
 
-/** A column of a Parquet file: UTF-8 text, or a UTC time in integer microseconds since the epoch. */
+/** A column of a Parquet file. */
 export interface ParquetColumn {
   readonly name: string
+  /** UTF-8 text, a UTC time in integer microseconds since the epoch, or an integer of 64 bits. */
   readonly type: "string" | "timestamp" | "integer"
   readonly nullable: boolean
-  /** For columns with few distinct values. */
+  /** For text with few distinct values. */
   readonly dictionary: boolean
   /** Minimum and maximum per row group in the footer, for readers that skip. */
   readonly statistics: boolean
 }
 
-/**
- * Some rows, column by column in the order of the file's columns. Text is given as strings or as UTF-8 bytes.
- */
+/** The values of a text column, as strings or UTF-8 bytes, or of a column of integers, exact up to 2^53. */
+export type ParquetValues = ReadonlyArray<string | Uint8Array | null> | ReadonlyArray<number | null>
+
+/** Some rows, column by column in the order of the file's columns. */
 export interface ParquetPage {
   readonly length: number
-  readonly columns: ReadonlyArray<ReadonlyArray<string | Uint8Array | null> | ReadonlyArray<number | null>>
+  readonly columns: ReadonlyArray<ParquetValues>
 }
 
 /** Writes rows, page by page, into a Parquet file in bounded memory. */
@@ -36,7 +38,8 @@ export class ParquetWriter extends Context.Tag("collector/ParquetWriter")<
   {
     /**
      * Writes the pages into `path`: first beside it under another name, synced, then renamed, so that `path` is a whole
-     * file or not there. An existing file is replaced.
+     * file or not there. An existing file is replaced. Pages are read no faster than they are written; a failure or an
+     * interruption leaves nothing behind. Fails if a value does not fit its column.
      */
     readonly write: <E, R>(options: {
       readonly path: string

@@ -1,0 +1,221 @@
+import type { Duplex } from "node:stream"
+import { Duration } from "effect"
+import { WebSocket } from "ws"
+import type { Feed, Listener } from "./Feed.ts"
+import { makeFrameBuffer } from "./FrameBuffer.ts"
+import type { GarbageKind, Peer, Protocol, Session } from "./Protocol.ts"
+
+/** A client's connection. */
+export interface Connection {
+  readonly status: () => ConnectionStatus
+  readonly isOpen: () => boolean
+  /** Starts the closing handshake; what was sent before arrives before. */
+  readonly close: (code: number, reason: string) => void
+  /** Cuts the connection without one. */
+  readonly terminate: () => void
+  /** Sends nothing and hears nothing for a time, or for ever (Infinity milliseconds). */
+  readonly silence: (milliseconds: number) => void
+  /** The same for one subscription; `sticky`: also after it is asked for again. False if there is none. */
+  readonly silenceStream: (stream: string, milliseconds: number, sticky: boolean) => boolean
+  /** Ends all silence. */
+  readonly heal: () => void
+  readonly sendGarbage: (kind: GarbageKind) => void
+  readonly sendClosingNotice: (now: number) => void
+}
+
+export interface ConnectionStatus {
+  /** Counts from 1. */
+  readonly id: number
+  /** Path and query that the client asked for. */
+  readonly target: string
+  readonly subscriptions: ReadonlyArray<string>
+  /** Data frames sent. */
+  readonly frames: number
+  /** Messages received, pings and pongs included. */
+  readonly received: number
+  readonly silent: boolean
+}
+
+export const makeConnection = (options: {
+  readonly id: number
+  readonly target: string
+  readonly socket: WebSocket
+  /** The transport below `socket`. */
+  readonly transport: Duplex
+  readonly session: Session
+  readonly feed: Feed
+  readonly keepalive: Protocol["keepalive"]
+  readonly messagesPerSecond: number
+  readonly onClosed: (connection: Connection) => void
+}): Connection => {
+  const { feed, session, socket } = options
+  const frames = makeFrameBuffer(options.transport, feed.wake)
+  const subscriptions = new Map<string, Subscription>()
+  const stickySilence = new Map<string, number>()
+  const silentUntil = { time: 0 }
+  const isSilent = (now: number) => now < silentUntil.time
+  const isOpen = () => socket.readyState === WebSocket.OPEN
+  let sent = 0
+  let received = 0
+
+  const sendNow = (frame: string | Uint8Array): void => {
+    if (!isOpen() || isSilent(performance.now())) return
+    frames.flush()
+    socket.send(frame, ignoreError)
+  }
+  const close = (code: number, reason: string): void => {
+    if (isOpen()) frames.flush()
+    socket.close(code, reason)
+  }
+
+  const subscribe = (stream: string): void => {
+    const known = subscriptions.get(stream)
+    const silentUntil = stickySilence.get(stream) ?? 0
+    if (known !== undefined) {
+      known.silentUntil = silentUntil
+      return
+    }
+    const subscription: Subscription = { silentUntil, listener: listenerOf(stream, () => subscription) }
+    subscriptions.set(stream, subscription)
+    feed.join(stream, subscription.listener)
+  }
+  const listenerOf = (stream: string, subscription: () => Subscription): Listener => ({
+    isSilent: (now) => isSilent(now) || now < subscription().silentUntil || !isOpen(),
+    backlog: frames.backlog,
+    send: (bytes, length) => {
+      const { after, before } = session.envelope(stream)
+      frames.append(before, bytes, length, after)
+      sent++
+    },
+    flush: () => (isOpen() ? frames.flush() : frames.clear())
+  })
+  const unsubscribe = (stream: string): void => {
+    const subscription = subscriptions.get(stream)
+    if (subscription === undefined) return
+    subscriptions.delete(stream)
+    feed.leave(stream, subscription.listener)
+  }
+  const peer: Peer = { subscribe, unsubscribe, subscriptions: () => [...subscriptions.keys()] }
+
+  const limiter = makeLimiter(options.messagesPerSecond)
+  /** Whether a message of the client is to be answered. */
+  const admit = (): boolean => {
+    received++
+    if (!isOpen() || isSilent(performance.now())) return false
+    if (!limiter(performance.now())) {
+      close(1008, "Too many requests")
+      return false
+    }
+    return true
+  }
+  const pings = keepAlive(options.keepalive, {
+    ping: (payload) => {
+      if (isOpen() && !isSilent(performance.now())) socket.ping(payload, undefined, ignoreError)
+    },
+    late: () => {
+      if (!isSilent(performance.now())) close(1008, "Pong timeout")
+    }
+  })
+
+  socket.on("message", (data, isBinary) => {
+    if (!admit()) return
+    const text = isBinary || !Buffer.isBuffer(data) ? "" : data.toString()
+    for (const answer of session.receive(text, peer)) sendNow(answer)
+  })
+  socket.on("ping", (payload) => {
+    if (admit()) socket.pong(payload, undefined, ignoreError)
+  })
+  socket.on("pong", (payload) => {
+    if (admit()) pings.answered(payload.toString())
+  })
+  socket.on("error", ignoreError)
+  socket.on("close", () => {
+    pings.stop()
+    for (const stream of [...subscriptions.keys()]) unsubscribe(stream)
+    options.onClosed(connection)
+    feed.wake()
+  })
+
+  const connection: Connection = {
+    status: () => ({
+      id: options.id,
+      target: options.target,
+      subscriptions: peer.subscriptions(),
+      frames: sent,
+      received,
+      silent: isSilent(performance.now())
+    }),
+    isOpen,
+    close,
+    terminate: () => socket.terminate(),
+    silence: (milliseconds) => {
+      silentUntil.time = performance.now() + milliseconds
+    },
+    silenceStream: (stream, milliseconds, sticky) => {
+      const subscription = subscriptions.get(stream)
+      if (subscription === undefined) return false
+      subscription.silentUntil = performance.now() + milliseconds
+      if (sticky) stickySilence.set(stream, subscription.silentUntil)
+      return true
+    },
+    heal: () => {
+      silentUntil.time = 0
+      stickySilence.clear()
+      for (const subscription of subscriptions.values()) subscription.silentUntil = 0
+    },
+    sendGarbage: (kind) => {
+      const [stream = "btcusdt@trade"] = subscriptions.keys()
+      sendNow(session.garbage(kind, stream))
+    },
+    sendClosingNotice: (now) => sendNow(session.closingNotice(now))
+  }
+  for (const stream of session.streams) subscribe(stream)
+  return connection
+}
+
+interface Subscription {
+  /** Monotonic milliseconds. */
+  silentUntil: number
+  readonly listener: Listener
+}
+
+/** `ws` reports a failed write to its callback and as the end of the connection; the latter is enough. */
+const ignoreError = (): void => {}
+
+/** Admits so many messages in any second. */
+const makeLimiter = (messagesPerSecond: number): ((now: number) => boolean) => {
+  const times: Array<number> = []
+  return (now) => {
+    while (times[0] !== undefined && now - times[0] >= 1000) times.shift()
+    times.push(now)
+    return times.length <= messagesPerSecond
+  }
+}
+
+/** Pings regularly. A pong counts if it has the payload of a ping that is open; an unanswered ping is `late` in the end. */
+const keepAlive = (
+  { pingEvery, pongWithin }: Protocol["keepalive"],
+  on: { readonly ping: (payload: string) => void; readonly late: () => void }
+) => {
+  const open = new Set<string>()
+  let deadline: NodeJS.Timeout | undefined
+  let count = 0
+  const timer = setInterval(() => {
+    const payload = String(++count)
+    open.add(payload)
+    deadline ??= setTimeout(on.late, Duration.toMillis(pongWithin))
+    on.ping(payload)
+  }, Duration.toMillis(pingEvery))
+  return {
+    answered: (payload: string): void => {
+      if (!open.has(payload)) return
+      open.clear()
+      clearTimeout(deadline)
+      deadline = undefined
+    },
+    stop: (): void => {
+      clearInterval(timer)
+      clearTimeout(deadline)
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { Either, ParseResult, Schema } from "effect"
+import { garbageKinds } from "./Protocol.ts"
+
+const exact = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { exact: true })
+
+const Count = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1_000_000))
+const Milliseconds = Schema.NumberFromString.pipe(Schema.int(), Schema.between(0, 86_400_000))
+const Flag = Schema.BooleanFromString
+
+const CloseCode = Schema.NumberFromString.pipe(
+  Schema.int(),
+  Schema.filter(
+    (code) => (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) || (code >= 3000 && code < 5000),
+    {
+      message: () => "a close code that may be sent: 1000-1003, 1007-1014 or 3000-4999"
+    }
+  )
+)
+const CloseReason = Schema.String.pipe(
+  Schema.filter((reason) => Buffer.byteLength(reason) <= 123, { message: () => "at most 123 bytes" })
+)
+
+/**
+ * Misbehaviour on demand. All parameters may be left out; `stream` is a stream's name and stands for all streams where it
+ * is missing. The encoded side is text, as in a query string: `skip?stream=btcusdt@trade&count=3`.
+ *
+ * - `close`: close frames to all connections; `code` 1001 and `reason` empty by default.
+ * - `terminate`: all connections cut without a close frame.
+ * - `shutdown`: the exchange's notice that it is going to close, to all connections; they stay open.
+ * - `silence`: connections that are open now stop sending anything, pongs and answers included, and ignore what they get;
+ *   with `stream`, only this subscription goes silent, until it is asked for again, or, `sticky`, for as long as its
+ *   connection lives. New connections work. The market goes on. `for` milliseconds, endless by default.
+ * - `garbage`: `count` frames (5) to every connection, all kinds in turn or only `kind`.
+ * - `duplicates`: the newest `count` messages (10) of each stream once more; `when` is `now` (default) or `reconnect`: to
+ *   the next one who subscribes, before anything else.
+ * - `skip`: the next `count` messages (1) of each stream are made and have their ids, but are never sent.
+ * - `refuse`: upgrades are answered with HTTP `status` (503) for `for` milliseconds (5000).
+ * - `burst`: `count` messages (1000) of each stream at once, on top of its rate.
+ */
+export const Fault = Schema.Union(
+  Schema.TaggedStruct("close", { code: exact(CloseCode), reason: exact(CloseReason) }),
+  Schema.TaggedStruct("terminate", {}),
+  Schema.TaggedStruct("shutdown", {}),
+  Schema.TaggedStruct("silence", {
+    for: exact(Milliseconds),
+    stream: exact(Schema.String),
+    sticky: exact(Flag)
+  }),
+  Schema.TaggedStruct("garbage", { count: exact(Count), kind: exact(Schema.Literal(...garbageKinds)) }),
+  Schema.TaggedStruct("duplicates", {
+    count: exact(Count),
+    stream: exact(Schema.String),
+    when: exact(Schema.Literal("now", "reconnect"))
+  }),
+  Schema.TaggedStruct("skip", { count: exact(Count), stream: exact(Schema.String) }),
+  Schema.TaggedStruct("refuse", {
+    for: exact(Milliseconds),
+    status: exact(Schema.NumberFromString.pipe(Schema.int(), Schema.between(400, 599)))
+  }),
+  Schema.TaggedStruct("burst", { count: exact(Count), stream: exact(Schema.String) })
+)
+export type Fault = typeof Fault.Type
+
+/** As in control requests and on the command line. */
+export const faultNames: ReadonlyArray<string> = [
+  "close",
+  "terminate",
+  "shutdown",
+  "silence",
+  "garbage",
+  "duplicates",
+  "skip",
+  "refuse",
+  "burst"
+] satisfies ReadonlyArray<Fault["_tag"]>
+
+/** Reads `<name>?<parameters>`, as on the command line and in control requests. Left: one line that says what is wrong. */
+export const parseFault = (text: string): Either.Either<Fault, string> => {
+  const [name = "", query = ""] = text.split(/\?(.*)/s)
+  if (!faultNames.includes(name)) {
+    return Either.left(`unknown fault "${name}", expected one of ${faultNames.join(", ")}`)
+  }
+  return Either.mapLeft(
+    decode({ ...Object.fromEntries(new URLSearchParams(query)), _tag: name }),
+    (error) =>
+      `fault ${name}: ${ParseResult.ArrayFormatter.formatErrorSync(error)
+        .map((issue) => `${issue.path.join(".")}: ${issue.message}`)
+        .join("; ")}`
+  )
+}
+
+const decode = Schema.decodeUnknownEither(Fault, { onExcessProperty: "error" })

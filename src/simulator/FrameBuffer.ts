@@ -1,0 +1,80 @@
+import type { Duplex } from "node:stream"
+
+/**
+ * Writes unmasked WebSocket text frames (RFC 6455, section 5.2) to a socket, many per system call: what a library that
+ * sends one frame at a time cannot do at a hundred thousand frames a second. Safe next to such a library as long as both
+ * write whole frames and nothing is compressed.
+ */
+export interface FrameBuffer {
+  /** Adds a text frame of these parts; of `body` its first `length` bytes. */
+  readonly append: (before: Uint8Array, body: Buffer, length: number, after: Uint8Array) => void
+  /** Hands what was added to the socket. */
+  readonly flush: () => void
+  /** Drops what was added since the last flush. */
+  readonly clear: () => void
+  /** Bytes that the operating system did not take yet. */
+  readonly backlog: () => number
+}
+
+/** `onWritten` is called whenever the operating system took a part. */
+export const makeFrameBuffer = (socket: Duplex, onWritten: () => void): FrameBuffer => {
+  const spare: Array<Buffer> = []
+  let chunk: Buffer = Buffer.alloc(0)
+  let used = 0
+
+  const flush = (): void => {
+    if (used === 0) return
+    const full = chunk
+    socket.write(full.subarray(0, used), () => {
+      if (spare.length < maxSpare && full.length === chunkBytes) spare.push(full)
+      onWritten()
+    })
+    chunk = Buffer.alloc(0)
+    used = 0
+  }
+
+  return {
+    append: (before, body, length, after) => {
+      const payload = before.length + length + after.length
+      const needed = payload + maxHeaderBytes
+      if (used + needed > chunk.length) {
+        flush()
+        chunk =
+          needed > chunkBytes
+            ? Buffer.allocUnsafe(needed)
+            : (spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes))
+      }
+      used = writeHeader(chunk, used, payload)
+      if (before.length > 0) chunk.set(before, used)
+      used += before.length
+      used += body.copy(chunk, used, 0, length)
+      if (after.length > 0) chunk.set(after, used)
+      used += after.length
+    },
+    flush,
+    clear: () => {
+      used = 0
+    },
+    backlog: () => socket.writableLength + used
+  }
+}
+
+const chunkBytes = 64 * 1024
+const maxSpare = 32
+const maxHeaderBytes = 10
+const finalTextFrame = 0x81
+
+const writeHeader = (chunk: Buffer, at: number, payload: number): number => {
+  chunk[at] = finalTextFrame
+  if (payload < 126) {
+    chunk[at + 1] = payload
+    return at + 2
+  }
+  if (payload < 65_536) {
+    chunk[at + 1] = 126
+    return chunk.writeUInt16BE(payload, at + 2)
+  }
+  chunk[at + 1] = 127
+  chunk.writeUInt32BE(0, at + 2)
+  return chunk.writeUInt32BE(payload, at + 6)
+}

@@ -1,0 +1,256 @@
+import { createServer, type IncomingMessage, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import type { Duplex } from "node:stream"
+import { Deferred, Duration, Effect, Either, type Scope } from "effect"
+import { WebSocketServer } from "ws"
+import { ResourceUnavailable } from "../domain/StartupError.ts"
+import { binance } from "./binance.ts"
+import { type Connection, type ConnectionStatus, makeConnection } from "./Connection.ts"
+import { type Controls, controlHandler } from "./control.ts"
+import type { Fault } from "./Fault.ts"
+import { makeFeed, type StreamStatus } from "./Feed.ts"
+import { applyFault, type FaultReport } from "./faults.ts"
+import type { MarketOptions, Protocol } from "./Protocol.ts"
+import { makeRecording, noRecording, RecordFailed } from "./Recording.ts"
+
+export interface SimulatorOptions {
+  /** The exchange to simulate; Binance spot by default. */
+  readonly protocol?: (market: MarketOptions) => Protocol
+  /** 127.0.0.1 by default. */
+  readonly host?: string
+  /** 0, the default, for any that is free. */
+  readonly port?: number
+  /** Messages per second of each stream, 10 by default; "max" or 0 for as fast as its slowest listener takes them. */
+  readonly rate?: number | "max"
+  /** `defaultSymbols` by default. */
+  readonly symbols?: ReadonlyArray<string>
+  /** 1 by default. The same seed, rate and subscriptions give the same payloads, times apart. */
+  readonly seed?: number
+  /**
+   * What a stream's market does while nobody listens to it: `advance` (default) goes on at the rate, so that ids are missing
+   * after an absence as they are on a real exchange; `wait` stands still. At full speed it always waits.
+   */
+  readonly idle?: "advance" | "wait"
+  /** Bytes that a whole-book message should have at least: its natural size, about 1.3 kB with 20 levels, by default. */
+  readonly bookBytes?: number
+  /** Messages of each stream kept for the fault `duplicates`; 1000 by default. */
+  readonly history?: number
+  /** A file that gets every message that was sent; none by default. See `Recording`. */
+  readonly record?: string
+  /** How often to ping and how long to wait for the pong; the protocol's own times by default. */
+  readonly pingEvery?: Duration.DurationInput
+  readonly pongWithin?: Duration.DurationInput
+  /** A fault to be repeated every `faultEvery`, 10 seconds by default. */
+  readonly fault?: Fault
+  readonly faultEvery?: Duration.DurationInput
+}
+
+export const defaultSymbols: ReadonlyArray<string> = ["btcusdt", "ethusdt", "bnbusdt", "solusdt", "xrpusdt"]
+
+/** An exchange on loopback, listening. */
+export interface Simulator {
+  /** The name of the exchange that it speaks like. */
+  readonly exchange: string
+  readonly port: number
+  /** `ws://..` with this path, by default the protocol's own. */
+  readonly url: (path?: string) => string
+  /** `http://..` with this path: the control requests, see `controlHandler`. */
+  readonly httpUrl: (path: string) => string
+  /** Misbehaves; see `Fault`. A parameter outside its limits is a defect. */
+  readonly inject: (fault: Fault) => Effect.Effect<FaultReport>
+  /** Ends silence and refusal, and forgets what faults had still to do. */
+  readonly heal: Effect.Effect<void>
+  readonly status: Effect.Effect<SimulatorStatus>
+  /** When it succeeds, the record holds all that was sent before. Nothing happens without a record. */
+  readonly flush: Effect.Effect<void, RecordFailed>
+}
+
+export interface SimulatorStatus {
+  /** The open connections. */
+  readonly connections: ReadonlyArray<ConnectionStatus>
+  /** Connections since the start. */
+  readonly accepted: number
+  /** Upgrades refused since the start. */
+  readonly refused: number
+  /** Streams that somebody asked for and that exist. */
+  readonly streams: Readonly<{ [stream: string]: StreamStatus }>
+}
+
+/**
+ * Starts a simulated exchange; the market it has is the same for all connections. It stops within a second when the scope
+ * closes. Fails if the port is taken or the record cannot be written.
+ */
+export const make = (
+  options: SimulatorOptions = {}
+): Effect.Effect<Simulator, ResourceUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const host = options.host ?? "127.0.0.1"
+    const clock = yield* Effect.clock
+    const now = () => clock.unsafeCurrentTimeMillis()
+    const protocol = (options.protocol ?? binance)({
+      seed: options.seed ?? 1,
+      symbols: options.symbols ?? defaultSymbols,
+      bookBytes: options.bookBytes ?? 0
+    })
+    const record =
+      options.record === undefined ? noRecording : yield* makeRecording(options.record, () => feed.wake())
+    const feed = makeFeed(protocol.source, {
+      rate: options.rate === "max" || options.rate === 0 ? Number.POSITIVE_INFINITY : (options.rate ?? 10),
+      idle: options.idle ?? "advance",
+      history: options.history ?? 1000,
+      record,
+      clock: now
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(feed.stop))
+
+    const connections = new Set<Connection>()
+    const refusal = { until: 0, status: 503 }
+    let accepted = 0
+    let refused = 0
+
+    const controls: Controls = {
+      inject: (fault) =>
+        applyFault(fault, {
+          feed,
+          connections: () => [...connections].filter((connection) => connection.isOpen()),
+          refuse: (milliseconds, status) => {
+            refusal.until = performance.now() + milliseconds
+            refusal.status = status
+          },
+          clock: now
+        }),
+      heal: () => {
+        refusal.until = 0
+        for (const connection of connections) connection.heal()
+        feed.heal()
+      },
+      status: () => ({
+        connections: Array.from(connections, (connection) => connection.status()),
+        accepted,
+        refused,
+        streams: feed.status()
+      }),
+      flush: record.flush
+    }
+
+    const upgrader = new WebSocketServer({
+      noServer: true,
+      perMessageDeflate: false,
+      autoPong: false,
+      maxPayload: 1024 * 1024
+    })
+    const keepalive = {
+      pingEvery: Duration.decode(options.pingEvery ?? protocol.keepalive.pingEvery),
+      pongWithin: Duration.decode(options.pongWithin ?? protocol.keepalive.pongWithin)
+    }
+    const upgrade = (request: IncomingMessage, transport: Duplex, head: Buffer): void => {
+      transport.on("error", () => {})
+      const target = request.url ?? "/"
+      const session =
+        performance.now() < refusal.until
+          ? Either.left({ status: refusal.status, reason: "refused on demand" })
+          : Either.flatMap(readUrl(target), protocol.connect)
+      if (Either.isLeft(session)) {
+        refused++
+        refuse(transport, session.left)
+        return
+      }
+      upgrader.handleUpgrade(request, transport, head, (socket) => {
+        const connection = makeConnection({
+          id: ++accepted,
+          target,
+          socket,
+          transport,
+          session: session.right,
+          feed,
+          keepalive,
+          messagesPerSecond: protocol.messagesPerSecond,
+          onClosed: (closed) => void connections.delete(closed)
+        })
+        connections.add(connection)
+      })
+    }
+
+    const server = createServer(controlHandler(controls))
+    server.on("upgrade", upgrade)
+    server.on("clientError", (_, transport) => transport.destroy())
+    const port = yield* Effect.acquireRelease(listen(server, host, options.port ?? 0), () =>
+      stop(server, connections)
+    )
+
+    if (options.fault !== undefined) {
+      const fault = options.fault
+      const every = Duration.decode(options.faultEvery ?? "10 seconds")
+      yield* Effect.sync(() => controls.inject(fault)).pipe(
+        Effect.delay(every),
+        Effect.forever,
+        Effect.interruptible,
+        Effect.forkScoped
+      )
+    }
+
+    const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`
+    return {
+      exchange: protocol.name,
+      port,
+      url: (path) => `ws://${authority}${path ?? protocol.path}`,
+      httpUrl: (path) => `http://${authority}${path}`,
+      inject: (fault) => Effect.sync(() => controls.inject(fault)),
+      heal: Effect.sync(controls.heal),
+      status: Effect.sync(controls.status),
+      flush: Effect.async<void, RecordFailed>((resume) =>
+        controls.flush((reason) =>
+          resume(reason === null ? Effect.void : Effect.fail(new RecordFailed({ reason })))
+        )
+      )
+    }
+  })
+
+const listen = (server: Server, host: string, port: number): Effect.Effect<number, ResourceUnavailable> =>
+  Effect.async((resume) => {
+    server.once("error", (error) => {
+      server.on("error", () => {})
+      resume(
+        new ResourceUnavailable({
+          reason: `the simulator cannot listen on ${host}:${port}: ${error.message}`
+        })
+      )
+    })
+    server.listen(port, host, () => resume(Effect.succeed(portOf(server.address(), port))))
+  })
+
+const portOf = (address: AddressInfo | string | null, port: number): number =>
+  address === null || typeof address === "string" ? port : address.port
+
+/** Listens no more, says goodbye to all clients, and cuts off those who do not answer in time. */
+const stop = (server: Server, connections: ReadonlySet<Connection>): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const closed = yield* Deferred.make<void>()
+    server.close(() => Deferred.unsafeDone(closed, Effect.void))
+    server.closeIdleConnections()
+    for (const connection of connections) connection.close(1001, "simulator stops")
+    yield* Effect.sleep("10 millis").pipe(
+      Effect.repeat({ until: () => connections.size === 0 }),
+      Effect.interruptible,
+      Effect.timeoutOption("400 millis")
+    )
+    for (const connection of connections) connection.terminate()
+    server.closeAllConnections()
+    yield* Deferred.await(closed).pipe(Effect.interruptible, Effect.timeoutOption("300 millis"))
+  })
+
+const readUrl = (target: string) =>
+  Either.try({
+    try: () => new URL(target, "ws://simulator"),
+    catch: () => ({ status: 400, reason: "not a URL" })
+  })
+
+const refuse = (
+  transport: Duplex,
+  { reason, status }: { readonly status: number; readonly reason: string }
+) => {
+  transport.end(
+    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: text/plain\r\n` +
+      `Content-Length: ${Buffer.byteLength(reason)}\r\n\r\n${reason}`
+  )
+}

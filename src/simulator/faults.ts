@@ -1,0 +1,74 @@
+import type { Connection } from "./Connection.ts"
+import type { Fault } from "./Fault.ts"
+import type { Feed } from "./Feed.ts"
+import { garbageKinds } from "./Protocol.ts"
+
+/** What a fault did. */
+export interface FaultReport {
+  readonly fault: Fault["_tag"]
+  /** Connections or streams that it hit; those that come later (as with `refuse`) do not count. */
+  readonly affected: number
+}
+
+/** What faults act upon. */
+export interface FaultTargets {
+  readonly feed: Feed
+  /** The open connections. */
+  readonly connections: () => ReadonlyArray<Connection>
+  /** Answers upgrades with this HTTP status for so many milliseconds. */
+  readonly refuse: (milliseconds: number, status: number) => void
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number
+}
+
+/** Carries out a fault; see `Fault` for what each does. */
+export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => ({
+  fault: fault._tag,
+  affected: hit(fault, targets)
+})
+
+const hit = (fault: Fault, { clock, connections, feed, refuse }: FaultTargets): number => {
+  const toAll = (act: (connection: Connection) => void): number => {
+    const open = connections()
+    open.forEach(act)
+    return open.length
+  }
+  switch (fault._tag) {
+    case "close":
+      return toAll((connection) => connection.close(fault.code ?? 1001, fault.reason ?? ""))
+    case "terminate":
+      return toAll((connection) => connection.terminate())
+    case "shutdown":
+      return toAll((connection) => connection.sendClosingNotice(clock()))
+    case "silence": {
+      const time = fault.for ?? Number.POSITIVE_INFINITY
+      if (fault.for !== undefined) setTimeout(feed.wake, fault.for + 1).unref()
+      const { stream } = fault
+      return stream === undefined
+        ? toAll((connection) => connection.silence(time))
+        : connections().filter((connection) => connection.silenceStream(stream, time, fault.sticky ?? false))
+            .length
+    }
+    case "garbage": {
+      const kinds = fault.kind === undefined ? garbageKinds : [fault.kind]
+      return toAll((connection) => {
+        for (let i = 0; i < (fault.count ?? 5); i++) {
+          connection.sendGarbage(kinds[i % kinds.length] ?? "text")
+        }
+      })
+    }
+    case "duplicates": {
+      const count = fault.count ?? 10
+      return fault.when === "reconnect"
+        ? feed.repeatToNext(fault.stream, count)
+        : feed.repeatNow(fault.stream, count)
+    }
+    case "skip":
+      return feed.skip(fault.stream, fault.count ?? 1)
+    case "burst":
+      return feed.burst(fault.stream, fault.count ?? 1000)
+    case "refuse":
+      refuse(fault.for ?? 5000, fault.status ?? 503)
+      return 0
+  }
+}

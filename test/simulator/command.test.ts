@@ -1,0 +1,53 @@
+import { Command } from "@effect/cli"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Console, Effect, Fiber } from "effect"
+import { simulate } from "../../src/simulator/command.ts"
+import { connect, until } from "./client.ts"
+
+const run = (...args: ReadonlyArray<string>) =>
+  Command.run(simulate, { name: "simulate", version: "0" })(["node", "simulate", ...args]).pipe(
+    Effect.provide(NodeContext.layer)
+  )
+
+describe("simulate", () => {
+  it.scopedLive("prints where it listens and serves until its time is over", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const fiber = yield* run(
+        ...["--port", "0", "--rate", "100", "--symbols", "btcusdt, abcusdt", "--duration", "3"],
+        ...["--fault", "close?code=4100", "--fault-every", "1"]
+      ).pipe(printingInto(lines), Effect.forkScoped)
+      yield* until("a line", () => lines.length > 0)
+      const url = /ws:\/\/127\.0\.0\.1:[1-9]\d*\/stream/.exec(lines[0] ?? "")?.[0] ?? ""
+      const client = yield* connect(`${url}?streams=abcusdt@trade/btcusdt@depth5`)
+      yield* client.receive(4)
+      expect((yield* client.awaitClose).code).toBe(4100)
+      yield* Fiber.join(fiber)
+      expect(lines.length).toBe(1)
+    })
+  )
+
+  it.live("refuses what makes no sense", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      for (const args of [
+        ["--rate", "fast"],
+        ["--fault", "explode"],
+        ["--duration", "0"]
+      ]) {
+        const error = yield* Effect.flip(run(...args)).pipe(printingInto(lines))
+        expect(error._tag).toBe("InvalidValue")
+      }
+    })
+  )
+})
+
+/** Runs it with a console that keeps lines instead of printing them. */
+const printingInto =
+  (lines: Array<string>) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Console.consoleWith((console) => {
+      const keep = (...args: ReadonlyArray<unknown>) => Effect.sync(() => void lines.push(args.join(" ")))
+      return Effect.withConsole(effect, { ...console, log: keep, error: keep })
+    })
