@@ -133,18 +133,13 @@ const session = (
     })
     yield* Effect.logInfo("connected").pipe(Effect.annotateLogs({ streams: streams.length }))
 
-    const watchEverySecond = Effect.suspend(() => {
-      for (const watch of watches.values()) tick(watch)
-      return Effect.void
-    })
-
     const watch = Effect.gen(function* () {
       let quietFor = 0
       let second = 0
       const warnedSilent = new Set<StreamId>()
       while (true) {
         yield* Effect.sleep("1 second")
-        yield* watchEverySecond
+        for (const watch of watches.values()) tick(watch)
         yield* reportMalformed(reasons)
         quietFor = heard ? 0 : quietFor + 1
         heard = false
@@ -200,12 +195,13 @@ const session = (
       yield* Effect.logInfo("subscribed").pipe(Effect.annotateLogs({ streams: streams.length }))
     })
 
-    return yield* Effect.raceAll([
-      connection.ended,
-      Deferred.await(closing),
-      watch,
-      Effect.zipRight(subscribe, Effect.never)
-    ])
+    return yield* Effect.zipRight(
+      Effect.all([connection.ended, Deferred.await(closing), watch, subscribe], {
+        concurrency: "unbounded",
+        discard: true
+      }),
+      Effect.never
+    )
   })
 
 /** One message after the other, a little below the limit: answers to pings count too. */

@@ -144,7 +144,7 @@ describe("properties", () => {
   it("agrees with JSON.parse on every valid frame", () => {
     FastCheck.assert(
       FastCheck.property(members, members, id, id, FastCheck.boolean(), (before, after, t, time, pretty) => {
-        const data = { ...before, t, T: time, ...after, ...{ t, T: time } }
+        const data = { ...before, ...after, t, T: time }
         const text = JSON.stringify({ stream: "btcusdt@trade", data }, null, pretty ? 2 : 0)
         const frame = frameOf(text)
         expect(frame).toMatchObject({ _tag: "Data", stream: trade, exchangeSequenceId: String(t) })

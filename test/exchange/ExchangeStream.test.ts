@@ -1,0 +1,154 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Logger, LogLevel } from "effect"
+import type { Snapshot } from "../../src/domain/Snapshot.ts"
+import type { StreamId } from "../../src/domain/StreamId.ts"
+import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
+import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
+import { exchanges } from "../../src/exchange/registry.ts"
+import * as Simulator from "../../src/simulator/Simulator.ts"
+
+const streams: ReadonlyArray<StreamId> = ["btcusdt", "ethusdt"].flatMap((symbol) => [
+  { exchange: "binance", symbol, dataType: "orderbook" },
+  { exchange: "binance", symbol, dataType: "trade" }
+])
+
+/** Receives from a simulator while a test runs. */
+const receiving = (
+  options: Partial<Simulator.SimulatorOptions> & {
+    readonly path?: string
+    readonly silenceTimeout?: Duration.Duration
+  } = {}
+) =>
+  Effect.gen(function* () {
+    const simulator = yield* Simulator.make({ rate: 50, ...options })
+    const received: Array<Snapshot> = []
+    const stream = yield* ExchangeStream.pipe(
+      Effect.provide(
+        ExchangeStream.layer({
+          exchanges,
+          streams,
+          endpoints: new Map([["binance", new URL(simulator.url(options.path))]]),
+          silenceTimeout: options.silenceTimeout ?? Duration.seconds(60)
+        }).pipe(Layer.provide(ReceiveClock.layer))
+      )
+    )
+    yield* Effect.forkScoped(
+      stream
+        .runForEach((snapshot) => received.push({ ...snapshot, data: Buffer.from(snapshot.data) }))
+        .pipe(Logger.withMinimumLogLevel(LogLevel.None))
+    )
+    return { simulator, received }
+  })
+
+const eventually = (condition: () => boolean, what: string) =>
+  Effect.repeat(Effect.sleep("20 millis"), { until: condition }).pipe(
+    Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error(`never saw ${what}`) })
+  )
+
+const of = (received: ReadonlyArray<Snapshot>, stream: StreamId) =>
+  received.filter((snapshot) => snapshot.stream === stream)
+
+describe("ExchangeStream", () => {
+  it.scopedLive.each(["/stream", "/ws"])("receives every stream on %s, each under its own symbol", (path) =>
+    Effect.gen(function* () {
+      const { received, simulator } = yield* receiving({ path })
+      yield* eventually(
+        () => streams.every((stream) => of(received, stream).length >= 10),
+        "ten messages of each stream"
+      )
+      const { connections, streams: sent } = yield* simulator.status
+      expect(connections).toHaveLength(path === "/ws" ? 2 : 1)
+      for (const stream of streams) {
+        const name = `${stream.symbol}${stream.dataType === "trade" ? "@trade" : "@depth20@100ms"}`
+        const ids = of(received, stream).map((snapshot) => Number(snapshot.exchangeSequenceId))
+        expect(ids).toEqual([...ids].sort((a, b) => a - b))
+        expect(new Set(ids).size).toBe(ids.length)
+        expect(ids[0]).toBeGreaterThanOrEqual(Number(sent[name]?.firstId))
+        expect(ids.at(-1)).toBeLessThanOrEqual(Number(sent[name]?.lastId))
+        for (const snapshot of of(received, stream)) {
+          const data: Record<string, unknown> = JSON.parse(Buffer.from(snapshot.data).toString())
+          if (stream.dataType === "trade") {
+            expect(data.s).toBe(stream.symbol.toUpperCase())
+            expect(String(data.t)).toBe(snapshot.exchangeSequenceId)
+            expect(Number(data.T) * 1000).toBe(snapshot.exchangeTimestamp)
+          } else {
+            expect(Object.keys(data)).toEqual(["lastUpdateId", "bids", "asks"])
+            expect(snapshot.exchangeTimestamp).toBeNull()
+          }
+          expect(Math.abs(snapshot.timestamp / 1000 - Date.now())).toBeLessThan(60_000)
+        }
+      }
+      const stamps = received.map((snapshot) => snapshot.timestamp)
+      expect(stamps).toEqual([...stamps].sort((a, b) => a - b))
+    })
+  )
+
+  it.scopedLive.each([
+    { _tag: "terminate" },
+    { _tag: "close", code: 1001, reason: "going away" },
+    { _tag: "shutdown" }
+  ] as const)("connects again after $_tag", (fault) =>
+    Effect.gen(function* () {
+      const { received, simulator } = yield* receiving()
+      yield* eventually(() => received.length > 20, "data")
+      yield* simulator.inject(fault)
+      yield* Effect.sleep("300 millis")
+      const before = received.length
+      yield* eventually(() => received.length > before + 20, "data after a reconnect")
+      expect((yield* simulator.status).accepted).toBe(2)
+    })
+  )
+
+  it.scopedLive("waits longer and longer while it is refused, and then goes on", () =>
+    Effect.gen(function* () {
+      const { received, simulator } = yield* receiving()
+      yield* eventually(() => received.length > 20, "data")
+      yield* simulator.inject({ _tag: "refuse", for: 2000, status: 503 })
+      yield* simulator.inject({ _tag: "terminate" })
+      yield* Effect.sleep("1 seconds")
+      const before = received.length
+      yield* eventually(() => received.length > before + 20, "data after a refusal")
+      expect((yield* simulator.status).refused).toBeLessThanOrEqual(3)
+    })
+  )
+
+  it.scopedLive("notices a lively stream that fell silent on a connection that is alive", () =>
+    Effect.gen(function* () {
+      const { received, simulator } = yield* receiving({ silenceTimeout: Duration.seconds(2) })
+      const silent = streams[0]
+      if (silent === undefined) return
+      yield* eventually(() => of(received, silent).length > 60, "data")
+      yield* simulator.inject({ _tag: "silence", stream: "btcusdt@depth20@100ms" })
+      yield* Effect.sleep("500 millis")
+      const before = of(received, silent).length
+      yield* eventually(() => of(received, silent).length > before + 10, "data of the silent stream")
+      expect((yield* simulator.status).accepted).toBe(2)
+    })
+  )
+
+  it.scopedLive("skips garbage and keeps the connection", () =>
+    Effect.gen(function* () {
+      const { received, simulator } = yield* receiving()
+      yield* eventually(() => received.length > 20, "data")
+      for (const kind of ["text", "truncated", "shape", "binary", "noid"] as const) {
+        yield* simulator.inject({ _tag: "garbage", count: 5, kind })
+      }
+      const before = received.length
+      yield* eventually(() => received.length > before + 20, "data after garbage")
+      expect((yield* simulator.status).accepted).toBe(1)
+      for (const snapshot of received) JSON.parse(Buffer.from(snapshot.data).toString())
+    })
+  )
+
+  it.scopedLive("connects again when most of what it receives is garbage", () =>
+    Effect.gen(function* () {
+      const { received, simulator } = yield* receiving({ rate: 10 })
+      yield* eventually(() => received.length > 10, "data")
+      yield* simulator.inject({ _tag: "garbage", count: 1000, kind: "text" })
+      const before = received.length
+      yield* eventually(() => received.length > before + 20, "data")
+      yield* Effect.sleep("2 seconds")
+      expect((yield* simulator.status).accepted).toBe(2)
+    })
+  )
+})
