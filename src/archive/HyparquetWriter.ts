@@ -79,14 +79,23 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
                 flush
               )
 
-            const last = yield* Stream.runFoldEffect(pages, emptyGroup(columns), (group, page) => {
-              const next = addPage(group, page, columns)
-              rows += page.length
-              return next.rows >= limits.rows || next.bytes >= limits.bytes
-                ? Effect.as(writeGroup(next), emptyGroup(columns))
-                : Effect.succeed(next)
-            })
-            if (last.rows > 0) yield* writeGroup(last)
+            let group = emptyGroup(columns)
+            const add = (page: ParquetPage) =>
+              Effect.gen(function* () {
+                for (let from = 0; from < page.length; ) {
+                  const to = Math.min(page.length, from + limits.rows - group.rows)
+                  const misfit = addRows(group, columns, page, from, to)
+                  if (misfit !== undefined) return yield* failed(misfit)
+                  if (group.rows >= limits.rows || group.bytes >= limits.bytes) {
+                    yield* writeGroup(group)
+                    group = emptyGroup(columns)
+                  }
+                  rows += to - from
+                  from = to
+                }
+              })
+            yield* Stream.runForEach(pages, add)
+            if (group.rows > 0) yield* writeGroup(group)
             yield* Effect.try({ try: () => encoder.finish(), catch: failed })
             yield* flush
             yield* Effect.mapError(file.sync, failed)
@@ -104,8 +113,8 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
 
 /** Rows that are to become a row group, as the encoder takes them. */
 interface RowGroup {
-  readonly rows: number
-  readonly bytes: number
+  rows: number
+  bytes: number
   readonly columns: ReadonlyArray<Array<unknown>>
 }
 
@@ -115,17 +124,36 @@ const emptyGroup = (columns: ReadonlyArray<ParquetColumn>): RowGroup => ({
   columns: columns.map(() => [])
 })
 
-/** Adds a page to the group's own columns. */
-const addPage = (group: RowGroup, page: ParquetPage, columns: ReadonlyArray<ParquetColumn>): RowGroup => {
-  let bytes = group.bytes
+/** Adds the rows [from, to) of a page; returns the reason if one of their values does not fit its column. */
+const addRows = (
+  group: RowGroup,
+  columns: ReadonlyArray<ParquetColumn>,
+  page: ParquetPage,
+  from: number,
+  to: number
+): string | undefined => {
   for (const [i, column] of columns.entries()) {
-    const target = group.columns[i]
-    for (const value of page.columns[i] ?? []) {
-      target?.push(typeof value === "number" ? BigInt(value) : (value ?? undefined))
-      if (column.type === "string" && value !== null && typeof value !== "number") bytes += value.length
+    const values = page.columns[i] ?? []
+    const target = group.columns[i] ?? []
+    for (let row = from; row < to; row++) {
+      const value = values[row]
+      if (typeof value === "number") {
+        if (column.type === "string" || !Number.isSafeInteger(value))
+          return `${value} in column ${column.name}`
+        target.push(BigInt(value))
+      } else if (value === null) {
+        if (!column.nullable) return `null in column ${column.name}`
+        target.push(undefined)
+      } else {
+        if (value === undefined || column.type !== "string")
+          return `no ${column.type} in column ${column.name}`
+        target.push(value)
+        group.bytes += value.length
+      }
     }
   }
-  return { rows: group.rows + page.length, bytes, columns: group.columns }
+  group.rows += to - from
+  return undefined
 }
 
 const encodingOf = (column: ParquetColumn) =>

@@ -10,7 +10,9 @@ export const reportDrops = Effect.gen(function* () {
     Effect.annotateLogs({
       module: "ingest",
       dropped: drops.reduce((sum, drop) => sum + drop.count, 0),
-      ...Object.fromEntries(drops.slice(0, maxStreamsNamed).map((drop) => [streamKey(drop.stream), drop.count]))
+      ...Object.fromEntries(
+        drops.slice(0, maxStreamsNamed).map((drop) => [streamKey(drop.stream), drop.count])
+      )
     })
   )
 }).pipe(Effect.schedule(Schedule.spaced("1 second")))

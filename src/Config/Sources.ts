@@ -1,0 +1,92 @@
+import type { FileSystem } from "@effect/platform"
+import { Config, Effect, Option } from "effect"
+import { didYouMean } from "./nearest.ts"
+import { quote } from "./quote.ts"
+import { readTomlFile, type TomlFile } from "./TomlFile.ts"
+
+/** A setting as it was given, before any check. */
+export type Given =
+  | { readonly _tag: "Variable"; readonly name: string; readonly text: string }
+  | {
+      readonly _tag: "FileEntry"
+      readonly name: string
+      readonly value: unknown
+      readonly key: string
+      readonly file: string
+    }
+
+/** The environment over the settings file. */
+export interface Sources {
+  /**
+   * The first that is given, in the order: the variables by these names, then the file's entries by these names.
+   * A variable without text (white space aside) counts as not given.
+   */
+  readonly find: (...names: ReadonlyArray<string>) => Option.Option<Given>
+  /** Whether the variable is there and without text. */
+  readonly isBlank: (name: string) => boolean
+  /** False if the settings file cannot be read: what is not given may stand there. */
+  readonly complete: boolean
+  /** What is wrong with the file as a whole. */
+  readonly problems: ReadonlyArray<string>
+}
+
+/** Reads the variables of these names, and the file that CONFIG_PATH names, if it does. */
+export const loadSources = (
+  names: ReadonlyArray<string>
+): Effect.Effect<Sources, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const entries = yield* Effect.forEach(["CONFIG_PATH", ...names], variable)
+    const variables = new Map(entries.flatMap(Option.toArray))
+    const path = variables.get("CONFIG_PATH")
+    if (path === undefined) return make(names, variables, Option.none(), [])
+    if (path === "") return make(names, variables, Option.none(), [blankPath])
+    return yield* Effect.match(readTomlFile(path), {
+      onFailure: (line) => make(names, variables, Option.none(), [line]),
+      onSuccess: (file) => make(names, variables, Option.some(file), unknownKeys(file, names))
+    })
+  })
+
+const make = (
+  names: ReadonlyArray<string>,
+  variables: ReadonlyMap<string, string>,
+  file: Option.Option<TomlFile>,
+  problems: ReadonlyArray<string>
+): Sources => {
+  const fileEntries = new Map<string, Given>()
+  if (Option.isSome(file)) {
+    for (const name of names) {
+      const key = name.toLowerCase()
+      if (!file.value.values.has(key)) continue
+      const value = file.value.values.get(key)
+      fileEntries.set(name, { _tag: "FileEntry", name, value, key, file: file.value.name })
+    }
+  }
+  return {
+    find: (...wanted) => {
+      for (const name of wanted) {
+        const text = variables.get(name)
+        if (text !== undefined && text !== "") return Option.some({ _tag: "Variable", name, text })
+      }
+      return Option.firstSomeOf(wanted.map((name) => Option.fromNullable(fileEntries.get(name))))
+    },
+    isBlank: (name) => variables.get(name) === "",
+    complete: Option.isSome(file) || problems.length === 0,
+    problems
+  }
+}
+
+/** Name and text, without the white space around it, of a variable that is there. */
+const variable = (name: string): Effect.Effect<Option.Option<readonly [string, string]>> =>
+  Config.string(name).pipe(
+    Effect.map((text) => [name, text.trim()] as const),
+    Effect.option
+  )
+
+const blankPath = 'CONFIG_PATH="": must be the path of a TOML file (leave the variable out to use none)'
+
+const unknownKeys = (file: TomlFile, names: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const known = names.map((name) => name.toLowerCase())
+  return Array.from(file.values.keys())
+    .filter((key) => !known.includes(key))
+    .map((key) => `${file.name}: there is no setting ${quote(key)}${didYouMean(key, known)}`)
+}

@@ -1,0 +1,50 @@
+import { basename } from "node:path"
+import { FileSystem } from "@effect/platform"
+import type { PlatformError } from "@effect/platform/Error"
+import { Effect, Either } from "effect"
+import { parse, TomlError } from "smol-toml"
+import { quote } from "./quote.ts"
+
+/** A settings file: its top-level keys and values, not checked yet. */
+export interface TomlFile {
+  /** What problems call it: its name without the folder. */
+  readonly name: string
+  readonly values: ReadonlyMap<string, unknown>
+}
+
+/** Reads the file that CONFIG_PATH names. Fails with one line. */
+export const readTomlFile = (path: string): Effect.Effect<TomlFile, string, FileSystem.FileSystem> =>
+  FileSystem.FileSystem.pipe(
+    Effect.flatMap((fs) => fs.readFileString(path)),
+    Effect.mapError((error) => `CONFIG_PATH=${quote(path)}: ${reasonOf(error)}`),
+    Effect.flatMap((text) => parseToml(path, text))
+  )
+
+const parseToml = (path: string, text: string): Either.Either<TomlFile, string> =>
+  Either.try(() => parse(text)).pipe(
+    Either.mapBoth({
+      onLeft: (error) => `CONFIG_PATH=${quote(path)}: is no TOML: ${syntaxErrorOf(error)}`,
+      onRight: (table) => ({ name: basename(path), values: new Map(Object.entries(table)) })
+    })
+  )
+
+/** Where and what, without the source text: a line of the file may hold a secret. */
+const syntaxErrorOf = (error: unknown): string => {
+  if (!(error instanceof TomlError)) return "it cannot be parsed"
+  const [what = ""] = error.message.replace(/^Invalid TOML document: /, "").split("\n")
+  return `line ${error.line}, column ${error.column}: ${what}`
+}
+
+const reasonOf = (error: PlatformError): string => {
+  if (error._tag === "BadArgument") return "must be the path of a TOML file"
+  switch (error.reason) {
+    case "NotFound":
+      return "there is no such file"
+    case "PermissionDenied":
+      return "the file may not be read (permission denied)"
+    case "BadResource":
+      return "must be the path of a TOML file"
+    default:
+      return `the file cannot be read${error.description === undefined ? "" : ` (${quote(error.description)})`}`
+  }
+}

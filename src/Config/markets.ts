@@ -1,0 +1,176 @@
+import { Array as Arr, Either, Option } from "effect"
+import { type DataType, type StreamId, streamKey } from "../domain/StreamId.ts"
+import type { Exchange } from "../exchange/Exchange.ts"
+import { type Checked, problem } from "./Checked.ts"
+import { didYouMean } from "./nearest.ts"
+import { quote } from "./quote.ts"
+import { blank, check, describe, type Rule } from "./Rule.ts"
+import type { Sources } from "./Sources.ts"
+
+type Exchanges = ReadonlyMap<string, Exchange>
+
+/**
+ * The streams of MARKETS or MARKET_SYMBOL, each once, in the order given. Both in the same place are a problem; one in
+ * the environment wins over the other in the file. A variable without text is a mistake here, unless the other one is
+ * set: the collector would record something else than what was meant, for as long as nobody looks.
+ */
+export const markets = (sources: Sources, exchanges: Exchanges): Checked<ReadonlyArray<StreamId>> => {
+  const given = Option.all({ list: sources.find("MARKETS"), symbol: sources.find("MARKET_SYMBOL") })
+  if (Option.isSome(given) && given.value.list._tag === given.value.symbol._tag) {
+    const { list, symbol } = given.value
+    return problem(
+      `${describe(list, "value")} and ${describe(symbol, "value")} are both set: MARKET_SYMBOL is short for MARKETS=binance:<symbol>:orderbook, only one can be used`
+    )
+  }
+  const first = sources.find("MARKETS", "MARKET_SYMBOL")
+  if (Option.isNone(first)) {
+    const empty = ["MARKETS", "MARKET_SYMBOL"].find(sources.isBlank)
+    return empty === undefined
+      ? Either.mapLeft(parseMarkets(defaultMarkets, exchanges), (line) => [
+          `MARKETS=${quote(defaultMarkets)} (the default): ${line}`
+        ])
+      : blank(empty, "must not be empty (leave the variable out for the default)")
+  }
+  const setting = first.value
+  if (setting._tag === "FileEntry" && setting.name === "MARKETS" && Array.isArray(setting.value)) {
+    return Either.mapLeft(marketTables(setting.value, exchanges), (line) => [
+      `MARKETS (${setting.key} in ${setting.file}): ${line}`
+    ])
+  }
+  return check(setting, setting.name === "MARKETS" ? listRule(exchanges) : symbolRule(exchanges))
+}
+
+const defaultMarkets = "binance:btcusdt:orderbook+trade"
+
+const defaultTypes = ["orderbook", "trade"]
+
+const listRule = (exchanges: Exchanges): Rule<ReadonlyArray<StreamId>> => ({
+  type: "text",
+  show: "value",
+  parse: (text) => parseMarkets(text, exchanges)
+})
+
+const symbolRule = (exchanges: Exchanges): Rule<ReadonlyArray<StreamId>> => ({
+  type: "text",
+  show: "value",
+  parse: (text) => market({ exchange: "binance", symbol: text, types: ["orderbook"] }, exchanges)
+})
+
+/** `exchange:symbol[:type+type]`, separated by commas. */
+const parseMarkets = (text: string, exchanges: Exchanges): Either.Either<ReadonlyArray<StreamId>, string> =>
+  each(text.split(","), (entry, position) => {
+    const parts = entry.split(":").map((part) => part.trim())
+    const [exchange = "", symbol, types] = parts
+    if (entry.trim() === "") return Either.left(`entry ${position} is empty`)
+    return symbol === undefined || parts.length > 3
+      ? Either.left(`${quote(entry.trim())} must be exchange:symbol or exchange:symbol:type+type`)
+      : Either.mapLeft(
+          market({ exchange, symbol, types: types?.split("+") }, exchanges),
+          (line) => `${quote(entry.trim())}: ${line}`
+        )
+  })
+
+/** `[[markets]]` of the settings file. */
+const marketTables = (tables: ReadonlyArray<unknown>, exchanges: Exchanges) =>
+  tables.length === 0
+    ? Either.left("must name at least one market")
+    : each(tables, (table, position) =>
+        Either.mapLeft(marketTable(table, exchanges), (line) => `entry ${position}: ${line}`)
+      )
+
+const marketTable = (
+  table: unknown,
+  exchanges: Exchanges
+): Either.Either<ReadonlyArray<StreamId>, string> => {
+  if (typeof table !== "object" || table === null || Array.isArray(table)) {
+    return Either.left("must be a table: [[markets]] with exchange, symbol and types")
+  }
+  const values = new Map<string, unknown>(Object.entries(table))
+  const unknown = Array.from(values.keys()).filter((key) => !tableKeys.includes(key))
+  if (unknown.length > 0) {
+    return Either.left(
+      unknown.map((key) => `there is no ${quote(key)}${didYouMean(key, tableKeys)}`).join("; ")
+    )
+  }
+  const exchange = values.get("exchange")
+  const symbol = values.get("symbol")
+  const types = values.get("types")
+  if (typeof exchange !== "string") return Either.left("exchange must be given, as a text in quotes")
+  if (typeof symbol !== "string") return Either.left("symbol must be given, as a text in quotes")
+  if (types !== undefined && !isTexts(types)) {
+    return Either.left('types must be an array of texts, as ["orderbook", "trade"]')
+  }
+  return market({ exchange: exchange.trim(), symbol: symbol.trim(), types }, exchanges)
+}
+
+const tableKeys = ["exchange", "symbol", "types"]
+
+/** One entry, whatever way it was written. */
+const market = (
+  entry: {
+    readonly exchange: string
+    readonly symbol: string
+    readonly types: ReadonlyArray<string> | undefined
+  },
+  exchanges: Exchanges
+): Either.Either<ReadonlyArray<StreamId>, string> => {
+  const names = Array.from(exchanges.keys())
+  const exchange = exchanges.get(entry.exchange.toLowerCase())
+  if (exchange === undefined) {
+    return Either.left(
+      `there is no exchange ${quote(entry.exchange)}${didYouMean(entry.exchange, names)}, but ${names.join(", ")}`
+    )
+  }
+  const types = dataTypes(exchange, entry.types)
+  const symbol = Either.mapLeft(
+    exchange.parseSymbol(entry.symbol),
+    (allowed) => `symbol ${quote(entry.symbol)} must be ${allowed}`
+  )
+  const problems = Arr.getLefts([symbol, types])
+  return problems.length > 0
+    ? Either.left(problems.join("; "))
+    : Either.zipWith(types, symbol, (types, symbol) =>
+        types.map((dataType) => ({ exchange: exchange.name, symbol, dataType }))
+      )
+}
+
+/** The types by name; without names, order books and trades as far as the exchange has them, or else all it has. */
+const dataTypes = (
+  exchange: Exchange,
+  names: ReadonlyArray<string> | undefined
+): Either.Either<ReadonlyArray<DataType>, string> => {
+  if (names === undefined) {
+    const usual = exchange.dataTypes.filter((type) => defaultTypes.includes(type))
+    return Either.right(usual.length > 0 ? usual : exchange.dataTypes)
+  }
+  if (names.length === 0) return Either.left("types must not be empty")
+  const types: Array<DataType> = []
+  const problems: Array<string> = []
+  for (const name of names) {
+    const wanted = name.trim().toLowerCase()
+    const type = exchange.dataTypes.find((type) => type === wanted)
+    if (type === undefined) {
+      problems.push(
+        `${exchange.name} has no type ${quote(name.trim())}${didYouMean(wanted, exchange.dataTypes)}, but ${exchange.dataTypes.join(", ")}`
+      )
+    } else {
+      types.push(type)
+    }
+  }
+  return problems.length > 0 ? Either.left(problems.join("; ")) : Either.right(types)
+}
+
+/** The streams of all entries, each once, or all that is wrong with them, in one line. `position` counts from 1. */
+const each = <A>(
+  entries: ReadonlyArray<A>,
+  streamsOf: (entry: A, position: number) => Either.Either<ReadonlyArray<StreamId>, string>
+): Either.Either<ReadonlyArray<StreamId>, string> => {
+  const parts = entries.map((entry, index) => streamsOf(entry, index + 1))
+  const problems = Arr.getLefts(parts)
+  if (problems.length > 0) return Either.left(problems.join("; "))
+  const streams = Arr.getRights(parts).flat()
+  return Either.right(Array.from(new Map(streams.map((stream) => [streamKey(stream), stream])).values()))
+}
+
+const isTexts = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.every((item) => typeof item === "string")

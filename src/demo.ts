@@ -1,0 +1,93 @@
+import { Command } from "@effect/cli"
+import { FileSystem } from "@effect/platform"
+import { ConfigProvider, Console, Duration, Effect, Schedule, Stream } from "effect"
+import { Archiver } from "./archive/Archiver.ts"
+import * as HyparquetReader from "./archive/HyparquetReader.ts"
+import { ParquetReader } from "./archive/ParquetReader.ts"
+import { loadSettings } from "./Config.ts"
+import * as Collector from "./collector.ts"
+import { exchanges } from "./exchange/registry.ts"
+import { Batcher } from "./ingest/Batcher.ts"
+import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
+import * as Simulator from "./simulator/Simulator.ts"
+
+const seconds = 15
+const symbols = ["btcusdt", "ethusdt"]
+
+/** `demo`: the whole pipeline on a simulated exchange, in a temporary folder. */
+export const demo = Command.make("demo", {}, () => Effect.scoped(run)).pipe(
+  Command.withDescription(
+    `Records a simulated exchange for ${seconds} seconds into a temporary folder, with no network and no account, and shows what the archive then holds.`
+  )
+)
+
+const run = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "crypto-collector-demo-" })
+  const simulator = yield* Simulator.make({ symbols, rate: 50 })
+  const settings = yield* loadSettings(exchanges).pipe(
+    Effect.withConfigProvider(
+      ConfigProvider.fromMap(
+        new Map([
+          ["MARKETS", symbols.map((symbol) => `binance:${symbol}`).join()],
+          ["BINANCE_WS_URL", simulator.url()],
+          ["BATCH_INTERVAL", "1"],
+          ["ARCHIVE_INTERVAL", "5"],
+          ["DATABASE_PATH", `${folder}/collector.db`],
+          ["ARCHIVE_STORE", "file"],
+          ["ARCHIVE_DIR", `${folder}/archive`],
+          ["LOG_DIR", `${folder}/logs`],
+          ["HOME_SERVER_NAME", "demo"]
+        ])
+      )
+    )
+  )
+  yield* Console.log(
+    `A simulated exchange listens on ${simulator.url()}; the collector records it for ${seconds} s.\n`
+  )
+  yield* record.pipe(Effect.provide(Collector.layer(settings)))
+  yield* showArchive(`${folder}/archive`)
+})
+
+/** Shows the counts every second, and archives what is left at the end. */
+const record = Effect.gen(function* () {
+  const queue = yield* SnapshotQueue
+  const batcher = yield* Batcher
+  const archiver = yield* Archiver
+  const showCounts = Effect.gen(function* () {
+    const { depth, dropped, received } = yield* queue.counts
+    const { committed } = yield* batcher.counts
+    const { archives, rows } = yield* archiver.counts
+    yield* Console.log(
+      `  received ${received}   committed ${committed}   archived ${rows} in ${archives} files   dropped ${dropped}   waiting ${depth}`
+    )
+  })
+  yield* Effect.repeat(Effect.delay(showCounts, Duration.seconds(1)), Schedule.recurs(seconds - 1))
+  yield* archiver.runCycle
+})
+
+const showArchive = (directory: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const reader = yield* ParquetReader
+    const files = (yield* fs.readDirectory(directory, { recursive: true })).filter((file) =>
+      file.endsWith(".parquet")
+    )
+    yield* Console.log(`\nThe archive holds ${files.length} Parquet files. Read back:\n`)
+    let total = 0
+    for (const file of files.sort()) {
+      const { rows } = yield* reader.info(`${directory}/${file}`)
+      const { size } = yield* fs.stat(`${directory}/${file}`)
+      const ids = yield* reader
+        .pages(`${directory}/${file}`, { columns: ["exchange_sequence_id"] })
+        .pipe(
+          Stream.runFold<ReadonlyArray<unknown>, { columns: ReadonlyArray<ReadonlyArray<unknown>> }>(
+            [],
+            (all, page) => [...all, ...(page.columns[0] ?? [])]
+          )
+        )
+      total += rows
+      yield* Console.log(`  ${file}\n    ${rows} messages, ids ${ids[0]} to ${ids.at(-1)}, ${size} bytes`)
+    }
+    yield* Console.log(`\n${total} messages in all.`)
+  }).pipe(Effect.provide(HyparquetReader.layer))

@@ -1,0 +1,29 @@
+import { Command, ValidationError } from "@effect/cli"
+import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import { Console, Effect, Layer } from "effect"
+import { loadSettings } from "./Config.ts"
+import * as Collector from "./collector.ts"
+import { demo } from "./demo.ts"
+import { exchanges } from "./exchange/registry.ts"
+import { simulate } from "./simulator/command.ts"
+import { version } from "./version.ts"
+
+const collect = Command.make("crypto-collector", {}, () =>
+  Effect.flatMap(loadSettings(exchanges), (settings) => Layer.launch(Collector.layer(settings)))
+).pipe(
+  Command.withDescription(
+    "Records order books and trades of crypto exchanges. Without a subcommand it runs the collector; its settings are environment variables or a TOML file named by CONFIG_PATH."
+  ),
+  Command.withSubcommands([simulate, demo])
+)
+
+const main = Command.run(collect, { name: "crypto-collector", version })
+
+/** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line is told by it. */
+main(process.argv).pipe(
+  Effect.tapError((error) =>
+    ValidationError.isValidationError(error) ? Effect.void : Console.error(error.message)
+  ),
+  Effect.provide(NodeContext.layer),
+  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
+)

@@ -1,0 +1,60 @@
+import type { FileSystem } from "@effect/platform"
+import { Config, Effect, HashMap, Layer, Logger, LogLevel, Option, Order } from "effect"
+import type { LogDirectives } from "../Config.ts"
+import type { ResourceUnavailable } from "../domain/StartupError.ts"
+import { type LogEntry, logEntry } from "./Logging/LogEntry.ts"
+import { makeLogFile } from "./Logging/LogFile.ts"
+import { jsonLine, readableLine } from "./Logging/lines.ts"
+import { makeStdout, type Output } from "./Logging/Stdout.ts"
+
+/**
+ * Replaces the default logger by two: readable lines on stdout, and JSON lines in the daily file
+ * `collector.log.YYYY-MM-DD` (UTC) in `directory`. Annotations are fields; the annotation `module` says which directive
+ * an entry falls under.
+ *
+ * The file is written at least every second, and when the layer is closed: provide it outermost, so that the others'
+ * last words are in it. Once built it never fails, ends or blocks anything: what the file does not take is kept for
+ * later, within bounds, and a closed stdout is left alone.
+ *
+ * Fails if the directory cannot be made or written. `stdout` is for tests.
+ */
+export const layer = (options: {
+  readonly directives: LogDirectives
+  readonly directory: string
+  readonly stdout?: Output
+}): Layer.Layer<never, ResourceUnavailable, FileSystem.FileSystem> =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const output = options.stdout ?? process.stdout
+      const colours = (output.isTTY ?? false) && !(yield* isSet("NO_COLOR"))
+      const write = yield* makeStdout(output)
+      const print = (entry: LogEntry) => write(readableLine(entry, colours))
+      const file = yield* makeLogFile({ directory: options.directory, report: print })
+      const isWanted = filter(options.directives)
+      const logger = Logger.make<unknown, void>((log) => {
+        if (!isWanted(log)) return
+        const entry = logEntry(log)
+        print(entry)
+        file.append({ time: entry.time, line: jsonLine(entry) })
+      })
+      return Layer.merge(
+        Logger.replace(Logger.defaultLogger, logger),
+        Logger.minimumLogLevel(lowest(options.directives))
+      )
+    })
+  )
+
+/** The lowest level of all modules: what is below it need not reach the logger. */
+const lowest = (directives: LogDirectives): LogLevel.LogLevel =>
+  Array.from(directives.modules.values()).reduce(Order.min(LogLevel.Order), directives.level)
+
+const filter =
+  ({ level, modules }: LogDirectives) =>
+  (log: Logger.Logger.Options<unknown>): boolean => {
+    const module = HashMap.get(log.annotations, "module")
+    const wanted = Option.isSome(module) ? modules.get(String(module.value)) : undefined
+    return LogLevel.greaterThanEqual(log.logLevel, wanted ?? level)
+  }
+
+const isSet = (name: string): Effect.Effect<boolean> =>
+  Effect.match(Config.nonEmptyString(name), { onFailure: () => false, onSuccess: () => true })

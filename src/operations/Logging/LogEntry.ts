@@ -1,0 +1,51 @@
+import { Array as Arr, Cause, Either, type Logger } from "effect"
+import { type Plain, plain, textOf } from "./plain.ts"
+
+/** What was logged, as values that JSON can hold: no secrets, no cycles, nothing endless. */
+export interface LogEntry {
+  /** Milliseconds since the epoch. */
+  readonly time: number
+  /** As Effect names them: `INFO`, `WARN`, … */
+  readonly level: string
+  /** The annotation `module`, or "". */
+  readonly module: string
+  readonly message: string
+  /** The other annotations, by name in alphabetical order. */
+  readonly fields: ReadonlyArray<readonly [string, Plain]>
+  /** What went wrong, on one line, and with all stacks. */
+  readonly cause: { readonly line: string; readonly stacks: string } | undefined
+  /** Log spans: milliseconds that each has lasted. */
+  readonly spans: ReadonlyArray<readonly [string, number]>
+}
+
+/** Never throws, whatever was logged. */
+export const logEntry = (log: Logger.Logger.Options<unknown>): LogEntry => {
+  const time = log.date.getTime()
+  const annotations = Array.from(log.annotations, ([name, value]) => [name, plain(value)] as const)
+  const module = annotations.find(([name]) => name === "module")
+  return {
+    time,
+    level: log.logLevel.label,
+    module: module === undefined ? "" : textOf(module[1]),
+    message: Arr.ensure(log.message)
+      .map((part) => textOf(plain(part)))
+      .join(" "),
+    fields: annotations.filter(([name]) => name !== "module").sort(([a], [b]) => (a < b ? -1 : 1)),
+    cause: Cause.isEmpty(log.cause) ? undefined : causeOf(log.cause),
+    spans: Array.from(log.spans, (span) => [span.label, time - span.startTime] as const)
+  }
+}
+
+const causeOf = (cause: Cause.Cause<unknown>) => {
+  if (Cause.isInterruptedOnly(cause)) return { line: "interrupted", stacks: "interrupted" }
+  const errors = [...Cause.failures(cause), ...Cause.defects(cause)]
+  return {
+    line: errors.map((error) => textOf(plain(error))).join("; "),
+    stacks: Either.getOrElse(
+      Either.try(() => textOf(plain(Cause.pretty(cause, { renderErrorCause: true })))),
+      () => unprintable
+    )
+  }
+}
+
+const unprintable = "(cannot be printed)"

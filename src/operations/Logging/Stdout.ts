@@ -1,0 +1,46 @@
+import type { Writable } from "node:stream"
+import { Effect, type Scope } from "effect"
+
+/** A stream for people: `process.stdout`, or a test's. */
+export type Output = Writable & { readonly isTTY?: boolean }
+
+/**
+ * Writes to the output as long as it takes anything: once it failed (its reader has gone, its disk is full) it is left
+ * alone. A reader that stalls does not make the process hold more than `maxWaiting` characters: what comes meanwhile is
+ * dropped.
+ */
+export const makeStdout = (output: Output): Effect.Effect<(line: string) => void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    let failed = false
+    const onError = () => {
+      failed = true
+    }
+    yield* Effect.acquireRelease(
+      Effect.sync(() => output.on("error", onError)),
+      () =>
+        Effect.zipRight(
+          settled(output),
+          Effect.sync(() => output.off("error", onError))
+        )
+    )
+    return (line) => {
+      if (!failed && output.writable && output.writableLength < maxWaiting) output.write(line)
+    }
+  })
+
+const maxWaiting = 1_000_000
+
+/**
+ * Waits until what was written has gone out or failed, for a second of real time at most: an error of the stream that
+ * nobody hears would end the process.
+ */
+const settled = (output: Output): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    const timer = setTimeout(() => resume(Effect.void), 1000)
+    const done = () => {
+      clearTimeout(timer)
+      setImmediate(() => resume(Effect.void))
+    }
+    if (output.writable) output.write("", done)
+    else done()
+  })
