@@ -1,7 +1,7 @@
 import { hostname } from "node:os"
 import { dirname, join } from "node:path"
 import type { FileSystem } from "@effect/platform"
-import { Duration, Effect, Either, LogLevel, Option, type Redacted } from "effect"
+import { Duration, Effect, Either, LogLevel, Option } from "effect"
 import { archiveStore, archiveStoreNames } from "./Config/archiveStore.ts"
 import { all, type Checked, problemsOf } from "./Config/Checked.ts"
 import { logDirectives } from "./Config/logDirectives.ts"
@@ -10,33 +10,12 @@ import { optional, withDefault } from "./Config/Rule.ts"
 import * as rules from "./Config/rules.ts"
 import { loadSources, type Sources } from "./Config/Sources.ts"
 import { SettingsInvalid } from "./domain/StartupError.ts"
+import type { StorageSettings } from "./domain/StorageSettings.ts"
 import type { StreamId } from "./domain/StreamId.ts"
 import type { Exchange } from "./exchange/Exchange.ts"
 
-/** Where archives go. */
-export type ArchiveStoreSettings =
-  | { readonly _tag: "File"; readonly directory: string }
-  | {
-      readonly _tag: "S3"
-      readonly bucket: string
-      readonly region: string
-      readonly endpoint: Option.Option<URL>
-      /** None: the AWS provider chain finds them. */
-      readonly credentials: Option.Option<{
-        readonly accessKeyId: string
-        readonly secretAccessKey: Redacted.Redacted
-        readonly sessionToken: Option.Option<Redacted.Redacted>
-      }>
-    }
-
-/** A level for all modules and levels for some: LOG_LEVEL=info,archive=debug. */
-export interface LogDirectives {
-  readonly level: LogLevel.LogLevel
-  readonly modules: ReadonlyMap<string, LogLevel.LogLevel>
-}
-
 /** The settings of the collector, checked. Relative paths are as given. */
-export interface Settings {
+export interface Settings extends StorageSettings {
   /** Every stream once, in the order of MARKETS. */
   readonly streams: ReadonlyArray<StreamId>
   /** `<EXCHANGE>_WS_URL`, by exchange name. */
@@ -46,14 +25,6 @@ export interface Settings {
   readonly queueCapacity: number
   /** SILENCE_TIMEOUT: how long a lively stream may say nothing before its connection is made anew. */
   readonly silenceTimeout: Duration.Duration
-  readonly databasePath: string
-  readonly archiveInterval: Duration.Duration
-  readonly archiveStore: ArchiveStoreSettings
-  /** Where Parquet files wait until they are verified. */
-  readonly outboxDirectory: string
-  readonly serverName: string
-  readonly logDirectives: LogDirectives
-  readonly logDirectory: string
   readonly logRetention: Duration.Duration
   readonly httpHost: string
   readonly httpPort: number

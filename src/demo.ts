@@ -1,7 +1,6 @@
 import { Command } from "@effect/cli"
 import { FileSystem } from "@effect/platform"
 import { ConfigProvider, Console, Duration, Effect, Schedule, Stream } from "effect"
-import { Archiver } from "./archive/Archiver.ts"
 import * as HyparquetReader from "./archive/HyparquetReader.ts"
 import { ParquetReader } from "./archive/ParquetReader.ts"
 import { loadSettings } from "./Config.ts"
@@ -10,6 +9,7 @@ import { exchanges } from "./exchange/registry.ts"
 import { Batcher } from "./ingest/Batcher.ts"
 import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
 import * as Simulator from "./simulator/Simulator.ts"
+import { Storage } from "./thread/Storage.ts"
 
 const seconds = 15
 const symbols = ["btcusdt", "ethusdt"]
@@ -53,17 +53,17 @@ const run = Effect.gen(function* () {
 const record = Effect.gen(function* () {
   const queue = yield* SnapshotQueue
   const batcher = yield* Batcher
-  const archiver = yield* Archiver
+  const storage = yield* Storage
   const showCounts = Effect.gen(function* () {
     const { depth, dropped, received } = yield* queue.counts
     const { committed } = yield* batcher.counts
-    const { archives, rows } = yield* archiver.counts
+    const { archives, rows } = yield* storage.archiverCounts
     yield* Console.log(
       `  received ${received}   committed ${committed}   archived ${rows} in ${archives} files   dropped ${dropped}   waiting ${depth}`
     )
   })
   yield* Effect.repeat(Effect.delay(showCounts, Duration.seconds(1)), Schedule.recurs(seconds - 1))
-  yield* archiver.runCycle
+  yield* storage.runCycle
 })
 
 const showArchive = (directory: string) =>

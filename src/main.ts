@@ -1,6 +1,6 @@
 import { Command, ValidationError } from "@effect/cli"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Layer } from "effect"
+import { Console, Effect } from "effect"
 import { loadSettings } from "./Config.ts"
 import * as Collector from "./collector.ts"
 import { demo } from "./demo.ts"
@@ -9,7 +9,7 @@ import { simulate } from "./simulator/command.ts"
 import { version } from "./version.ts"
 
 const collect = Command.make("crypto-collector", {}, () =>
-  Effect.flatMap(loadSettings(exchanges), (settings) => Layer.launch(Collector.layer(settings)))
+  Effect.flatMap(loadSettings(exchanges), Collector.run)
 ).pipe(
   Command.withDescription(
     "Records order books and trades of crypto exchanges. Without a subcommand it runs the collector; its settings are environment variables or a TOML file named by CONFIG_PATH."

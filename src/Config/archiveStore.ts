@@ -1,5 +1,5 @@
 import { Either, Option, Redacted } from "effect"
-import type { ArchiveStoreSettings } from "../Config.ts"
+import type { ArchiveStoreSettings } from "../domain/StorageSettings.ts"
 import { all, type Checked, problem } from "./Checked.ts"
 import { blank, describe, optional, withDefault } from "./Rule.ts"
 import * as rules from "./rules.ts"

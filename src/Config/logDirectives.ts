@@ -1,5 +1,5 @@
 import { Either, LogLevel } from "effect"
-import type { LogDirectives } from "../Config.ts"
+import type { LogDirectives } from "../domain/StorageSettings.ts"
 import { didYouMean } from "./nearest.ts"
 import { quote } from "./quote.ts"
 import type { Rule } from "./Rule.ts"

@@ -24,6 +24,7 @@ import {
   type JournalEvent
 } from "../domain/JournalEvent.ts"
 import { applyArchiveEvent, noPendingArchives, type PendingArchive } from "../domain/PendingArchives.ts"
+import type { ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import type { DatabaseError } from "../storage/DatabaseError.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
@@ -31,22 +32,6 @@ import { type ArchiveRow, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { version } from "../version.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
 import { type ParquetColumn, type ParquetError, type ParquetPage, ParquetWriter } from "./ParquetWriter.ts"
-
-export interface ArchiverCounts {
-  /** Archives whose rows have left the database, since the start. */
-  readonly archives: number
-  readonly rows: number
-  /** Bytes of their objects. */
-  readonly bytes: number
-  /** Archives that are planned and not yet purged. */
-  readonly pending: number
-}
-
-/** What one cycle did. */
-export interface CycleReport {
-  readonly archived: ReadonlyArray<{ readonly plan: ArchivePlan; readonly file: ArchiveFile }>
-  readonly failed: ReadonlyArray<{ readonly plan: ArchivePlan; readonly reason: string }>
-}
 
 export interface ArchiverOptions {
   /** Names this collector in object keys. */

@@ -15,10 +15,7 @@ import { ParquetError, type ParquetPage, type ParquetValues } from "./ParquetWri
 export const layer = Layer.succeed(
   ParquetReader,
   ParquetReader.of({
-    info: (path) =>
-      Effect.flatMap(open(path), ({ metadata }) =>
-        Effect.try({ try: () => infoOf(metadata), catch: (cause) => new ParquetError({ path, cause }) })
-      ),
+    info: (path) => Effect.map(open(path), ({ metadata }) => infoOf(metadata)),
     pages: (path, options = {}) =>
       Stream.unwrap(
         Effect.gen(function* () {
@@ -68,7 +65,15 @@ const open = (
       return { file, metadata: await parquetMetadataAsync(file) }
     },
     catch: (cause) => new ParquetError({ path, cause })
-  })
+  }).pipe(
+    Effect.filterOrElse(
+      ({ metadata }) => metadata.schema.slice(1).every(isKnown),
+      () => new ParquetError({ path, cause: "it has columns that are neither text nor 64-bit integers" })
+    )
+  )
+
+const isKnown = ({ num_children, type }: SchemaElement): boolean =>
+  num_children === undefined && (type === "BYTE_ARRAY" || type === "INT64")
 
 const infoOf = (metadata: FileMetaData): ParquetInfo => ({
   rows: Number(metadata.num_rows),

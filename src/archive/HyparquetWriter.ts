@@ -15,7 +15,7 @@ export interface RowGroupLimits {
   readonly bytes: number
 }
 
-const defaultLimits: RowGroupLimits = { rows: 8192, bytes: 16 * 1024 * 1024 }
+const defaultLimits: RowGroupLimits = { rows: 4096, bytes: 8 * 1024 * 1024 }
 
 /** Level 1 compresses order books nearly as well as the default level 3, in two thirds of the time. */
 const zstdLevel = 1

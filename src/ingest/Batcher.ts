@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Fiber, Layer, Ref, Schedule } from "effect"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import { Storage } from "../thread/Storage.ts"
 import { SnapshotQueue } from "./SnapshotQueue.ts"
 
 export interface BatcherCounts {
@@ -30,7 +30,7 @@ export class Batcher extends Context.Tag("collector/Batcher")<
 const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
   Effect.gen(function* () {
     const queue = yield* SnapshotQueue
-    const repo = yield* SnapshotRepo
+    const storage = yield* Storage
     const counts = yield* Ref.make<BatcherCounts>({ committed: 0, duplicates: 0, rejected: 0 })
     let kept: SnapshotBatch | undefined
 
@@ -39,7 +39,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       const batch = kept ?? (yield* queue.takeAll)
       if (batch.length === 0) return
       kept = batch
-      const appended = yield* repo.append(batch)
+      const appended = yield* storage.append(batch)
       kept = undefined
       yield* Ref.update(counts, (before) => ({
         committed: before.committed + appended.inserted,

@@ -1,13 +1,13 @@
-import { Effect, Schedule } from "effect"
-import { Archiver } from "../archive/Archiver.ts"
+import { Effect, Option, Schedule } from "effect"
 import { Batcher } from "../ingest/Batcher.ts"
 import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
+import { Storage } from "../thread/Storage.ts"
 
 /** A line every 60 s that says that the collector lives, and what it has done since its start. */
 export const reportLiveness = Effect.gen(function* () {
   const { depth, dropped, received } = yield* (yield* SnapshotQueue).counts
   const { committed, duplicates, rejected } = yield* (yield* Batcher).counts
-  const archiver = yield* (yield* Archiver).counts
+  const archiver = yield* Effect.option((yield* Storage).archiverCounts)
   yield* Effect.logInfo("alive").pipe(
     Effect.annotateLogs({
       module: "operations",
@@ -17,9 +17,10 @@ export const reportLiveness = Effect.gen(function* () {
       rejected,
       dropped,
       queueDepth: depth,
-      archived: archiver.rows,
-      archives: archiver.archives,
-      pendingArchives: archiver.pending
+      ...Option.match(archiver, {
+        onNone: () => ({}),
+        onSome: ({ archives, pending, rows }) => ({ archived: rows, archives, pendingArchives: pending })
+      })
     })
   )
 }).pipe(Effect.schedule(Schedule.spaced("60 seconds")))

@@ -1,7 +1,7 @@
 import type { FileSystem } from "@effect/platform"
 import { Config, Effect, HashMap, Layer, Logger, LogLevel, Option, Order } from "effect"
-import type { LogDirectives } from "../Config.ts"
 import type { ResourceUnavailable } from "../domain/StartupError.ts"
+import type { LogDirectives } from "../domain/StorageSettings.ts"
 import { type LogEntry, logEntry } from "./Logging/LogEntry.ts"
 import { makeLogFile } from "./Logging/LogFile.ts"
 import { jsonLine, readableLine } from "./Logging/lines.ts"

@@ -3,20 +3,12 @@ import { Chunk, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
 import { ArchivePurged, ArchiveRowsPurged } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
+import type { Appended } from "../domain/StorageReport.ts"
 import { StreamId } from "../domain/StreamId.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
-
-/** What became of a batch. */
-export interface Appended {
-  readonly inserted: number
-  /** Rows that were there already. */
-  readonly duplicates: number
-  /** Rows that the database refused by themselves. */
-  readonly rejected: number
-}
 
 /** A row on its way into an archive. */
 export interface ArchiveRow {

@@ -3,8 +3,7 @@ import { Duration, Effect, Layer, Ref, TestClock } from "effect"
 import { type SnapshotBatch, snapshotsOf } from "../../src/domain/SnapshotBatch.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
-import { DatabaseError } from "../../src/storage/DatabaseError.ts"
-import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { Storage, StorageError } from "../../src/thread/Storage.ts"
 import { range, snapshot } from "../support/snapshots.ts"
 
 /** Runs a test with a repo that notes the ids of each batch and fails as often as `failures` says. */
@@ -21,7 +20,7 @@ const withRepo = <A, E>(
     const append = (batch: SnapshotBatch) =>
       Effect.gen(function* () {
         if ((yield* Ref.getAndUpdate(failures, (n) => n - 1)) > 0) {
-          return yield* new DatabaseError({ cause: new Error("database is locked") })
+          return yield* new StorageError({ reason: "database is locked" })
         }
         yield* Ref.update(batches, (all) => [
           ...all,
@@ -30,7 +29,7 @@ const withRepo = <A, E>(
         return { inserted: batch.length, duplicates: 0, rejected: 0 }
       })
     const layer = Layer.provideMerge(
-      Layer.provide(Batcher.layer({ interval: Duration.seconds(5) }), Layer.mock(SnapshotRepo, { append })),
+      Layer.provide(Batcher.layer({ interval: Duration.seconds(5) }), Layer.mock(Storage, { append })),
       SnapshotQueue.layer({ capacity: 10 })
     )
     return yield* test({ batches, failures, layer })

@@ -16,7 +16,7 @@ import {
   TestClock,
   TestServices
 } from "effect"
-import type { LogDirectives } from "../../src/Config.ts"
+import type { LogDirectives } from "../../src/domain/StorageSettings.ts"
 import type { Output } from "../../src/operations/Logging/Stdout.ts"
 import * as Logging from "../../src/operations/Logging.ts"
 

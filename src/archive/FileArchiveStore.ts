@@ -1,0 +1,283 @@
+import { createHash, randomBytes } from "node:crypto"
+import { constants, createReadStream, type Dirent, type Stats } from "node:fs"
+import * as NodeFs from "node:fs/promises"
+import * as NodePath from "node:path"
+import { NodeStream } from "@effect/platform-node"
+import { Effect, Layer, Option, Predicate, Stream } from "effect"
+import { ArchiveStoreUnusable } from "../domain/StartupError.ts"
+import { ArchiveStore, ArchiveStoreError, type LocalObject, type StoredObject } from "./ArchiveStore.ts"
+import { syncDirectory, syncFile } from "./durable.ts"
+import { fileDigest } from "./fileDigest.ts"
+import { checkKey, checkPrefix } from "./objectKey.ts"
+
+/**
+ * Objects as files below a directory, under their keys. Building it creates the directory and proves that it can be
+ * written. Objects share the disk space of the local file where both lie on one file system (hard links).
+ */
+export const layer = (options: {
+  readonly directory: string
+}): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> =>
+  Layer.effect(
+    ArchiveStore,
+    Effect.gen(function* () {
+      const root = NodePath.resolve(options.directory)
+      yield* proveWritable(root, options.directory)
+
+      return ArchiveStore.of({
+        put: (object) =>
+          Effect.zipRight(
+            checkFileKey("put", object.key),
+            put(NodePath.join(root, object.key), root, object)
+          ),
+        head: (key) => Effect.zipRight(checkFileKey("head", key), head(NodePath.join(root, key), key)),
+        get: (key) =>
+          Stream.unwrap(
+            Effect.as(checkFileKey("get", key), read(NodePath.join(root, key), failure("get", key)))
+          ),
+        list: (prefix) =>
+          Stream.unwrap(
+            Effect.as(checkPrefix(prefix), walk(root, prefix.slice(0, prefix.lastIndexOf("/") + 1), prefix))
+          )
+      })
+    })
+  )
+
+const proveWritable = (root: string, given: string): Effect.Effect<void, ArchiveStoreUnusable> => {
+  const failed = (cause: unknown) =>
+    new ArchiveStoreUnusable({
+      reason: `ARCHIVE_DIR=${given}: the folder cannot be written: ${reasonOf(cause)}`
+    })
+  const probe = NodePath.join(root, `${temporaryPrefix}${randomBytes(8).toString("hex")}`)
+  return attempt(() => NodeFs.mkdir(root, { recursive: true }), failed).pipe(
+    Effect.zipRight(attempt(() => NodeFs.writeFile(probe, "", { flag: "wx" }), failed)),
+    Effect.zipRight(attempt(() => NodeFs.unlink(probe), failed)),
+    Effect.zipRight(syncDirectory(root, failed)),
+    Effect.uninterruptible
+  )
+}
+
+/** Temporary files are named after this, and no object's file is. */
+const temporaryPrefix = ".put-"
+
+const checkFileKey = (operation: ArchiveStoreError["operation"], key: string) =>
+  Effect.zipRight(
+    checkKey(operation, key),
+    key.split("/").some((segment) => segment.startsWith(temporaryPrefix))
+      ? new ArchiveStoreError({ operation, key, kind: "Refused", reason: "the key is reserved" })
+      : Effect.void
+  )
+
+const put = (target: string, root: string, object: LocalObject): Effect.Effect<void, ArchiveStoreError> =>
+  Effect.gen(function* () {
+    const failed = failure("put", object.key)
+    const local = yield* fileDigest(object.path, failed)
+    if (local.size !== object.size || local.sha256 !== object.sha256) {
+      return yield* new ArchiveStoreError({
+        operation: "put",
+        key: object.key,
+        kind: "Refused",
+        reason: `the local file is not what it should be: ${local.size} bytes, expected ${object.size}, or of other content`
+      })
+    }
+    const directory = NodePath.dirname(target)
+    yield* attempt(() => NodeFs.mkdir(directory, { recursive: true }), failed)
+    yield* syncFile(object.path, failed)
+    yield* publish(object.path, target).pipe(
+      Effect.catchIf(
+        (error) => error.code === "EXDEV" || noHardLinks(error.code),
+        () => copyIn(object.path, target, object.key)
+      ),
+      Effect.catchIf(
+        (error) => error.code === "EEXIST",
+        () => compare(target, object)
+      ),
+      Effect.mapError(({ cause }) => failed(cause))
+    )
+    yield* syncUpwards(directory, root, failed)
+  })
+
+/** What an attempt to publish failed with: the operating system's code decides what is tried next. */
+interface Obstacle {
+  readonly code: string | undefined
+  readonly cause: unknown
+}
+
+const obstacle = (cause: unknown): Obstacle => ({ code: codeOf(cause), cause })
+
+/** Gives the file a second name, all at once, unless the name is taken (EEXIST). */
+const publish = (source: string, target: string): Effect.Effect<void, Obstacle> =>
+  attempt(() => NodeFs.link(source, target), obstacle)
+
+/** Copies to the target's file system first. A copy that a crash left there is removed by the next attempt. */
+const copyIn = (source: string, target: string, key: string): Effect.Effect<void, Obstacle> => {
+  const directory = NodePath.dirname(target)
+  const prefix = `${temporaryPrefix}${createHash("sha256").update(key).digest("hex").slice(0, 16)}-`
+  const temporary = NodePath.join(directory, `${prefix}${randomBytes(8).toString("hex")}`)
+  const removeOld = attempt(async () => {
+    for (const name of await NodeFs.readdir(directory)) {
+      if (!name.startsWith(prefix)) continue
+      const left = NodePath.join(directory, name)
+      if (Date.now() - (await NodeFs.stat(left)).mtimeMs > leftoverMillis) await NodeFs.unlink(left)
+    }
+  }, obstacle)
+  return Effect.acquireUseRelease(
+    Effect.ignore(removeOld),
+    () =>
+      attempt(() => NodeFs.copyFile(source, temporary, constants.COPYFILE_EXCL), obstacle).pipe(
+        Effect.zipRight(syncFile(temporary, obstacle)),
+        Effect.zipRight(publish(temporary, target)),
+        Effect.catchIf(
+          (error) => noHardLinks(error.code),
+          () => renameIfFree(temporary, target)
+        ),
+        Effect.uninterruptible
+      ),
+    () => Effect.ignore(attempt(() => NodeFs.rm(temporary, { force: true }), obstacle))
+  )
+}
+
+/** For file systems without hard links. */
+const renameIfFree = (temporary: string, target: string): Effect.Effect<void, Obstacle> =>
+  attempt(() => NodeFs.lstat(target), obstacle).pipe(
+    Effect.matchEffect({
+      onSuccess: () =>
+        Effect.fail<Obstacle>({ code: "EEXIST", cause: new Error("the file is there already") }),
+      onFailure: (error) =>
+        error.code === "ENOENT"
+          ? attempt(() => NodeFs.rename(temporary, target), obstacle)
+          : Effect.fail(error)
+    })
+  )
+
+const leftoverMillis = 3_600_000
+
+const noHardLinks = (code: string | undefined): boolean =>
+  code === "EPERM" || code === "EMLINK" || code === "ENOSYS" || code === "ENOTSUP" || code === "EOPNOTSUPP"
+
+const compare = (target: string, object: LocalObject): Effect.Effect<void, Obstacle> =>
+  Effect.flatMap(fileDigest(target, obstacle), (stored) =>
+    stored.size === object.size && stored.sha256 === object.sha256
+      ? Effect.void
+      : Effect.fail<Obstacle>({ code: conflict, cause: new Conflicting() })
+  )
+
+const conflict = "CONFLICT"
+
+class Conflicting extends Error {
+  readonly code = conflict
+  override readonly message = "another object has this key"
+}
+
+/** Makes the name last, and the directories that were made for it. */
+const syncUpwards = <E>(
+  directory: string,
+  root: string,
+  failed: (cause: unknown) => E
+): Effect.Effect<void, E> =>
+  Effect.zipRight(
+    syncDirectory(directory, failed),
+    directory === root
+      ? Effect.void
+      : Effect.suspend(() => syncUpwards(NodePath.dirname(directory), root, failed))
+  )
+
+const head = (path: string, key: string): Effect.Effect<Option.Option<StoredObject>, ArchiveStoreError> =>
+  Effect.flatMap(stat(path, failure("head", key)), (stats) =>
+    Option.isSome(stats) && stats.value.isFile()
+      ? Effect.map(fileDigest(path, failure("head", key)), ({ sha256, size }) =>
+          Option.some({ key, size, sha256: Option.some(sha256) })
+        )
+      : Effect.succeedNone
+  )
+
+const read = (
+  path: string,
+  failed: (cause: unknown) => ArchiveStoreError
+): Stream.Stream<Uint8Array, ArchiveStoreError> =>
+  NodeStream.fromReadable<ArchiveStoreError, Uint8Array>(() => createReadStream(path), failed)
+
+/** The files below a folder (its path with `/` at the end, or empty) whose keys begin with the prefix, in key order. */
+const walk = (
+  root: string,
+  folder: string,
+  prefix: string
+): Stream.Stream<StoredObject, ArchiveStoreError> => {
+  const failed = failure("list", prefix)
+  return Stream.unwrap(
+    Effect.map(entriesOf(NodePath.join(root, folder), failed), (entries) =>
+      Stream.flatMap(Stream.fromIterable(inKeyOrder(entries)), (entry) => {
+        const key = `${folder}${entry.name}`
+        if (entry.isDirectory()) {
+          const below = `${key}/`
+          return below.startsWith(prefix) || prefix.startsWith(below)
+            ? walk(root, below, prefix)
+            : Stream.empty
+        }
+        if (!entry.isFile() || !key.startsWith(prefix)) return Stream.empty
+        return Stream.filterMap(Stream.fromEffect(stat(NodePath.join(root, key), failed)), (stats) =>
+          Option.map(stats, ({ size }) => ({ key, size, sha256: Option.none() }))
+        )
+      })
+    )
+  )
+}
+
+/** Keys are ordered by their bytes; a folder counts as its name with the `/` that follows. */
+const inKeyOrder = (entries: ReadonlyArray<Dirent>): ReadonlyArray<Dirent> =>
+  entries
+    .filter((entry) => !entry.name.startsWith(temporaryPrefix))
+    .map((entry) => ({ entry, name: Buffer.from(entry.isDirectory() ? `${entry.name}/` : entry.name) }))
+    .sort((a, b) => Buffer.compare(a.name, b.name))
+    .map(({ entry }) => entry)
+
+const entriesOf = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<ReadonlyArray<Dirent>, E> =>
+  attempt(() => NodeFs.readdir(path, { withFileTypes: true }), obstacle).pipe(
+    Effect.catchIf(
+      (error) => isMissing(error.code),
+      () => Effect.succeed([])
+    ),
+    Effect.mapError(({ cause }) => failed(cause))
+  )
+
+const stat = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<Option.Option<Stats>, E> =>
+  attempt(() => NodeFs.stat(path), obstacle).pipe(
+    Effect.asSome,
+    Effect.catchIf(
+      (error) => isMissing(error.code),
+      () => Effect.succeedNone
+    ),
+    Effect.mapError(({ cause }) => failed(cause))
+  )
+
+const attempt = <A, E>(evaluate: () => Promise<A>, failed: (cause: unknown) => E): Effect.Effect<A, E> =>
+  Effect.tryPromise({ try: evaluate, catch: failed })
+
+const failure =
+  (operation: ArchiveStoreError["operation"], key: string) =>
+  (cause: unknown): ArchiveStoreError =>
+    new ArchiveStoreError({ operation, key, kind: kindOf(codeOf(cause)), reason: reasonOf(cause), cause })
+
+/** A full disk may have room again; a missing permission or file will not come by itself. */
+const kindOf = (code: string | undefined): ArchiveStoreError["kind"] => {
+  if (code === conflict) return "Conflict"
+  return code !== undefined && hopeless.has(code) ? "Refused" : "Failed"
+}
+
+const hopeless = new Set([
+  "EACCES",
+  "EISDIR",
+  "ELOOP",
+  "ENAMETOOLONG",
+  "ENOENT",
+  "ENOTDIR",
+  "EEXIST",
+  "EPERM",
+  "EROFS"
+])
+
+const isMissing = (code: string | undefined): boolean => code === "ENOENT" || code === "ENOTDIR"
+
+const codeOf = (cause: unknown): string | undefined =>
+  Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

@@ -1,0 +1,149 @@
+import { createReadStream } from "node:fs"
+import { Readable } from "node:stream"
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  type HeadObjectCommandOutput,
+  ListObjectsV2Command,
+  PutObjectCommand
+} from "@aws-sdk/client-s3"
+import { NodeStream } from "@effect/platform-node"
+import { Chunk, Duration, Effect, Option, Stream } from "effect"
+import type { LocalObject, StoredObject } from "../ArchiveStore.ts"
+import { type S3Timeouts, type Send, timedOut } from "./Client.ts"
+import { type S3Failure, toFailure } from "./errors.ts"
+
+/** What an object may at most have to be put in one request, bytes. */
+export const maximalSize = 5 * 1024 ** 3
+
+/** Uploads slower than this, bytes per second, are given up. */
+const slowestUpload = 65_536
+
+/** Sends the file. The server verifies the hash, and keeps it in the metadata for servers that have no checksums. */
+export const putObject = (
+  send: Send,
+  bucket: string,
+  object: LocalObject,
+  options: { readonly ifNoneMatch: boolean; readonly timeouts: S3Timeouts }
+): Effect.Effect<void, S3Failure> =>
+  Effect.acquireUseRelease(
+    openBody(object.path),
+    (body) =>
+      Effect.asVoid(
+        send(
+          (client, { abortSignal }) =>
+            client.send(
+              new PutObjectCommand({
+                Bucket: bucket,
+                Key: object.key,
+                Body: body,
+                ContentLength: object.size,
+                ContentType: "application/vnd.apache.parquet",
+                ChecksumAlgorithm: "SHA256", // without it the checksum beside it is ignored by some servers
+                ChecksumSHA256: Buffer.from(object.sha256, "hex").toString("base64"),
+                Metadata: { sha256: object.sha256 },
+                ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {})
+              }),
+              { abortSignal }
+            ),
+          Duration.sum(options.timeouts.request, Duration.seconds(object.size / slowestUpload))
+        )
+      ),
+    closeBody
+  )
+
+/** What the server says of an object; none if it says 404. */
+export const headObject = (
+  send: Send,
+  bucket: string,
+  key: string
+): Effect.Effect<Option.Option<StoredObject>, S3Failure> =>
+  send((client, options) =>
+    client.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: "ENABLED" }), options)
+  ).pipe(
+    Effect.map((head) => Option.some({ key, size: head.ContentLength ?? 0, sha256: sha256Of(head) })),
+    Effect.catchIf(
+      (failure) => failure.status === 404,
+      () => Effect.succeedNone
+    )
+  )
+
+/** The bytes of an object. The connection is closed when the stream ends, however it does. */
+export const getObject = (
+  send: Send,
+  bucket: string,
+  key: string,
+  idle: Duration.DurationInput
+): Stream.Stream<Uint8Array, S3Failure> =>
+  Stream.unwrapScoped(
+    Effect.uninterruptibleMask((restore) =>
+      restore(
+        send((client, options) => client.send(new GetObjectCommand({ Bucket: bucket, Key: key }), options))
+      ).pipe(
+        Effect.tap(({ Body }) =>
+          Effect.addFinalizer(() => Effect.sync(() => Body instanceof Readable && Body.destroy()))
+        ),
+        Effect.map(({ Body }) =>
+          Body instanceof Readable
+            ? NodeStream.fromReadable<S3Failure, Uint8Array>(() => Body, toFailure)
+            : Stream.empty
+        )
+      )
+    )
+  ).pipe(Stream.timeoutFail(() => timedOut(idle), idle))
+
+/** The objects below a prefix, a page of the server's at a time. */
+export const listObjects = (
+  send: Send,
+  bucket: string,
+  prefix: string
+): Stream.Stream<StoredObject, S3Failure> =>
+  Stream.paginateChunkEffect(Option.none<string>(), (token) =>
+    Effect.map(
+      send((client, options) =>
+        client.send(
+          new ListObjectsV2Command({
+            Bucket: bucket,
+            Prefix: prefix,
+            ...(Option.isSome(token) ? { ContinuationToken: token.value } : {})
+          }),
+          options
+        )
+      ),
+      (page) => {
+        const objects = (page.Contents ?? []).flatMap(({ Key, Size }) =>
+          Key === undefined ? [] : [{ key: Key, size: Size ?? 0, sha256: Option.none<string>() }]
+        )
+        const next =
+          page.IsTruncated === true ? Option.fromNullable(page.NextContinuationToken) : Option.none()
+        return [Chunk.unsafeFromArray(objects), Option.map(next, Option.some)]
+      }
+    )
+  )
+
+/** The file's stream. Its errors go to who reads it; unheard they would end the process. */
+const openBody = (path: string): Effect.Effect<Readable, S3Failure> =>
+  Effect.async((resume) => {
+    const body = createReadStream(path, { highWaterMark: 262_144 })
+    body.on("error", () => {})
+    body.once("error", (cause) => resume(Effect.fail(toFailure(cause))))
+    body.once("open", () => resume(Effect.succeed(body)))
+  })
+
+/** The SDK leaves the file open when a request fails early. */
+const closeBody = (body: Readable): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    if (body.closed) return resume(Effect.void)
+    body.once("close", () => resume(Effect.void))
+    body.destroy()
+  })
+
+/** The server's own checksum of the whole object, else the hash that the put left in the metadata. */
+const sha256Of = ({ ChecksumSHA256, Metadata }: HeadObjectCommandOutput): Option.Option<string> =>
+  Option.fromNullable(ChecksumSHA256).pipe(
+    Option.map((checksum) => Buffer.from(checksum, "base64").toString("hex")),
+    Option.filter((hex) => isSha256(hex) && !(ChecksumSHA256 ?? "").includes("-")), // "…-4": of parts
+    Option.orElse(() => Option.filter(Option.fromNullable(Metadata?.sha256), isSha256))
+  )
+
+const isSha256 = (hex: string): boolean => /^[0-9a-f]{64}$/.test(hex)

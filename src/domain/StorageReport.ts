@@ -1,0 +1,31 @@
+import { Schema } from "effect"
+import { ArchiveFile, ArchivePlan } from "./Archive.ts"
+
+/** What became of a batch. */
+export const Appended = Schema.Struct({
+  inserted: Schema.Int,
+  /** Rows that were there already. */
+  duplicates: Schema.Int,
+  /** Rows that the database refused by themselves. */
+  rejected: Schema.Int
+})
+export type Appended = typeof Appended.Type
+
+/** What one archive cycle did. */
+export const CycleReport = Schema.Struct({
+  archived: Schema.Array(Schema.Struct({ plan: ArchivePlan, file: ArchiveFile })),
+  failed: Schema.Array(Schema.Struct({ plan: ArchivePlan, reason: Schema.String }))
+})
+export type CycleReport = typeof CycleReport.Type
+
+/** Archiving since the start of storage. */
+export const ArchiverCounts = Schema.Struct({
+  /** Archives whose rows have left the database. */
+  archives: Schema.Int,
+  rows: Schema.Int,
+  /** Bytes of their objects. */
+  bytes: Schema.Int,
+  /** Archives that are planned and not yet purged. */
+  pending: Schema.Int
+})
+export type ArchiverCounts = typeof ArchiverCounts.Type

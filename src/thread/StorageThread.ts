@@ -1,0 +1,129 @@
+import { Worker as WorkerThread } from "node:worker_threads"
+import { Worker, type WorkerError } from "@effect/platform"
+import { NodeWorker } from "@effect/platform-node"
+import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Option, Schema } from "effect"
+import { ResourceUnavailable, StartupError } from "../domain/StartupError.ts"
+import { StorageSettings } from "../domain/StorageSettings.ts"
+import { Storage, StorageError } from "./Storage.ts"
+import { Append, copyOf, GetArchiverCounts, RunCycle, Start, type StorageRequest } from "./StorageRequest.ts"
+
+/** The storage thread keeps dying: the collector cannot go on. */
+export class StorageGaveUp extends Data.TaggedError("StorageGaveUp")<{ readonly deaths: number }> {
+  override get message() {
+    return `the storage thread died ${this.deaths} times within a minute, the log says why`
+  }
+}
+
+/** Fails when the storage thread has died too often; never returns otherwise. */
+export class StorageFailure extends Context.Tag("collector/StorageFailure")<
+  StorageFailure,
+  { readonly await: Effect.Effect<never, StorageGaveUp> }
+>() {}
+
+/** The AWS SDK announces on stderr that it will want a newer Node one day. */
+const threadEnvironment = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }
+
+const maxDeaths = 5
+const deathWindowMillis = 60_000
+
+/**
+ * Storage on a thread of its own. A thread that dies is started again and goes on from the database; requests that were
+ * under way fail, and their batches can be sent again. The first start fails with what is wrong.
+ */
+export const layer = (
+  settings: StorageSettings,
+  entry: URL = new URL("./worker.js", import.meta.url)
+): Layer.Layer<Storage | StorageFailure, StartupError> =>
+  Layer.scopedContext(
+    Effect.gen(function* () {
+      const workerData: unknown = yield* Effect.orDie(Schema.encode(StorageSettings)(settings))
+      const failure = yield* Deferred.make<never, StorageGaveUp>()
+      const started = yield* Deferred.make<void, StartupError>()
+      let current: Worker.SerializedWorker<StorageRequest> | undefined
+
+      /** One thread from its start to its death. */
+      const life = Effect.gen(function* () {
+        const died = yield* Deferred.make<never, StorageError>()
+        const spawn = () => {
+          const thread = new WorkerThread(entry, { workerData, env: threadEnvironment })
+          thread.once("exit", (code) =>
+            Deferred.unsafeDone(
+              died,
+              new StorageError({ reason: `the storage thread ended with code ${code}` })
+            )
+          )
+          return thread
+        }
+        const work = Effect.gen(function* () {
+          const worker = yield* Worker.makeSerialized<StorageRequest>({
+            initialMessage: () => new Start()
+          }).pipe(Effect.provide(NodeWorker.layer(spawn)), Effect.mapError(startFailure))
+          current = worker
+          yield* Deferred.succeed(started, undefined)
+          return yield* Effect.never
+        })
+        return yield* Effect.raceFirst(work, Deferred.await(died))
+      }).pipe(
+        Effect.scoped,
+        Effect.onExit(() =>
+          Effect.sync(() => {
+            current = undefined
+          })
+        )
+      )
+
+      const lives = Effect.gen(function* () {
+        let deaths: ReadonlyArray<number> = []
+        while (true) {
+          const error = yield* Effect.flip(life)
+          if (isStartupError(error) && (yield* Deferred.fail(started, error))) return
+          const now = yield* Clock.currentTimeMillis
+          deaths = [...deaths.filter((at) => now - at < deathWindowMillis), now]
+          yield* Effect.logError("the storage thread died").pipe(
+            Effect.annotateLogs({ module: "storage", reason: error.message, deaths: deaths.length })
+          )
+          if (deaths.length >= maxDeaths) {
+            const gaveUp = new StorageGaveUp({ deaths: deaths.length })
+            yield* Deferred.fail(started, new ResourceUnavailable({ reason: gaveUp.message }))
+            yield* Deferred.fail(failure, gaveUp)
+            return
+          }
+          yield* Effect.sleep("1 second")
+        }
+      })
+      yield* Effect.forkScoped(Effect.interruptible(lives))
+      yield* Deferred.await(started)
+
+      const ask = <A, E, R>(
+        request: (worker: Worker.SerializedWorker<StorageRequest>) => Effect.Effect<A, E, R>
+      ): Effect.Effect<A, StorageError, R> =>
+        Effect.suspend(() =>
+          current === undefined
+            ? new StorageError({ reason: "the storage thread is being started again" })
+            : Effect.catchAllCause(request(current), (cause) =>
+                Cause.isInterruptedOnly(cause) ? Effect.interrupt : asStorageError(Cause.squash(cause))
+              )
+        )
+
+      return Context.make(
+        Storage,
+        Storage.of({
+          append: (batch) => ask((worker) => worker.executeEffect(new Append({ batch: copyOf(batch) }))),
+          runCycle: ask((worker) => worker.executeEffect(new RunCycle())),
+          archiverCounts: ask((worker) => worker.executeEffect(new GetArchiverCounts()))
+        })
+      ).pipe(Context.add(StorageFailure, StorageFailure.of({ await: Deferred.await(failure) })))
+    })
+  )
+
+const isStartupError = Schema.is(StartupError)
+const decodeStartupError = Schema.decodeUnknownOption(StartupError)
+
+/** A first request that fails comes wrapped and encoded. */
+const startFailure = (error: WorkerError.WorkerError) =>
+  Option.getOrElse(decodeStartupError(error.cause), () => asStorageError(error))
+
+const asStorageError = (cause: unknown): StorageError =>
+  cause instanceof StorageError
+    ? cause
+    : new StorageError({ reason: cause instanceof Error ? cause.message : String(cause) })

@@ -1,0 +1,91 @@
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Chunk, Effect, Layer, Stream } from "effect"
+import S3rver from "s3rver"
+import { ArchiveStore } from "../../src/archive/ArchiveStore.ts"
+import * as S3ArchiveStore from "../../src/archive/S3ArchiveStore.ts"
+import { archiveStoreSuite, localObject } from "../suites/ArchiveStoreSuite.ts"
+import { freshBucket, type S3Server, s3Missing, s3Settings, startS3 } from "../support/s3.ts"
+
+/** A portable server from npm, for the happy path. It accepts the one key that it knows, with any secret. */
+const portable = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const directory = yield* fs.makeTempDirectoryScoped()
+  const { port } = yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = new S3rver({ address: "127.0.0.1", port: 0, directory, silent: true })
+      const { port } = await server.run()
+      return { server, port }
+    }),
+    ({ server }) => Effect.promise(() => server.close())
+  )
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    access: "S3RVER",
+    secret: "S3RVER",
+    region: "us-east-1"
+  } satisfies S3Server
+})
+
+archiveStoreSuite(
+  "S3, s3rver",
+  Layer.unwrapScoped(
+    Effect.map(portable, (server) => S3ArchiveStore.layer(s3Settings(server, freshBucket("suite"))))
+  ).pipe(Layer.provide(NodeContext.layer)),
+  {
+    verification: "s3rver has no checksums",
+    races: "s3rver ignores If-None-Match",
+    order: "s3rver lists folder by folder"
+  }
+)
+
+const rgw = Effect.sync(startS3)
+
+describe.skipIf(s3Missing !== undefined)(
+  `real server${s3Missing === undefined ? "" : ` (skipped: ${s3Missing})`}`,
+  () => {
+    archiveStoreSuite(
+      "S3, Ceph RADOS Gateway",
+      Layer.unwrapEffect(
+        Effect.map(rgw, (server) => S3ArchiveStore.layer(s3Settings(server, freshBucket("suite"))))
+      )
+    )
+
+    describe("S3ArchiveStore on Ceph RADOS Gateway", () => {
+      it.scopedLive(
+        "goes through more than one page of a list",
+        () =>
+          Effect.gen(function* () {
+            const server = yield* rgw
+            const object = yield* localObject("x", Buffer.from("1"))
+            const keys = Array.from({ length: 1005 }, (_, i) => `many/${String(i).padStart(4, "0")}`)
+            const listed = yield* Effect.gen(function* () {
+              const store = yield* ArchiveStore
+              yield* Effect.forEach(keys, (key) => store.put({ ...object, key }), { concurrency: 16 })
+              return Chunk.toReadonlyArray(yield* Stream.runCollect(store.list("many/")))
+            }).pipe(Effect.provide(S3ArchiveStore.layer(s3Settings(server, freshBucket("pages")))))
+            expect(listed.map(({ key }) => key)).toEqual(keys)
+          }).pipe(Effect.provide(NodeContext.layer)),
+        120_000
+      )
+
+      it.scopedLive("is told the wrong secret and the unknown key at start-up", () =>
+        Effect.gen(function* () {
+          const server = yield* rgw
+          const settings = s3Settings(server, freshBucket("refused"))
+          for (const wrong of [
+            { ...server, secret: "wrong" },
+            { ...server, access: "NOBODY" }
+          ]) {
+            const error = yield* Effect.flip(
+              Effect.scoped(Layer.build(S3ArchiveStore.layer(s3Settings(wrong, settings.bucket))))
+            )
+            expect(error._tag).toBe("ArchiveStoreUnusable")
+            expect(error.message).toMatch(/HTTP 403.*AWS_(ACCESS|SECRET)_KEY/)
+          }
+        })
+      )
+    })
+  }
+)

@@ -1,0 +1,516 @@
+import { inspect } from "node:util"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Either, Fiber, Layer, Logger, Option, Redacted, Stream } from "effect"
+import { ArchiveStore, type LocalObject } from "../../src/archive/ArchiveStore.ts"
+import * as S3ArchiveStore from "../../src/archive/S3ArchiveStore.ts"
+import { localObject } from "../suites/ArchiveStoreSuite.ts"
+import {
+  answering,
+  type Behaviour,
+  type FaultyS3,
+  faultyS3,
+  hanging,
+  refusing,
+  resettingAnswer,
+  resettingRequest,
+  stalling
+} from "../support/faultyS3.ts"
+import { openFilesBelow } from "../support/openFiles.ts"
+import { freshBucket, type S3Server, s3Settings } from "../support/s3.ts"
+
+const secret = "very-secret-very-secret-very-secret"
+const token = "session-token-session-token"
+
+const server = (faulty: Pick<FaultyS3, "endpoint">): S3Server => ({
+  endpoint: faulty.endpoint,
+  access: "ACCESSKEY",
+  secret,
+  region: "us-west-2"
+})
+
+const timeouts = {
+  connect: "500 millis",
+  idle: "300 millis",
+  request: "600 millis",
+  credentials: "2 seconds"
+} as const
+
+/** Runs with a store on a server of which the bucket is there, and which then answers as told. */
+const onServer = <A, E, R>(
+  answer: (method: string, before: number) => Behaviour,
+  use: (store: typeof ArchiveStore.Service, faulty: FaultyS3) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function* () {
+    const faulty = yield* faultyS3((method, before) =>
+      method === "HEAD" && before === 0
+        ? answering(200)
+        : answer(method, method === "HEAD" ? before - 1 : before)
+    )
+    return yield* Effect.flatMap(ArchiveStore, (store) => use(store, faulty)).pipe(
+      Effect.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts))
+    )
+  })
+
+const missing = answering(404)
+const fine = answering(200)
+const stored = (object: Pick<LocalObject, "size" | "sha256">) =>
+  answering(200, { headers: { "content-length": String(object.size), "x-amz-meta-sha256": object.sha256 } })
+
+const noOpenFile = (object: LocalObject) => expect(openFilesBelow(object.path)).toEqual([])
+
+const small = localObject("a.parquet", Buffer.from("some bytes"))
+const large = localObject("a.parquet", Buffer.alloc(20_000_000, 7))
+
+describe("S3ArchiveStore with faults", () => {
+  it.scopedLive("does not retry by itself, says that 503 may pass, and succeeds when it has", () =>
+    onServer(
+      (method, before) => (method === "HEAD" ? missing : before < 2 ? refusing(503, "SlowDown") : fine),
+      (store, faulty) =>
+        Effect.gen(function* () {
+          const object = yield* small
+          for (const _ of [1, 2]) {
+            const error = yield* Effect.flip(store.put(object))
+            expect(error).toMatchObject({
+              operation: "put",
+              key: "a.parquet",
+              kind: "Failed",
+              reason: "SlowDown (HTTP 503)"
+            })
+          }
+          yield* store.put(object)
+          expect(faulty.requests.filter((request) => request.startsWith("PUT")).length).toBe(3)
+          noOpenFile(object)
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  const statuses: ReadonlyArray<readonly [number, string, "Failed" | "Refused"]> = [
+    [400, "InvalidRequest", "Refused"],
+    [400, "BadDigest", "Refused"],
+    [400, "RequestTimeout", "Failed"],
+    [401, "Unauthorized", "Refused"],
+    [403, "AccessDenied", "Refused"],
+    [404, "NoSuchBucket", "Failed"],
+    [408, "RequestTimeout", "Failed"],
+    [409, "ConditionalRequestConflict", "Failed"],
+    [429, "TooManyRequests", "Failed"],
+    [500, "InternalError", "Failed"],
+    [503, "ServiceUnavailable", "Failed"]
+  ]
+  it.scopedLive.each(statuses)("a put answered with %s %s is %s", ([status, code, kind]) =>
+    onServer(
+      (method) => (method === "HEAD" ? missing : refusing(status, code)),
+      (store) =>
+        Effect.gen(function* () {
+          const object = yield* small
+          expect(yield* Effect.flip(store.put(object))).toMatchObject({
+            kind,
+            reason: `${code} (HTTP ${status})`
+          })
+          noOpenFile(object)
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("ends every request that hangs", () =>
+    onServer(
+      (method, before) => (method === "HEAD" && before === 0 ? missing : hanging),
+      (store) =>
+        Effect.gen(function* () {
+          const object = yield* small
+          const [took, error] = yield* Effect.timed(Effect.flip(store.put(object)))
+          expect(error).toMatchObject({ kind: "Failed", operation: "put" })
+          expect(Duration.toMillis(took)).toBeLessThan(3000)
+          noOpenFile(object)
+          expect(yield* Effect.flip(store.head("a"))).toMatchObject({ kind: "Failed", operation: "head" })
+          expect(yield* Effect.flip(Stream.runDrain(store.get("a")))).toMatchObject({
+            kind: "Failed",
+            operation: "get"
+          })
+          expect(yield* Effect.flip(Stream.runDrain(store.list("a")))).toMatchObject({
+            kind: "Failed",
+            operation: "list"
+          })
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("fails when an object's bytes stop coming, break off, or the upload does", () =>
+    Effect.gen(function* () {
+      for (const behaviour of [stalling, resettingAnswer]) {
+        yield* onServer(
+          () => behaviour,
+          (store) =>
+            Effect.gen(function* () {
+              expect(yield* Effect.flip(Stream.runDrain(store.get("a")))).toMatchObject({
+                kind: "Failed",
+                operation: "get"
+              })
+            })
+        )
+      }
+      yield* onServer(
+        (method) => (method === "HEAD" ? missing : resettingRequest),
+        (store) =>
+          Effect.gen(function* () {
+            const object = yield* large
+            expect(yield* Effect.flip(store.put(object))).toMatchObject({ kind: "Failed", operation: "put" })
+            noOpenFile(object)
+          })
+      )
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("sees on 412 whether the object is its own", () =>
+    Effect.gen(function* () {
+      const object = yield* small
+      const heads: ReadonlyArray<readonly [Behaviour, "Right" | "Conflict" | "Failed"]> = [
+        [stored(object), "Right"],
+        [stored({ ...object, sha256: "0".repeat(64) }), "Conflict"],
+        [stored({ ...object, size: 9 }), "Conflict"],
+        [answering(200, { headers: { "content-length": String(object.size) } }), "Conflict"],
+        [missing, "Failed"],
+        [answering(500), "Failed"]
+      ]
+      for (const [head, expected] of heads) {
+        yield* onServer(
+          (method, before) =>
+            method === "PUT" ? refusing(412, "PreconditionFailed") : before === 0 ? missing : head,
+          (store) =>
+            Effect.gen(function* () {
+              const result = yield* Effect.either(store.put(object))
+              expect(Either.match(result, { onRight: () => "Right", onLeft: (error) => error.kind })).toBe(
+                expected
+              )
+            })
+        )
+        noOpenFile(object)
+      }
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("puts without If-None-Match where the server does not know it", () =>
+    Effect.gen(function* () {
+      const answers: ReadonlyArray<Behaviour> = [
+        refusing(501, "NotImplemented"),
+        refusing(400, "NotImplemented")
+      ]
+      for (const answer of answers) {
+        const conditions: Array<string | undefined> = []
+        yield* onServer(
+          (method) => (request, response) => {
+            if (method === "HEAD") return missing(request, response)
+            const condition = request.headers["if-none-match"]
+            conditions.push(condition)
+            return (condition === undefined ? fine : answer)(request, response)
+          },
+          (store) =>
+            Effect.gen(function* () {
+              const object = yield* small
+              yield* store.put(object)
+              yield* store.put(object)
+              noOpenFile(object)
+            })
+        )
+        expect(conditions).toEqual(["*", undefined, undefined])
+      }
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("sends a plain body with length, checksum and hash", () =>
+    Effect.gen(function* () {
+      const object = yield* small
+      let headers: NodeJS.Dict<string | string[]> = {}
+      yield* onServer(
+        (method) => (request, response) => {
+          if (method === "PUT") headers = request.headers
+          return (method === "HEAD" ? missing : fine)(request, response)
+        },
+        (store) => store.put(object)
+      )
+      expect(headers).toMatchObject({
+        "content-length": String(object.size),
+        "x-amz-checksum-sha256": Buffer.from(object.sha256, "hex").toString("base64"),
+        "x-amz-meta-sha256": object.sha256,
+        "if-none-match": "*"
+      })
+      expect(headers["transfer-encoding"]).toBeUndefined()
+      expect(headers["content-encoding"]).toBeUndefined()
+      expect(headers.expect).toBeUndefined()
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("reads the hash from the checksum, else from the metadata, and not from that of parts", () =>
+    Effect.gen(function* () {
+      const hex = "ab".repeat(32)
+      const base64 = Buffer.from(hex, "hex").toString("base64")
+      const cases: ReadonlyArray<readonly [Record<string, string>, Option.Option<string>]> = [
+        [{ "x-amz-checksum-sha256": base64, "x-amz-meta-sha256": "0".repeat(64) }, Option.some(hex)],
+        [{ "x-amz-meta-sha256": hex }, Option.some(hex)],
+        [{ "x-amz-checksum-sha256": `${base64}-4`, "x-amz-meta-sha256": hex }, Option.some(hex)],
+        [{ "x-amz-checksum-sha256": `${base64}-4` }, Option.none()],
+        [{ "x-amz-meta-sha256": "not a hash" }, Option.none()],
+        [{}, Option.none()]
+      ]
+      for (const [headers, sha256] of cases) {
+        const head = yield* onServer(
+          () => answering(200, { headers: { ...headers, "content-length": "12" } }),
+          (store) => store.head("a")
+        )
+        expect(head).toEqual(Option.some({ key: "a", size: 12, sha256 }))
+      }
+    })
+  )
+
+  it.scopedLive("closes file and connection when it is interrupted", () =>
+    onServer(
+      (method) => (method === "HEAD" ? missing : hanging),
+      (store, faulty) =>
+        Effect.gen(function* () {
+          const object = yield* large
+          const fiber = yield* Effect.fork(store.put(object))
+          yield* Effect.sleep("100 millis")
+          yield* Fiber.interrupt(fiber)
+          noOpenFile(object)
+          expect(faulty.requests.at(-1)).toContain("PUT")
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("does not send what S3 takes in parts only", () =>
+    onServer(
+      () => missing,
+      (store, faulty) =>
+        Effect.gen(function* () {
+          const object = yield* small
+          const error = yield* Effect.flip(store.put({ ...object, size: 6 * 1024 ** 3 }))
+          expect(error).toMatchObject({ kind: "Refused" })
+          expect(error.reason).toContain("more than S3 takes in one request")
+          expect(faulty.requests.length).toBe(1)
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
+  )
+})
+
+describe("S3ArchiveStore at start-up", () => {
+  const build = (endpoint: string, changes: Parameters<typeof s3Settings>[2] = {}) =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => lines.push(inspect(message)))
+      const result = yield* Effect.either(
+        Effect.flatMap(ArchiveStore, Effect.succeed).pipe(
+          Effect.provide(
+            Layer.provide(
+              S3ArchiveStore.layer(s3Settings(server({ endpoint }), "bucket", changes), timeouts),
+              Logger.replace(Logger.defaultLogger, logger)
+            )
+          )
+        )
+      )
+      const said = [
+        ...lines,
+        ...(Either.isLeft(result) ? [inspect(result.left, { depth: 9, showHidden: true })] : [])
+      ]
+      expect(said.join("\n")).not.toContain(secret)
+      expect(said.join("\n")).not.toContain(token)
+      return { result, lines }
+    })
+
+  it.scopedLive("creates the bucket that is missing", () =>
+    Effect.gen(function* () {
+      const bodies: Array<string> = []
+      const faulty = yield* faultyS3((method) =>
+        method === "HEAD"
+          ? missing
+          : (request, response) => {
+              request.on("data", (chunk: Buffer) => bodies.push(chunk.toString()))
+              return fine(request, response)
+            }
+      )
+      for (const region of ["us-west-2", "us-east-1"]) {
+        const { lines, result } = yield* build(faulty.endpoint, { region })
+        expect(Either.isRight(result)).toBe(true)
+        expect(lines).toEqual([])
+      }
+      expect(faulty.requests).toEqual(["HEAD /bucket/", "PUT /bucket/", "HEAD /bucket/", "PUT /bucket/"])
+      expect(bodies.join("")).toContain("<LocationConstraint>us-west-2</LocationConstraint>")
+      expect(bodies.join("").match(/LocationConstraint>/g)?.length).toBe(2)
+    })
+  )
+
+  const refusals: ReadonlyArray<readonly [string, (method: string) => Behaviour, string]> = [
+    ["HEAD answered 403", () => answering(403), "AWS_ACCESS_KEY, AWS_SECRET_KEY"],
+    ["HEAD answered 401", () => answering(401), "AWS_ACCESS_KEY, AWS_SECRET_KEY"],
+    [
+      "an unknown key",
+      (method) => (method === "HEAD" ? missing : refusing(403, "InvalidAccessKeyId")),
+      "AWS_ACCESS_KEY"
+    ],
+    [
+      "a wrong secret",
+      (method) => (method === "HEAD" ? missing : refusing(403, "SignatureDoesNotMatch")),
+      "AWS_SECRET_KEY"
+    ]
+  ]
+  it.scopedLive.each(refusals)("fails on %s, naming the settings", ([, answer, names]) =>
+    Effect.gen(function* () {
+      const faulty = yield* faultyS3(answer)
+      const { result } = yield* build(faulty.endpoint)
+      const error = yield* Effect.flip(result)
+      expect(error._tag).toBe("ArchiveStoreUnusable")
+      expect(error.message).toContain(names)
+      expect(error.message).toContain("BUCKET_NAME=bucket")
+      expect(error.message).toContain(`S3_ENDPOINT=${faulty.endpoint}`)
+      expect(error.message).not.toContain("\n")
+    })
+  )
+
+  const setbacks: ReadonlyArray<readonly [string, (method: string) => Behaviour]> = [
+    ["a server that fails", () => answering(500)],
+    ["a server that hangs", () => hanging],
+    [
+      "a bucket that cannot be created",
+      (method) => (method === "HEAD" ? missing : refusing(400, "InvalidLocationConstraint"))
+    ],
+    [
+      "a bucket of somebody else",
+      (method) => (method === "HEAD" ? missing : refusing(409, "BucketAlreadyExists"))
+    ]
+  ]
+  it.scopedLive.each(setbacks)("warns of %s and goes on", ([, answer]) =>
+    Effect.gen(function* () {
+      const faulty = yield* faultyS3(answer)
+      const { lines, result } = yield* build(faulty.endpoint)
+      expect(Either.isRight(result)).toBe(true)
+      expect(lines.length).toBe(1)
+      expect(lines[0]).toContain("BUCKET_NAME=bucket")
+    })
+  )
+
+  it.scopedLive("warns of a server that is not there, and looks for the bucket again at the next put", () =>
+    Effect.gen(function* () {
+      const object = yield* small
+      const { lines, result } = yield* build("http://127.0.0.1:1")
+      expect(lines[0]).toContain("ECONNREFUSED")
+      const store = yield* result
+      expect(yield* Effect.flip(store.put(object))).toMatchObject({ kind: "Failed" })
+      noOpenFile(object)
+
+      const faulty = yield* faultyS3((method, before) =>
+        method === "HEAD" ? (before === 0 ? answering(503) : missing) : fine
+      )
+      yield* Effect.flatMap(ArchiveStore, (store) => store.put(object)).pipe(
+        Effect.provide(
+          Layer.provide(
+            S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts),
+            Logger.remove(Logger.defaultLogger)
+          )
+        )
+      )
+      expect(faulty.requests).toEqual([
+        "HEAD /bucket/",
+        "HEAD /bucket/",
+        "PUT /bucket/",
+        "HEAD /bucket/a.parquet",
+        "PUT /bucket/a.parquet?x-id=PutObject"
+      ])
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("says which settings to give where there are no credentials", () =>
+    withEnvironment(
+      {
+        AWS_ACCESS_KEY_ID: undefined,
+        AWS_SECRET_ACCESS_KEY: undefined,
+        AWS_PROFILE: undefined,
+        AWS_CONFIG_FILE: "/nonexistent",
+        AWS_SHARED_CREDENTIALS_FILE: "/nonexistent",
+        AWS_EC2_METADATA_DISABLED: undefined,
+        AWS_EC2_METADATA_SERVICE_ENDPOINT: "http://127.0.0.1:1"
+      },
+      Effect.gen(function* () {
+        const [took, { result }] = yield* Effect.timed(
+          build("http://127.0.0.1:1", { credentials: Option.none() })
+        )
+        const error = yield* Effect.flip(result)
+        expect(error.message).toContain("AWS_ACCESS_KEY and AWS_SECRET_KEY")
+        expect(Duration.toMillis(took)).toBeLessThan(4000)
+      })
+    )
+  )
+
+  it.scopedLive("finds credentials in the provider chain", () =>
+    withEnvironment(
+      { AWS_ACCESS_KEY_ID: "FROMENV", AWS_SECRET_ACCESS_KEY: secret },
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const faulty = yield* faultyS3(() => (request, response) => {
+          seen.push(request.headers.authorization ?? "")
+          return fine(request, response)
+        })
+        const { result } = yield* build(faulty.endpoint, { credentials: Option.none() })
+        expect(Either.isRight(result)).toBe(true)
+        expect(seen[0]).toContain("Credential=FROMENV/")
+      })
+    )
+  )
+
+  it.scopedLive("sends the session token and says it to nobody", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const faulty = yield* faultyS3(() => (request, response) => {
+        seen.push(request.headers["x-amz-security-token"])
+        return answering(403)(request, response)
+      })
+      yield* build(faulty.endpoint, {
+        credentials: Option.some({
+          accessKeyId: "ACCESSKEY",
+          secretAccessKey: Redacted.make(secret),
+          sessionToken: Option.some(Redacted.make(token))
+        })
+      })
+      expect(seen).toEqual([token])
+    })
+  )
+
+  it.scopedLive("keeps secrets out of the errors of requests", () =>
+    onServer(
+      () => refusing(403, "SignatureDoesNotMatch"),
+      (store) =>
+        Effect.gen(function* () {
+          const object = yield* small
+          const error = yield* Effect.flip(store.put(object))
+          const shown = inspect(error, { depth: 20, showHidden: true })
+          expect(shown).not.toContain(secret)
+          expect(shown).not.toContain("AWS4-HMAC-SHA256")
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it("gives every test a bucket of its own", () => {
+    expect(freshBucket("a")).not.toBe(freshBucket("a"))
+  })
+})
+
+/** Environment variables for the time of an effect. */
+const withEnvironment = <A, E, R>(
+  variables: Readonly<Record<string, string | undefined>>,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const set = (values: Readonly<Record<string, string | undefined>>) => {
+    for (const [name, value] of Object.entries(values)) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
+  return Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const before = Object.fromEntries(Object.keys(variables).map((name) => [name, process.env[name]]))
+      set(variables)
+      return before
+    }),
+    () => effect,
+    (before) => Effect.sync(() => set(before))
+  )
+}

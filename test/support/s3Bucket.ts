@@ -1,0 +1,124 @@
+import * as NodeFs from "node:fs"
+import * as NodePath from "node:path"
+import {
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  S3Client
+} from "@aws-sdk/client-s3"
+import { Effect, type Scope } from "effect"
+import S3rver from "s3rver"
+import type { Variables } from "./collector.ts"
+import { makeFolder } from "./process.ts"
+import { freshBucket, type S3Server, s3Missing, startS3 } from "./s3.ts"
+
+/** Whether the tests' S3 server is only s3rver from npm: it accepts any secret and has no checksums. */
+export const isPortable = s3Missing !== undefined
+
+/** For the names of tests. */
+export const s3ServerName = isPortable ? `s3rver, as a real one ${s3Missing}` : "Ceph RADOS Gateway"
+
+/** A real server where there can be one, else the portable one. */
+export const s3Server: Effect.Effect<S3Server, never, Scope.Scope> = Effect.suspend(() =>
+  isPortable ? portable : Effect.sync(startS3)
+)
+
+/** It accepts the one key that it knows. */
+const portable = Effect.gen(function* () {
+  const directory = yield* makeFolder
+  const { port } = yield* Effect.acquireRelease(
+    Effect.promise(async () => {
+      const server = new S3rver({ address: "127.0.0.1", port: 0, directory, silent: true })
+      const { port } = await server.run()
+      return { server, port }
+    }),
+    ({ server }) => Effect.promise(() => server.close())
+  )
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    access: "S3RVER",
+    secret: "S3RVER",
+    region: "us-east-1"
+  } satisfies S3Server
+})
+
+/** A bucket that nobody else has. The collector has to create it; it is deleted, with what is in it, with the scope. */
+export interface Bucket {
+  readonly name: string
+  /** For the collector. `endpoint` replaces the server's. */
+  readonly variables: (endpoint?: string) => Variables
+  readonly keys: Effect.Effect<ReadonlyArray<string>>
+  /** Copies all objects into a folder, under their keys. */
+  readonly download: (folder: string) => Effect.Effect<void>
+}
+
+export const makeBucket = (server: S3Server): Effect.Effect<Bucket, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const name = freshBucket("e2e")
+    const client = yield* Effect.acquireRelease(
+      Effect.sync(
+        () =>
+          new S3Client({
+            endpoint: server.endpoint,
+            region: server.region,
+            forcePathStyle: true,
+            credentials: { accessKeyId: server.access, secretAccessKey: server.secret }
+          })
+      ),
+      (client) => Effect.sync(() => client.destroy())
+    )
+    const keys = Effect.gen(function* () {
+      const found: Array<string> = []
+      let token: string | undefined
+      do {
+        const page = yield* Effect.promise(() =>
+          client.send(
+            new ListObjectsV2Command({
+              Bucket: name,
+              ...(token === undefined ? {} : { ContinuationToken: token })
+            })
+          )
+        )
+        found.push(...(page.Contents ?? []).flatMap(({ Key }) => (Key === undefined ? [] : [Key])))
+        token = page.NextContinuationToken
+      } while (token !== undefined)
+      return found
+    })
+    yield* Effect.addFinalizer(() =>
+      keys.pipe(
+        Effect.flatMap(
+          Effect.forEach(
+            (key) => Effect.promise(() => client.send(new DeleteObjectCommand({ Bucket: name, Key: key }))),
+            { concurrency: 8, discard: true }
+          )
+        ),
+        Effect.zipRight(Effect.promise(() => client.send(new DeleteBucketCommand({ Bucket: name })))),
+        Effect.exit
+      )
+    )
+    const downloadOne = (folder: string, key: string) =>
+      Effect.promise(async () => {
+        const path = NodePath.join(folder, key)
+        const { Body } = await client.send(new GetObjectCommand({ Bucket: name, Key: key }))
+        NodeFs.mkdirSync(NodePath.dirname(path), { recursive: true })
+        NodeFs.writeFileSync(path, (await Body?.transformToByteArray()) ?? new Uint8Array())
+      })
+    return {
+      name,
+      variables: (endpoint = server.endpoint) => ({
+        ARCHIVE_STORE: "s3",
+        BUCKET_NAME: name,
+        S3_ENDPOINT: endpoint,
+        AWS_ACCESS_KEY: server.access,
+        AWS_SECRET_KEY: server.secret,
+        AWS_REGION: server.region
+      }),
+      keys,
+      download: (folder) =>
+        Effect.flatMap(
+          keys,
+          Effect.forEach((key) => downloadOne(folder, key), { concurrency: 8, discard: true })
+        )
+    }
+  })
