@@ -130,7 +130,7 @@ describe("ParquetReader", () => {
           expect(error.message).toContain(`${folder}/${name}: `)
         }
         expect((yield* Effect.flip(all(path, { columns: ["nothing"] }))).message).toContain(
-          "there is no column nothing"
+          "nothing"
         )
         expect(openFilesBelow(folder)).toEqual([])
       }).pipe(Effect.provide(live))

@@ -1,0 +1,124 @@
+import { existsSync } from "node:fs"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Logger, LogLevel, Schedule } from "effect"
+import type { StorageSettings } from "../../src/domain/StorageSettings.ts"
+import { Storage } from "../../src/thread/Storage.ts"
+import * as StorageThread from "../../src/thread/StorageThread.ts"
+import * as StorageServices from "../../src/thread/services.ts"
+import { batchOf, range, snapshot } from "../support/snapshots.ts"
+import { temporaryFolder } from "../support/storage.ts"
+
+/** The built entry of the thread: Node runs no TypeScript there. */
+const entry = new URL("../../dist/thread/worker.js", import.meta.url)
+
+const settingsIn = (folder: string, more: Partial<StorageSettings> = {}): StorageSettings => ({
+  databasePath: `${folder}/collector.db`,
+  outboxDirectory: `${folder}/outbox`,
+  serverName: "test",
+  archiveInterval: Duration.hours(1),
+  archiveStore: { _tag: "File", directory: `${folder}/archive` },
+  logDirectives: { level: LogLevel.None, modules: new Map() },
+  logDirectory: `${folder}/logs`,
+  ...more
+})
+
+const inFolder = <A, E>(test: (folder: string) => Effect.Effect<A, E, FileSystem.FileSystem>) =>
+  temporaryFolder.pipe(
+    Effect.flatMap(test),
+    Effect.scoped,
+    Effect.provide(NodeContext.layer),
+    Logger.withMinimumLogLevel(LogLevel.None)
+  )
+
+const batch = (from: number, to: number) => batchOf(range(from, to).map((n) => snapshot(n)))
+
+/** A thread that ends, with the code 3, at the first batch it is given after it has committed it. */
+const diesOnAppend = (folder: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => {
+    const file = `${folder}/dying.mjs`
+    return Effect.as(
+      fs.writeFileString(
+        file,
+        `import { existsSync, writeFileSync } from "node:fs"
+         import { parentPort } from "node:worker_threads"
+         if (!existsSync(${JSON.stringify(`${folder}/died`)})) {
+           parentPort.on("message", (message) => {
+             if (JSON.stringify(message[1]?.[2]?._tag) !== '"Append"') return
+             writeFileSync(${JSON.stringify(`${folder}/died`)}, "")
+             setTimeout(() => process.exit(3), 100)
+           })
+         }
+         await import(${JSON.stringify(entry.href)})`
+      ),
+      new URL(`file://${file}`)
+    )
+  })
+
+const kinds: ReadonlyArray<[string, (settings: StorageSettings) => Layer.Layer<Storage, unknown>]> = [
+  ["the calling thread", (settings) => Layer.provide(StorageServices.layer(settings), NodeContext.layer)],
+  ["a thread of its own", (settings) => StorageThread.layer(settings, entry)]
+]
+
+describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
+  describe.each(kinds)("on %s", (_, layerOf) => {
+    it.live("commits batches, counts duplicates, and archives", () =>
+      inFolder((folder) =>
+        Effect.gen(function* () {
+          const storage = yield* Storage
+          const first = batch(0, 5000)
+          expect(yield* storage.append(first)).toEqual({ inserted: 5000, duplicates: 0, rejected: 0 })
+          expect(yield* storage.append(first)).toEqual({ inserted: 0, duplicates: 5000, rejected: 0 })
+          expect(yield* storage.append(batch(4999, 5001))).toMatchObject({ inserted: 1, duplicates: 1 })
+          const report = yield* storage.runCycle
+          expect(report.archived.map(({ file }) => file.rows)).toEqual([5001])
+          expect(yield* storage.archiverCounts).toMatchObject({ rows: 5001, archives: 1, pending: 0 })
+        }).pipe(Effect.provide(layerOf(settingsIn(folder))))
+      )
+    )
+
+    it.live("fails to start with what is wrong", () =>
+      inFolder((folder) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          yield* fs.writeFileString(`${folder}/collector.db`, "no database at all")
+          const error = yield* Effect.flip(Effect.scoped(Layer.build(layerOf(settingsIn(folder)))))
+          expect(error).toMatchObject({ _tag: "DatabaseUnusable", path: `${folder}/collector.db` })
+        })
+      )
+    )
+  })
+
+  it.live("is started again after the thread died, and takes the batch once more", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const dying = yield* diesOnAppend(folder)
+        yield* Effect.gen(function* () {
+          const storage = yield* Storage
+          const first = batch(0, 100)
+          yield* Effect.exit(storage.append(first))
+          yield* Effect.sleep("200 millis")
+          const again = yield* Effect.retry(storage.append(first), Schedule.spaced("100 millis"))
+          expect(again.inserted + again.duplicates).toBe(100)
+          yield* storage.runCycle
+          expect(yield* storage.archiverCounts).toMatchObject({ rows: 100, archives: 1 })
+        }).pipe(Effect.provide(StorageThread.layer(settingsIn(folder), dying)))
+      })
+    )
+  )
+
+  it.live("gives up when the thread dies five times within a minute", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        yield* fs.writeFileString(`${folder}/dead.mjs`, "process.exit(7)")
+        const entry = new URL(`file://${folder}/dead.mjs`)
+        const error = yield* Effect.flip(
+          Effect.scoped(Layer.build(StorageThread.layer(settingsIn(folder), entry)))
+        )
+        expect(error.message).toContain("died 5 times within a minute")
+      })
+    )
+  )
+})
