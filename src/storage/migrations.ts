@@ -28,11 +28,60 @@ export const migrations = Migrator.fromRecord({
         stream TEXT,
         payload TEXT NOT NULL
       )`
-  )
+  ),
+  /** What knows an archived message again: see ArchivedIds.ts. `id` has no type on purpose: a number or a text. */
+  "3_archived_ids": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`
+      CREATE TABLE streams (
+        number INTEGER PRIMARY KEY,
+        exchange TEXT NOT NULL,
+        symbol TEXT NOT NULL,
+        data_type TEXT NOT NULL,
+        UNIQUE (exchange, symbol, data_type)
+      )`
+    yield* sql`
+      CREATE TABLE archived_ids (
+        stream INTEGER NOT NULL,
+        id NOT NULL,
+        generation INTEGER NOT NULL,
+        PRIMARY KEY (stream, id)
+      ) WITHOUT ROWID`
+    yield* sql`
+      CREATE TABLE archived_generations (
+        stream INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        messages INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        PRIMARY KEY (stream, generation)
+      ) WITHOUT ROWID`
+  }),
+  /** Messages committed and not yet told of by a MessagesCommitted event, and the process's signs of life. */
+  "4_counts": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`
+      CREATE TABLE message_counts (
+        stream INTEGER NOT NULL,
+        hour INTEGER NOT NULL,
+        messages INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (stream, hour)
+      ) WITHOUT ROWID`
+    yield* sql`
+      CREATE TABLE collector (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        journal TEXT NOT NULL,
+        process TEXT,
+        last_seen INTEGER
+      )`
+    yield* sql`INSERT INTO collector (only, journal) VALUES (1, lower(hex(randomblob(8))))`
+    yield* sql`CREATE TABLE archive_requests (id INTEGER PRIMARY KEY AUTOINCREMENT, report TEXT)`
+  })
 })
 
 /** The id of the newest step: a database with a newer one was made by a newer version. */
-export const schemaVersion = 2
+export const schemaVersion = 4
 
 /** Where the migrator notes which steps were taken. */
 export const migrationsTable = "schema_migrations"
