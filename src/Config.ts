@@ -5,21 +5,23 @@ import { Duration, Effect, Either, LogLevel, Option } from "effect"
 import { archiveStore, archiveStoreNames } from "./Config/archiveStore.ts"
 import { all, type Checked, problemsOf } from "./Config/Checked.ts"
 import { logDirectives } from "./Config/logDirectives.ts"
-import { markets } from "./Config/markets.ts"
-import { optional, withDefault } from "./Config/Rule.ts"
+import { type Markets, markets } from "./Config/markets.ts"
+import { optional, type Rule, withDefault } from "./Config/Rule.ts"
 import * as rules from "./Config/rules.ts"
 import { loadSources, type Sources } from "./Config/Sources.ts"
+import { signerNames, signers } from "./Config/signers.ts"
 import { SettingsInvalid } from "./domain/StartupError.ts"
-import type { StorageSettings } from "./domain/StorageSettings.ts"
-import type { StreamId } from "./domain/StreamId.ts"
-import type { Exchange } from "./exchange/Exchange.ts"
+import { defaultMinFreeDisk, type StorageSettings } from "./domain/StorageSettings.ts"
+import type { Exchange, Signer } from "./exchange/Exchange.ts"
 
 /** The settings of the collector, checked. Relative paths are as given. */
-export interface Settings extends StorageSettings {
-  /** Every stream once, in the order of MARKETS. */
-  readonly streams: ReadonlyArray<StreamId>
+export interface Settings extends StorageSettings, Markets {
   /** `<EXCHANGE>_WS_URL`, by exchange name. */
   readonly endpoints: ReadonlyMap<string, URL>
+  /** `<EXCHANGE>_REST_URL`, by exchange name. */
+  readonly restEndpoints: ReadonlyMap<string, URL>
+  /** Of the exchanges that credentials are given for. */
+  readonly signers: ReadonlyMap<string, Signer>
   readonly batchInterval: Duration.Duration
   /** Snapshots. */
   readonly queueCapacity: number
@@ -27,6 +29,7 @@ export interface Settings extends StorageSettings {
   readonly silenceTimeout: Duration.Duration
   readonly logRetention: Duration.Duration
   readonly httpHost: string
+  /** 0: any that is free. */
   readonly httpPort: number
 }
 
@@ -44,22 +47,38 @@ export const loadSettings = (
   exchanges: ReadonlyMap<string, Exchange>
 ): Effect.Effect<Settings, SettingsInvalid, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const sources = yield* loadSources([...names, ...Array.from(exchanges.keys(), endpointName)])
-    const settings = check(sources, exchanges)
+    const sources = yield* loadSources([
+      ...names,
+      ...Array.from(exchanges.keys()).flatMap((name) => [wsName(name), restName(name)]),
+      ...signerNames(exchanges)
+    ])
+    const settings = check(sources, exchanges, yield* signers(sources, exchanges))
     const problems = [...sources.problems, ...problemsOf(settings)]
     return Either.isRight(settings) && problems.length === 0
       ? settings.right
       : yield* new SettingsInvalid({ problems })
   })
 
-const check = (sources: Sources, exchanges: ReadonlyMap<string, Exchange>) => {
+const check = (
+  sources: Sources,
+  exchanges: ReadonlyMap<string, Exchange>,
+  signers: Checked<ReadonlyMap<string, Signer>>
+) => {
   const checked = all({
-    streams: markets(sources, exchanges),
-    endpoints: endpoints(sources, exchanges),
+    markets: markets(sources, exchanges),
+    endpoints: endpoints(sources, exchanges, wsName, rules.webSocketUrl),
+    restEndpoints: endpoints(sources, exchanges, restName, rules.httpUrl),
+    signers,
     batchInterval: withDefault(sources, ["BATCH_INTERVAL"], rules.seconds(3600), Duration.seconds(5)),
     queueCapacity: optional(sources, ["QUEUE_CAPACITY"], rules.integer(2, maxQueueCapacity)),
     silenceTimeout: withDefault(sources, ["SILENCE_TIMEOUT"], rules.seconds(86_400), Duration.seconds(60)),
     databasePath: withDefault(sources, ["DATABASE_PATH"], rules.databasePath, "data/collector.db"),
+    minFreeDisk: withDefault(
+      sources,
+      ["MIN_FREE_DISK"],
+      rules.integer(0, Number.MAX_SAFE_INTEGER),
+      defaultMinFreeDisk
+    ),
     archiveInterval: withDefault(sources, ["ARCHIVE_INTERVAL"], rules.seconds(604_800), Duration.hours(1)),
     archiveStore: archiveStore(sources),
     serverName: withDefault(sources, ["HOME_SERVER_NAME"], rules.serverName, hostname() || "localhost"),
@@ -69,17 +88,26 @@ const check = (sources: Sources, exchanges: ReadonlyMap<string, Exchange>) => {
     }),
     logDirectory: withDefault(sources, ["LOG_DIR"], rules.path, "logs"),
     logRetention: withDefault(sources, ["LOG_RETENTION_DAYS"], rules.days(36_500), Duration.days(1)),
-    httpPort: withDefault(sources, ["HTTP_PORT"], rules.integer(1, 65_535), 9090),
-    httpHost: withDefault(sources, ["HTTP_HOST"], rules.host, "127.0.0.1")
+    httpPort: withDefault(sources, ["HTTP_PORT"], rules.port, 9090),
+    httpHost: withDefault(sources, ["HTTP_HOST"], rules.host, "127.0.0.1"),
+    otlpEndpoint: optional(sources, [otlpEndpointName], rules.httpUrl)
   })
-  return Either.map(checked, (settings) => ({
+  return Either.map(checked, ({ markets, otlpEndpoint, ...settings }) => ({
     ...settings,
+    ...markets,
+    ...(Option.isSome(otlpEndpoint) ? { otlpEndpoint: otlpEndpoint.value } : {}),
     queueCapacity: Option.getOrElse(settings.queueCapacity, () =>
-      Math.min(settings.streams.length * queueCapacityPerStream, maxQueueCapacity)
+      Math.min(
+        (markets.streams.length + markets.patterns.length * streamsPerPattern) * queueCapacityPerStream,
+        maxQueueCapacity
+      )
     ),
     outboxDirectory: join(dirname(settings.databasePath), "outbox")
   }))
 }
+
+/** The name that OpenTelemetry gives it. */
+const otlpEndpointName = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 const names = [
   "MARKETS",
@@ -89,13 +117,15 @@ const names = [
   "SILENCE_TIMEOUT",
   "DATABASE_PATH",
   "ARCHIVE_INTERVAL",
+  "MIN_FREE_DISK",
   ...archiveStoreNames,
   "HOME_SERVER_NAME",
   "LOG_LEVEL",
   "LOG_DIR",
   "LOG_RETENTION_DAYS",
   "HTTP_PORT",
-  "HTTP_HOST"
+  "HTTP_HOST",
+  otlpEndpointName
 ]
 
 /** Snapshots. */
@@ -103,13 +133,18 @@ const maxQueueCapacity = 10_000_000
 
 const queueCapacityPerStream = 1000
 
+/** How many streams a pattern of MARKETS may stand for is known only later. */
+const streamsPerPattern = 1000
+
 const endpoints = (
   sources: Sources,
-  exchanges: ReadonlyMap<string, Exchange>
+  exchanges: ReadonlyMap<string, Exchange>,
+  nameOf: (exchange: string) => string,
+  rule: Rule<URL>
 ): Checked<ReadonlyMap<string, URL>> => {
   const given = Array.from(
     exchanges.keys(),
-    (name) => [name, optional(sources, [endpointName(name)], rules.webSocketUrl)] as const
+    (name) => [name, optional(sources, [nameOf(name)], rule)] as const
   )
   return Either.map(
     all(Object.fromEntries(given)),
@@ -121,5 +156,9 @@ const endpoints = (
 }
 
 /** The variable that names another endpoint for an exchange, as BINANCE_WS_URL. */
-const endpointName = (exchange: string): string =>
-  `${exchange.toUpperCase().replace(/[^A-Z0-9]/g, "_")}_WS_URL`
+const wsName = (exchange: string): string => `${variableOf(exchange)}_WS_URL`
+
+/** The same for its REST interface, as BINANCE_REST_URL. */
+const restName = (exchange: string): string => `${variableOf(exchange)}_REST_URL`
+
+const variableOf = (exchange: string): string => exchange.toUpperCase().replace(/[^A-Z0-9]/g, "_")

@@ -1,17 +1,23 @@
 import type { FileSystem, Path } from "@effect/platform"
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
 import type { Settings } from "./Config.ts"
+import { RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
 import { ExchangeStream } from "./exchange/ExchangeStream.ts"
 import { ReceiveClock } from "./exchange/ReceiveClock.ts"
 import { exchanges } from "./exchange/registry.ts"
 import { Batcher } from "./ingest/Batcher.ts"
+import { EventRecorder } from "./ingest/EventRecorder.ts"
 import { reportDrops } from "./ingest/reportDrops.ts"
 import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
+import * as HttpThread from "./operations/http/HttpThread.ts"
 import { reportLiveness } from "./operations/Liveness.ts"
 import * as Logging from "./operations/Logging.ts"
 import * as LogJanitor from "./operations/LogJanitor.ts"
+import { publishReports } from "./operations/publishReports.ts"
+import { Reporter } from "./operations/Reporter.ts"
 import { supervise } from "./operations/supervise.ts"
+import * as Tracing from "./operations/Tracing.ts"
 import type { Storage } from "./thread/Storage.ts"
 import * as StorageThread from "./thread/StorageThread.ts"
 
@@ -23,20 +29,29 @@ import * as StorageThread from "./thread/StorageThread.ts"
 export const layer = (
   settings: Settings
 ): Layer.Layer<
-  Batcher | SnapshotQueue | Storage | StorageThread.StorageFailure,
+  Batcher | HttpThread.StatusPage | SnapshotQueue | Storage | StorageThread.StorageFailure,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.mergeAll(receiving, actor("liveness report", reportLiveness), actor("drop report", reportDrops)).pipe(
+  Layer.mergeAll(
+    receiving(settings),
+    actor("liveness report", reportLiveness),
+    actor("drop report", reportDrops),
+    actor("status page report", publishReports)
+  ).pipe(
+    Layer.provide(Reporter.layer(settings.streams)),
+    Layer.provide(EventRecorder.layer),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval })),
     Layer.provideMerge(
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
         exchangeStream(settings),
-        StorageThread.layer(settings)
+        StorageThread.layer(settings),
+        HttpThread.layer(settings)
       )
     ),
     Layer.provide(LogJanitor.layer({ directory: settings.logDirectory, retention: settings.logRetention })),
+    Layer.provide(Tracing.layer(settings)),
     Layer.provide(Logging.layer({ directives: settings.logDirectives, directory: settings.logDirectory }))
   )
 
@@ -54,15 +69,23 @@ const actor = <R>(name: string, loop: Effect.Effect<unknown, never, R>) =>
   Layer.scopedDiscard(Effect.forkScoped(supervise(name)(loop)))
 
 /** Requires the Batcher, so that it stops before the last batch is committed. */
-const receiving = actor(
-  "receiving",
-  Effect.gen(function* () {
-    yield* Batcher
-    const queue = yield* SnapshotQueue
-    const stream = yield* ExchangeStream
-    return yield* stream.runForEach(queue.unsafeOffer)
-  })
-)
+const receiving = (settings: Settings) =>
+  actor(
+    "receiving",
+    Effect.gen(function* () {
+      yield* Batcher
+      const queue = yield* SnapshotQueue
+      const stream = yield* ExchangeStream
+      const recorder = yield* EventRecorder
+      const reporter = yield* Reporter
+      const at = (yield* Clock.currentTimeMillis) * 1000
+      recorder.unsafeRecord(RecordingStarted.make({ at, streams: settings.streams }))
+      return yield* stream.runForEach(queue.unsafeOffer, (event) => {
+        recorder.unsafeRecord(event)
+        reporter.unsafeCount(event)
+      })
+    })
+  )
 
-const exchangeStream = ({ endpoints, silenceTimeout, streams }: Settings) =>
-  Layer.provide(ExchangeStream.layer({ exchanges, streams, endpoints, silenceTimeout }), ReceiveClock.layer)
+const exchangeStream = (settings: Settings) =>
+  Layer.provide(ExchangeStream.layer({ exchanges, ...settings }), ReceiveClock.layer)

@@ -37,7 +37,8 @@ const run = Effect.gen(function* () {
           ["ARCHIVE_STORE", "file"],
           ["ARCHIVE_DIR", `${folder}/archive`],
           ["LOG_DIR", `${folder}/logs`],
-          ["HOME_SERVER_NAME", "demo"]
+          ["HOME_SERVER_NAME", "demo"],
+          ["HTTP_PORT", "0"]
         ])
       )
     )
@@ -70,8 +71,8 @@ const showArchive = (directory: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const reader = yield* ParquetReader
-    const files = (yield* fs.readDirectory(directory, { recursive: true })).filter((file) =>
-      file.endsWith(".parquet")
+    const files = (yield* fs.readDirectory(directory, { recursive: true })).filter(
+      (file) => file.startsWith("exchange=") && file.endsWith(".parquet")
     )
     yield* Console.log(`\nThe archive holds ${files.length} Parquet files. Read back:\n`)
     let total = 0

@@ -3,6 +3,10 @@ import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Console, Effect } from "effect"
 import { loadSettings } from "./Config.ts"
 import * as Collector from "./collector.ts"
+import { archive } from "./commands/archive.ts"
+import { coverage } from "./commands/coverage.ts"
+import { merge } from "./commands/merge.ts"
+import { verify } from "./commands/verify.ts"
 import { demo } from "./demo.ts"
 import { exchanges } from "./exchange/registry.ts"
 import { simulate } from "./simulator/command.ts"
@@ -14,7 +18,7 @@ const collect = Command.make("crypto-collector", {}, () =>
   Command.withDescription(
     "Records order books and trades of crypto exchanges. Without a subcommand it runs the collector; its settings are environment variables or a TOML file named by CONFIG_PATH."
   ),
-  Command.withSubcommands([simulate, demo])
+  Command.withSubcommands([archive, coverage, verify, merge, simulate, demo])
 )
 
 const main = Command.run(collect, { name: "crypto-collector", version })

@@ -6,6 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Either, FastCheck, LogLevel, Option, Redacted } from "effect"
 import { loadSettings, type Settings } from "../src/Config.ts"
 import { type StreamId, streamKey } from "../src/domain/StreamId.ts"
+import { binance } from "../src/exchange/binance.ts"
 import type { Exchange } from "../src/exchange/Exchange.ts"
 
 describe("loadSettings", () => {
@@ -115,7 +116,7 @@ describe("loadSettings", () => {
         `HOME_SERVER_NAME="${"x".repeat(65)}": must be 1 to 64 printable characters, at most 150 once percent-encoded`,
         'LOG_LEVEL="loud,archve=debug": there is no level "loud", but trace, debug, info, warning, error, fatal, all, none; there is no module "archve" (did you mean "archive"?), but exchange, ingest, storage, archive, operations, simulator, main',
         'LOG_RETENTION_DAYS="0": must be a number of days greater than 0, at most 36500',
-        'HTTP_PORT="65536": must be a whole number from 1 to 65535',
+        'HTTP_PORT="65536": must be a whole number from 1 to 65535, or 0 for any that is free',
         'HTTP_HOST="not a host": must be an IP address or a host name'
       ])
     })
@@ -289,7 +290,7 @@ describe("the settings file", () => {
         "AWS_ACCESS_KEY (aws_access_key in collector.toml; value not shown): must be a text in quotes",
         "AWS_SECRET_KEY (aws_secret_key in collector.toml; value not shown): must not contain white space or control characters",
         "LOG_DIR (log_dir in collector.toml)=7: must be a text in quotes",
-        "HTTP_PORT (http_port in collector.toml)=70000: must be a whole number from 1 to 65535"
+        "HTTP_PORT (http_port in collector.toml)=70000: must be a whole number from 1 to 65535, or 0 for any that is free"
       ])
     })
   )
@@ -297,7 +298,7 @@ describe("the settings file", () => {
   it.scoped("that is no TOML is one problem with line and column, besides those of the environment", () =>
     Effect.gen(function* () {
       const CONFIG_PATH = yield* file('aws_secret_key = "sesame\nhttp_port = 1')
-      const problems = yield* problemsOf({ CONFIG_PATH, ARCHIVE_STORE: "s3", HTTP_PORT: "0" })
+      const problems = yield* problemsOf({ CONFIG_PATH, ARCHIVE_STORE: "s3", HTTP_PORT: "-1" })
       expect(problems).toHaveLength(2)
       expect(problems[0]).toMatch(/^CONFIG_PATH="[^"]+": is no TOML: line 1, column \d+: [a-z ]+$/)
       expect(problems[1]).toContain("HTTP_PORT")
@@ -395,17 +396,7 @@ const exchange = (
   name: string,
   dataTypes: Exchange["dataTypes"],
   parseSymbol: Exchange["parseSymbol"]
-): Exchange => ({
-  name,
-  url: "wss://example.com",
-  dataTypes,
-  parseSymbol,
-  limits: { messagesPerSecond: 5, connections: { attempts: 1, per: Duration.seconds(1) } },
-  idleTimeout: Duration.seconds(60),
-  partition: (streams) => [streams],
-  subscribe: () => [],
-  makeDecoder: () => () => ({ _tag: "Heartbeat" })
-})
+): Exchange => ({ ...binance, name, dataTypes, parseSymbol })
 
 const exchanges: ReadonlyMap<string, Exchange> = new Map(
   [

@@ -1,4 +1,5 @@
 import { Array as Arr, Either, Option } from "effect"
+import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type DataType, type StreamId, streamKey } from "../domain/StreamId.ts"
 import type { Exchange } from "../exchange/Exchange.ts"
 import { type Checked, problem } from "./Checked.ts"
@@ -9,12 +10,28 @@ import type { Sources } from "./Sources.ts"
 
 type Exchanges = ReadonlyMap<string, Exchange>
 
+/** What MARKETS names: streams, and symbols that the exchange is asked for. */
+export interface Markets {
+  readonly streams: ReadonlyArray<StreamId>
+  readonly patterns: ReadonlyArray<MarketPattern>
+}
+
+type Entry = StreamId | MarketPattern
+
 /**
  * The streams of MARKETS or MARKET_SYMBOL, each once, in the order given. Both in the same place are a problem; one in
  * the environment wins over the other in the file. A variable without text is a mistake here, unless the other one is
  * set: the collector would record something else than what was meant, for as long as nobody looks.
  */
-export const markets = (sources: Sources, exchanges: Exchanges): Checked<ReadonlyArray<StreamId>> => {
+export const markets = (sources: Sources, exchanges: Exchanges): Checked<Markets> =>
+  Either.map(entries(sources, exchanges), (entries) => {
+    const [streams, patterns] = Arr.partition(entries, isPattern)
+    return { streams, patterns }
+  })
+
+const isPattern = (entry: Entry): entry is MarketPattern => "pattern" in entry
+
+const entries = (sources: Sources, exchanges: Exchanges): Checked<ReadonlyArray<Entry>> => {
   const given = Option.all({ list: sources.find("MARKETS"), symbol: sources.find("MARKET_SYMBOL") })
   if (Option.isSome(given) && given.value.list._tag === given.value.symbol._tag) {
     const { list, symbol } = given.value
@@ -44,20 +61,20 @@ const defaultMarkets = "binance:btcusdt:orderbook+trade"
 
 const defaultTypes = ["orderbook", "trade"]
 
-const listRule = (exchanges: Exchanges): Rule<ReadonlyArray<StreamId>> => ({
+const listRule = (exchanges: Exchanges): Rule<ReadonlyArray<Entry>> => ({
   type: "text",
   show: "value",
   parse: (text) => parseMarkets(text, exchanges)
 })
 
-const symbolRule = (exchanges: Exchanges): Rule<ReadonlyArray<StreamId>> => ({
+const symbolRule = (exchanges: Exchanges): Rule<ReadonlyArray<Entry>> => ({
   type: "text",
   show: "value",
   parse: (text) => market({ exchange: "binance", symbol: text, types: ["orderbook"] }, exchanges)
 })
 
-/** `exchange:symbol[:type+type]`, separated by commas. */
-const parseMarkets = (text: string, exchanges: Exchanges): Either.Either<ReadonlyArray<StreamId>, string> =>
+/** `exchange:symbol[:type+type]`, separated by commas. A `*` in a symbol stands for any text. */
+const parseMarkets = (text: string, exchanges: Exchanges): Either.Either<ReadonlyArray<Entry>, string> =>
   each(text.split(","), (entry, position) => {
     const parts = entry.split(":").map((part) => part.trim())
     const [exchange = "", symbol, types] = parts
@@ -78,10 +95,7 @@ const marketTables = (tables: ReadonlyArray<unknown>, exchanges: Exchanges) =>
         Either.mapLeft(marketTable(table, exchanges), (line) => `entry ${position}: ${line}`)
       )
 
-const marketTable = (
-  table: unknown,
-  exchanges: Exchanges
-): Either.Either<ReadonlyArray<StreamId>, string> => {
+const marketTable = (table: unknown, exchanges: Exchanges): Either.Either<ReadonlyArray<Entry>, string> => {
   if (typeof table !== "object" || table === null || Array.isArray(table)) {
     return Either.left("must be a table: [[markets]] with exchange, symbol and types")
   }
@@ -113,7 +127,7 @@ const market = (
     readonly types: ReadonlyArray<string> | undefined
   },
   exchanges: Exchanges
-): Either.Either<ReadonlyArray<StreamId>, string> => {
+): Either.Either<ReadonlyArray<Entry>, string> => {
   const names = Array.from(exchanges.keys())
   const exchange = exchanges.get(entry.exchange.toLowerCase())
   if (exchange === undefined) {
@@ -122,6 +136,11 @@ const market = (
     )
   }
   const types = dataTypes(exchange, entry.types)
+  if (entry.symbol.includes("*")) {
+    return patternText.test(entry.symbol)
+      ? Either.map(types, (dataTypes) => [{ exchange: exchange.name, pattern: entry.symbol, dataTypes }])
+      : Either.left(`pattern ${quote(entry.symbol)} must be letters, digits, separators and *`)
+  }
   const symbol = Either.mapLeft(
     exchange.parseSymbol(entry.symbol),
     (allowed) => `symbol ${quote(entry.symbol)} must be ${allowed}`
@@ -133,6 +152,8 @@ const market = (
         types.map((dataType) => ({ exchange: exchange.name, symbol, dataType }))
       )
 }
+
+const patternText = /^[\p{L}\p{N}*/_.-]{1,60}$/u
 
 /** The types by name; without names, order books and trades as far as the exchange has them, or else all it has. */
 const dataTypes = (
@@ -160,17 +181,22 @@ const dataTypes = (
   return problems.length > 0 ? Either.left(problems.join("; ")) : Either.right(types)
 }
 
-/** The streams of all entries, each once, or all that is wrong with them, in one line. `position` counts from 1. */
+/** The streams and patterns of all entries, each once, or all that is wrong with them, in one line. `position` counts from 1. */
 const each = <A>(
   entries: ReadonlyArray<A>,
-  streamsOf: (entry: A, position: number) => Either.Either<ReadonlyArray<StreamId>, string>
-): Either.Either<ReadonlyArray<StreamId>, string> => {
+  streamsOf: (entry: A, position: number) => Either.Either<ReadonlyArray<Entry>, string>
+): Either.Either<ReadonlyArray<Entry>, string> => {
   const parts = entries.map((entry, index) => streamsOf(entry, index + 1))
   const problems = Arr.getLefts(parts)
   if (problems.length > 0) return Either.left(problems.join("; "))
-  const streams = Arr.getRights(parts).flat()
-  return Either.right(Array.from(new Map(streams.map((stream) => [streamKey(stream), stream])).values()))
+  const all = Arr.getRights(parts).flat()
+  return Either.right(Array.from(new Map(all.map((entry) => [keyOf(entry), entry])).values()))
 }
+
+const keyOf = (entry: Entry): string =>
+  isPattern(entry)
+    ? `${entry.exchange}:${entry.pattern.toLowerCase()}:${entry.dataTypes.join("+")}`
+    : streamKey(entry)
 
 const isTexts = (value: unknown): value is ReadonlyArray<string> =>
   Array.isArray(value) && value.every((item) => typeof item === "string")

@@ -47,6 +47,17 @@ export const integer = (min: number, max: number): Rule<number> => ({
   }
 })
 
+/** A port to listen on. */
+export const port: Rule<number> = {
+  type: "number",
+  show: "value",
+  parse: (text) =>
+    Either.mapLeft(
+      integer(0, 65_535).parse(text),
+      () => "must be a whole number from 1 to 65535, or 0 for any that is free"
+    )
+}
+
 /** A path of a file or a folder. */
 export const path = text("must be a path without control characters", (text) => !/\p{Cc}/u.test(text))
 
@@ -73,7 +84,7 @@ export const webSocketUrl = url("must be a ws:// or wss:// URL without a fragmen
   /^wss?:$/.test(url.protocol)
 )
 
-/** A URL of an object store. */
+/** A URL of a service, as an object store. */
 export const httpUrl = url(
   "must be an http:// or https:// URL without user, query and fragment",
   (url) => /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === ""

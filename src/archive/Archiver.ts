@@ -1,37 +1,63 @@
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
+import { SqlClient } from "@effect/sql"
 import {
   Clock,
   Context,
   Data,
-  type Duration,
+  Duration,
   Effect,
   HashMap,
   Layer,
+  Metric,
   Option,
   Order,
   Ref,
   Schedule,
   Stream
 } from "effect"
-import { type ArchiveFile, type ArchivePlan, archiveKey } from "../domain/Archive.ts"
+import {
+  type ArchiveFile,
+  type ArchivePlan,
+  archiveKey,
+  type JournalSegment,
+  millisOfArchiveId,
+  segmentKey
+} from "../domain/Archive.ts"
 import {
   ArchiveFailed,
   ArchivePlanned,
   ArchiveUploaded,
   ArchiveVerified,
   ArchiveWritten,
-  type JournalEvent
+  type JournalEvent,
+  JournalSegmentArchived,
+  JournalSegmentPlanned
 } from "../domain/JournalEvent.ts"
-import { applyArchiveEvent, noPendingArchives, type PendingArchive } from "../domain/PendingArchives.ts"
+import { applyEntry, archivedThrough, emptyJournalState, neededIds } from "../domain/JournalState.ts"
+import { isOfRows, type PendingArchive, planned } from "../domain/PendingArchives.ts"
 import type { ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { archiveFailures, parquetSeconds, uploadSeconds } from "../operations/Metrics.ts"
+import type { ArchiveView } from "../operations/StorageView.ts"
 import type { DatabaseError } from "../storage/DatabaseError.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
-import { type ArchiveRow, SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import {
+  type JournalLimits,
+  journalCounts,
+  journalLimits,
+  prunableThrough,
+  pruneJournal
+} from "../storage/JournalUpkeep.ts"
+import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { version } from "../version.ts"
-import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
-import { type ParquetColumn, type ParquetError, type ParquetPage, ParquetWriter } from "./ParquetWriter.ts"
+import { archiveColumns, archivePage, journalColumns, journalPage } from "./Archiver/columns.ts"
+import { tidyOutbox } from "./Archiver/outbox.ts"
+import { ArchiveStore, type ArchiveStoreError, type StoredObject } from "./ArchiveStore.ts"
+import { fileDigest } from "./fileDigest.ts"
+import { type ParquetError, ParquetWriter } from "./ParquetWriter.ts"
+
+export { archiveColumns } from "./Archiver/columns.ts"
 
 export interface ArchiverOptions {
   /** Names this collector in object keys. */
@@ -41,12 +67,17 @@ export interface ArchiverOptions {
   readonly interval: Duration.Duration
   /** Bounds an object's size. */
   readonly maxRowsPerArchive?: number
+  /** When a request to the store is tried again within a cycle. */
+  readonly retries?: Schedule.Schedule<unknown>
+  /** How much of the archived journal stays in the database. */
+  readonly journal?: JournalLimits
 }
 
 /**
  * Turns rows into verified objects: an archive is planned, written, uploaded, verified and purged, each step an event in
  * the journal, so that a cycle goes on where an earlier one, or an earlier process, failed or was killed. Rows are deleted
- * only after the store has confirmed the object's length and SHA-256, and only those that are in it.
+ * only after the store has confirmed the object's length and SHA-256, and only those that are in it. The journal goes the
+ * same way, part by part; its entries stay in the database until they are old.
  */
 export class Archiver extends Context.Tag("collector/Archiver")<
   Archiver,
@@ -56,6 +87,8 @@ export class Archiver extends Context.Tag("collector/Archiver")<
     /** A cycle now and every interval, for ever. */
     readonly run: Effect.Effect<never>
     readonly counts: Effect.Effect<ArchiverCounts>
+    /** The archives that are under way, then the latest of those that are done. */
+    readonly recent: Effect.Effect<ReadonlyArray<ArchiveView>>
   }
 >() {
   static readonly layer = (options: ArchiverOptions) => Layer.scoped(this, make(options))
@@ -67,21 +100,14 @@ export const uploadRetries = Schedule.exponential("1 second").pipe(
   Schedule.intersect(Schedule.recurs(4))
 )
 
-/** The columns of an archive, in order. */
-export const archiveColumns: ReadonlyArray<ParquetColumn> = [
-  { name: "exchange", type: "string", nullable: false, dictionary: true, statistics: true },
-  { name: "symbol", type: "string", nullable: false, dictionary: true, statistics: true },
-  { name: "data_type", type: "string", nullable: false, dictionary: true, statistics: true },
-  { name: "exchange_sequence_id", type: "string", nullable: false, dictionary: false, statistics: true },
-  { name: "timestamp", type: "timestamp", nullable: false, dictionary: false, statistics: true },
-  { name: "exchange_timestamp", type: "timestamp", nullable: true, dictionary: false, statistics: true },
-  { name: "data", type: "string", nullable: false, dictionary: false, statistics: false }
-]
-
 const defaultMaxRowsPerArchive = 5_000_000
+
+const maxEntriesPerSegment = 100_000
 
 /** So many archives in a row that the store did not take mean that it is down: the cycle ends, the next one tries again. */
 const maxConsecutiveStoreFailures = 2
+
+type Plan = ArchivePlan | JournalSegment
 
 class StageFailed extends Data.TaggedError("StageFailed")<{
   readonly stage: "write" | "upload" | "verify" | "purge"
@@ -97,28 +123,42 @@ const make = (options: ArchiverOptions) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
+    const sql = yield* SqlClient.SqlClient
     const repo = yield* SnapshotRepo
     const journal = yield* EventJournal
     const writer = yield* ParquetWriter
     const store = yield* ArchiveStore
+    const retries = options.retries ?? uploadRetries
     const oneCycle = yield* Effect.makeSemaphore(1)
     const totals = yield* Ref.make({ archives: 0, rows: 0, bytes: 0 })
-    const pending = yield* Effect.flatMap(
-      Stream.runFold(journal.entries, noPendingArchives, (state, entry) =>
-        applyArchiveEvent(state, entry.event)
-      ),
-      Ref.make
-    )
+    const done = yield* Ref.make<ReadonlyArray<ArchiveView>>([])
+    yield* Effect.all([Metric.value(parquetSeconds), Metric.value(uploadSeconds)])
+    yield* Effect.forEach(stages, (stage) => Metric.value(failuresAt(stage)))
 
-    const localPath = (plan: ArchivePlan) => path.join(options.outboxDirectory, `${plan.archiveId}.parquet`)
+    const fold = Stream.runFold(journal.entries, emptyJournalState, applyEntry)
+    const state = yield* Effect.flatMap(fold, Ref.make)
+    /** Whether a step ended in a way that leaves open what the journal says of it. */
+    const isInDoubt = yield* Ref.make(false)
 
-    const record = (event: JournalEvent) =>
-      Effect.zipRight(
-        journal.append(event),
-        Ref.update(pending, (state) => applyArchiveEvent(state, event))
+    const localPath = (plan: Plan) => path.join(options.outboxDirectory, `${plan.archiveId}.parquet`)
+
+    const record = (plan: Plan, ...events: ReadonlyArray<JournalEvent>) =>
+      Effect.uninterruptible(
+        Effect.zipRight(
+          journal.appendOf("stream" in plan ? plan.stream : undefined, ...events),
+          Ref.update(state, (before) =>
+            events.reduce((of, event) => applyEntry(of, { id: 0, at: 0, event }), before)
+          )
+        )
       )
 
-    const plan = (stream: StreamId, through: number) =>
+    const makeArchiveId = Effect.map(
+      Clock.currentTimeMillis,
+      (millis) => `${millis.toString(16).padStart(12, "0")}${randomBytes(6).toString("hex")}`
+    )
+
+    /** Fixes the rows of the next archive of a stream. */
+    const planRows = (stream: StreamId, through: number) =>
       Effect.gen(function* () {
         const range = yield* repo.nextRange({
           stream,
@@ -128,83 +168,167 @@ const make = (options: ArchiverOptions) =>
         })
         if (Option.isNone(range)) return Option.none()
         const { date, firstId, firstTimestamp, lastId } = range.value
-        const archiveId = makeArchiveId(yield* Clock.currentTimeMillis)
+        const archiveId = yield* makeArchiveId
         const key = archiveKey({ stream, date, serverName: options.serverName, firstTimestamp, archiveId })
-        const planned: ArchivePlan = { archiveId, stream, date, firstId, lastId, key }
-        yield* record(ArchivePlanned.make({ plan: planned }))
-        return Option.some<PendingArchive>({ plan: planned, step: "planned", file: Option.none() })
+        const plan: ArchivePlan = { archiveId, stream, date, firstId, lastId, key }
+        yield* record(plan, ArchivePlanned.make({ plan }))
+        return Option.some(planned<Plan>(plan))
       })
 
-    const write = (plan: ArchivePlan) =>
+    /** Fixes the entries of the next part of the journal. */
+    const planSegment = Effect.gen(function* () {
+      const { plannedThrough } = yield* Ref.get(state)
+      const range = yield* journal.nextSegment({ after: plannedThrough, maxEntries: maxEntriesPerSegment })
+      if (Option.isNone(range)) return Option.none()
+      const archiveId = yield* makeArchiveId
+      const { date, firstId, lastId } = range.value
+      const key = segmentKey({ date, serverName: options.serverName, journal: journal.id, archiveId })
+      const plan: JournalSegment = { archiveId, date, firstId, lastId, key }
+      yield* record(plan, JournalSegmentPlanned.make({ plan }))
+      return Option.some(planned<Plan>(plan))
+    })
+
+    const contentOf = (plan: Plan) =>
+      "stream" in plan
+        ? {
+            columns: archiveColumns,
+            pages: Stream.map(repo.rows(plan), (rows) => archivePage(plan.stream, rows))
+          }
+        : {
+            columns: journalColumns,
+            pages: Stream.map(journal.rows(plan.firstId - 1, plan.lastId), journalPage)
+          }
+
+    const write = (plan: Plan) =>
       Effect.gen(function* () {
         const file = yield* writer.write({
           path: localPath(plan),
-          columns: archiveColumns,
+          ...contentOf(plan),
           metadata: {
             collector_version: version,
             server: options.serverName,
             archive_id: plan.archiveId,
             first_id: String(plan.firstId),
-            last_id: String(plan.lastId)
-          },
-          pages: Stream.map(repo.rows(plan), (rows) => pageOf(plan.stream, rows))
+            last_id: String(plan.lastId),
+            ...("stream" in plan ? {} : { journal: journal.id })
+          }
         })
-        yield* record(ArchiveWritten.make({ archiveId: plan.archiveId, file }))
+        yield* record(plan, ArchiveWritten.make({ archiveId: plan.archiveId, file }))
         return file
-      }).pipe(Effect.mapError(failedAt("write")))
-
-    /** The local file as it was written; written again, from the same rows, if it is gone or damaged. */
-    const ensureWritten = (plan: ArchivePlan, file: ArchiveFile) =>
-      Effect.sync(() => createHash("sha256")).pipe(
-        Effect.tap((hash) =>
-          Stream.runForEach(fs.stream(localPath(plan)), (bytes) => Effect.sync(() => hash.update(bytes)))
-        ),
-        Effect.map((hash) => hash.digest("hex") === file.sha256),
-        Effect.orElseSucceed(() => false),
-        Effect.flatMap((intact) => (intact ? Effect.succeed(file) : write(plan)))
+      }).pipe(
+        Metric.trackDurationWith(parquetSeconds, Duration.toSeconds),
+        Effect.withSpan("archive.write"),
+        Effect.mapError(failedAt("write"))
       )
 
-    const upload = (plan: ArchivePlan, file: ArchiveFile) =>
+    const head = (plan: Plan) =>
+      store
+        .head(plan.key)
+        .pipe(Effect.retry({ schedule: retries, while: (error) => error.kind === "Failed" }))
+
+    /**
+     * The file that the store has under the archive's key, if it is one of these, which were all written for the archive:
+     * an upload that nobody was told of has reached it.
+     */
+    const findStored = (plan: Plan, files: ReadonlyArray<ArchiveFile>) =>
+      Effect.map(head(plan), (stored) =>
+        Option.fromNullable(files.find((file) => doubtAbout(stored, file) === undefined))
+      )
+
+    /** Whether the file in the outbox is as it was written. */
+    const isIntact = (plan: Plan, file: ArchiveFile) =>
+      fileDigest(localPath(plan), () => "unreadable").pipe(
+        Effect.map((found) => found.size === file.size && found.sha256 === file.sha256),
+        Effect.orElseSucceed(() => false)
+      )
+
+    /**
+     * Brings the archive's file into the store, and returns which one it is. A local file that is gone or damaged is
+     * written again, from the same rows, unless the store has it after all, and as long as no row has been deleted.
+     */
+    const upload = (archive: PendingArchive) =>
+      Effect.gen(function* () {
+        const { plan, purged } = archive
+        const written = Option.getOrUndefined(archive.file)
+        if (written !== undefined && (yield* isIntact(plan, written))) return yield* put(archive, written)
+        if (written !== undefined) {
+          const stored = yield* Effect.mapError(findStored(plan, archive.files), failedAt("upload"))
+          if (Option.isSome(stored)) return yield* uploaded(plan, stored.value, written)
+        }
+        if (purged === 0) return yield* put(archive, yield* write(plan))
+        return yield* new StageFailed({
+          stage: "write",
+          reason: `${purged} of its rows are deleted, and neither the store nor the outbox has its file any more`,
+          storeDown: false
+        })
+      })
+
+    const put = ({ files, plan }: PendingArchive, file: ArchiveFile) =>
       store.put({ key: plan.key, path: localPath(plan), size: file.size, sha256: file.sha256 }).pipe(
         Effect.tapError((error) =>
           Effect.logWarning("an upload failed").pipe(
             Effect.annotateLogs({ key: plan.key, reason: error.reason })
           )
         ),
-        Effect.retry({ schedule: uploadRetries, while: (error) => error.kind === "Failed" }),
-        Effect.zipRight(record(ArchiveUploaded.make({ archiveId: plan.archiveId }))),
-        Effect.mapError(failedAt("upload"))
+        Effect.retry({ schedule: retries, while: (error) => error.kind === "Failed" }),
+        Effect.as(file),
+        Effect.catchIf(
+          (error) => error.kind !== "Failed",
+          (error) =>
+            Effect.flatMap(findStored(plan, [...files, file]), (stored) =>
+              Option.isSome(stored) ? Effect.succeed(stored.value) : error
+            )
+        ),
+        Metric.trackDurationWith(uploadSeconds, Duration.toSeconds),
+        Effect.withSpan("archive.upload"),
+        Effect.mapError(failedAt("upload")),
+        Effect.flatMap((stored) => uploaded(plan, stored, file))
       )
 
-    const verify = (plan: ArchivePlan, file: ArchiveFile) =>
+    /** The store has this file; `latest` is the one that was written last. */
+    const uploaded = (plan: Plan, file: ArchiveFile, latest: ArchiveFile) =>
+      record(
+        plan,
+        ...(file.sha256 === latest.sha256 ? [] : [ArchiveWritten.make({ archiveId: plan.archiveId, file })]),
+        ArchiveUploaded.make({ archiveId: plan.archiveId })
+      ).pipe(Effect.as(file), Effect.mapError(failedAt("upload")))
+
+    const verify = (plan: Plan, file: ArchiveFile) =>
       Effect.gen(function* () {
-        const stored = yield* store
-          .head(plan.key)
-          .pipe(
-            Effect.retry({ schedule: uploadRetries, while: (error) => error.kind === "Failed" }),
-            Effect.mapError(failedAt("verify"))
-          )
-        const doubt = doubtAbout(stored, file)
+        const doubt = doubtAbout(yield* Effect.mapError(head(plan), failedAt("verify")), file)
         if (doubt !== undefined) {
           return yield* new StageFailed({ stage: "verify", reason: doubt, storeDown: false })
         }
         yield* Effect.mapError(
-          record(ArchiveVerified.make({ archiveId: plan.archiveId })),
+          record(plan, ArchiveVerified.make({ archiveId: plan.archiveId })),
           failedAt("verify")
         )
-      })
+      }).pipe(Effect.withSpan("archive.verify"))
 
-    const purge = (plan: ArchivePlan, file: ArchiveFile) =>
+    /** Ends an archive: its rows leave the database, and its file the outbox. */
+    const finish = ({ plan, purged }: PendingArchive, file: ArchiveFile) =>
       Effect.gen(function* () {
-        yield* Effect.mapError(repo.purge(plan), failedAt("purge"))
-        yield* Ref.update(pending, HashMap.remove(plan.archiveId))
-        yield* Ref.update(totals, (sum) => ({
-          archives: sum.archives + 1,
-          rows: sum.rows + file.rows,
-          bytes: sum.bytes + file.size
-        }))
+        if ("stream" in plan) {
+          yield* Effect.mapError(repo.purge(plan, file.rows - purged), failedAt("purge"))
+          yield* Ref.update(state, (before) => ({
+            ...before,
+            pending: HashMap.remove(before.pending, plan.archiveId)
+          }))
+          yield* Ref.update(totals, (sum) => ({
+            archives: sum.archives + 1,
+            rows: sum.rows + file.rows,
+            bytes: sum.bytes + file.size
+          }))
+          const view = doneView(plan, file, yield* Clock.currentTimeMillis)
+          yield* Ref.update(done, (before) => [view, ...before.slice(0, maxDoneShown - 1)])
+        } else {
+          yield* Effect.mapError(
+            record(plan, JournalSegmentArchived.make({ archiveId: plan.archiveId })),
+            failedAt("purge")
+          )
+        }
         yield* fs
-          .remove(localPath(plan))
+          .remove(localPath(plan), { force: true })
           .pipe(
             Effect.catchAll((error) =>
               Effect.logWarning("an archived local file could not be removed").pipe(
@@ -212,26 +336,40 @@ const make = (options: ArchiverOptions) =>
               )
             )
           )
-      })
+      }).pipe(Effect.withSpan("archive.purge"))
 
-    /** Takes the steps that are left. */
+    /** Takes the steps that are left. What was verified by an earlier attempt is verified again before rows are deleted. */
     const complete = (archive: PendingArchive) =>
       Effect.gen(function* () {
         const { plan, step } = archive
-        const file = yield* Option.match(archive.file, {
-          onNone: () => write(plan),
-          onSome: (file) => (step === "written" ? ensureWritten(plan, file) : Effect.succeed(file))
-        })
-        if (step === "planned" || step === "written") yield* upload(plan, file)
-        if (step !== "verified") yield* verify(plan, file)
-        yield* purge(plan, file)
-        yield* Effect.logInfo("archived").pipe(
-          Effect.annotateLogs({ key: plan.key, rows: file.rows, bytes: file.size })
-        )
+        const file = yield* step === "uploaded" || step === "verified"
+          ? Effect.orElse(archive.file, () => upload(archive))
+          : upload(archive)
+        yield* verify(plan, file)
+        yield* finish(archive, file)
+        yield* "stream" in plan
+          ? Effect.logInfo("archived").pipe(
+              Effect.annotateLogs({ key: plan.key, rows: file.rows, bytes: file.size })
+            )
+          : Effect.logDebug("journal kept").pipe(
+              Effect.annotateLogs({ key: plan.key, entries: file.rows, bytes: file.size })
+            )
         return file
-      })
+      }).pipe(Effect.withSpan("archive", { attributes: { key: archive.plan.key, resumed: archive.step } }))
 
     const cycle = Effect.gen(function* () {
+      if (yield* Ref.getAndSet(isInDoubt, false)) {
+        yield* fold.pipe(
+          Effect.flatMap((folded) => Ref.set(state, folded)),
+          Effect.tapError(() => Ref.set(isInDoubt, true))
+        )
+      }
+      const { pending } = yield* Ref.get(state)
+      yield* tidyOutbox({
+        directory: options.outboxDirectory,
+        isPending: (archiveId) => HashMap.has(pending, archiveId),
+        isDone
+      })
       const archived: Array<CycleReport["archived"][number]> = []
       const failed: Array<CycleReport["failed"][number]> = []
       let storeFailures = 0
@@ -239,41 +377,75 @@ const make = (options: ArchiverOptions) =>
       const attempt = (archive: PendingArchive) =>
         complete(archive).pipe(
           Effect.map((file) => {
-            archived.push({ plan: archive.plan, file })
+            if (isOfRows(archive)) archived.push({ plan: archive.plan, file })
             storeFailures = 0
             return true
           }),
           Effect.catchAll((error) => {
-            failed.push({ plan: archive.plan, reason: error.reason })
+            if (isOfRows(archive)) failed.push({ plan: archive.plan, reason: error.reason })
             storeFailures = error.storeDown ? storeFailures + 1 : 0
             return Effect.as(reportFailure(archive.plan, error), false)
           })
         )
+      const storeIsDown = () => storeFailures >= maxConsecutiveStoreFailures
 
-      const byId = Order.mapInput(Order.string, (archive: PendingArchive) => archive.plan.archiveId)
-      const open = Array.from(HashMap.values(yield* Ref.get(pending))).sort(byId)
+      const open = Array.from(HashMap.values(pending)).sort(byId)
       const blocked = new Set<string>()
+      let journalIsBlocked = false
       for (const archive of open) {
-        if (storeFailures >= maxConsecutiveStoreFailures) break
-        if (!(yield* attempt(archive))) blocked.add(streamKey(archive.plan.stream))
+        if (storeIsDown()) break
+        if (yield* attempt(archive)) continue
+        if (isOfRows(archive)) blocked.add(streamKey(archive.plan.stream))
+        else journalIsBlocked = true
       }
 
       const through = yield* repo.lastId
       for (const stream of yield* repo.streams) {
         let more = !blocked.has(streamKey(stream))
-        while (more && storeFailures < maxConsecutiveStoreFailures) {
-          const next = yield* plan(stream, through)
+        while (more && !storeIsDown()) {
+          const next = yield* planRows(stream, through)
           more = Option.isSome(next) && (yield* attempt(next.value))
         }
       }
+
+      if (!journalIsBlocked && !storeIsDown()) yield* archiveJournal(attempt)
       return { archived, failed }
     })
 
-    const reportFailure = (plan: ArchivePlan, error: StageFailed) =>
+    const archiveJournal = (attempt: (archive: PendingArchive) => Effect.Effect<boolean>) =>
+      Effect.gen(function* () {
+        yield* journalCounts
+        let more = true
+        while (more) {
+          const next = yield* planSegment
+          more = Option.isSome(next) && (yield* attempt(next.value))
+        }
+        const { isWorthIt, through } = yield* prunableThrough(
+          archivedThrough(yield* Ref.get(state)),
+          options.journal ?? journalLimits
+        )
+        // Which entries are needed only a whole fold knows: the state has not seen those of others.
+        if (isWorthIt) yield* pruneJournal(through, neededIds(yield* fold))
+      }).pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.provideService(EventJournal, journal))
+
+    const isDone = (archiveId: string) =>
+      sql`
+        SELECT 1 FROM journal
+        WHERE tag IN ('ArchivePurged', 'JournalSegmentArchived') AND payload LIKE ${`%${archiveId}%`} LIMIT 1`.pipe(
+        Effect.map((rows) => rows.length > 0),
+        Effect.orElseSucceed(() => false)
+      )
+
+    const reportFailure = (plan: Plan, error: StageFailed) =>
       Effect.logError("an archive failed, its rows and file are kept for the next cycle").pipe(
         Effect.annotateLogs({ stage: error.stage, key: plan.key, reason: error.reason }),
+        Effect.zipRight(Ref.set(isInDoubt, true)),
+        Effect.zipRight(Metric.increment(failuresAt(error.stage))),
         Effect.zipRight(
-          record(ArchiveFailed.make({ archiveId: plan.archiveId, stage: error.stage, reason: error.reason }))
+          record(
+            plan,
+            ArchiveFailed.make({ archiveId: plan.archiveId, stage: error.stage, reason: error.reason })
+          )
         ),
         Effect.catchAll((cause) =>
           Effect.logWarning("the journal could not be written").pipe(
@@ -283,13 +455,17 @@ const make = (options: ArchiverOptions) =>
       )
 
     const runCycle = cycle.pipe(
+      Effect.onError(() => Ref.set(isInDoubt, true)),
       Effect.catchAllCause((cause) =>
         Effect.as(Effect.logError("an archive cycle failed, the next one tries again", cause), {
           archived: [],
           failed: []
         })
       ),
+      Effect.withSpan("archive.cycle", { root: true }),
       oneCycle.withPermits(1),
+      Effect.provideService(FileSystem.FileSystem, fs),
+      Effect.provideService(Path.Path, path),
       Effect.annotateLogs({ module: "archive" })
     )
 
@@ -297,23 +473,59 @@ const make = (options: ArchiverOptions) =>
       runCycle,
       run: Effect.zipRight(Effect.repeat(runCycle, Schedule.fixed(options.interval)), Effect.never),
       counts: Effect.gen(function* () {
-        return { ...(yield* Ref.get(totals)), pending: HashMap.size(yield* Ref.get(pending)) }
+        return {
+          ...(yield* Ref.get(totals)),
+          pending: HashMap.size(HashMap.filter((yield* Ref.get(state)).pending, isOfRows))
+        }
+      }),
+      recent: Effect.gen(function* () {
+        const { pending } = yield* Ref.get(state)
+        const open = Array.from(HashMap.values(pending)).filter(isOfRows).sort(byId)
+        return [...open.slice(0, maxPendingShown).map(pendingView), ...(yield* Ref.get(done))]
       })
     })
   })
 
-const failedAt = (stage: StageFailed["stage"]) => (error: ParquetError | DatabaseError | ArchiveStoreError) =>
-  new StageFailed({
-    stage,
-    reason: error.message,
-    storeDown: error._tag === "ArchiveStoreError" && error.kind === "Failed"
-  })
+const stages = ["write", "upload", "verify", "purge"] as const
+
+const failuresAt = (stage: StageFailed["stage"]) => Metric.tagged(archiveFailures, "stage", stage)
+
+const maxDoneShown = 20
+const maxPendingShown = 50
+
+const pendingView = ({ file, plan, step }: PendingArchive<ArchivePlan>): ArchiveView => ({
+  key: plan.key,
+  step,
+  at: millisOfArchiveId(plan.archiveId) * 1000,
+  rows: Option.getOrNull(Option.map(file, ({ rows }) => rows)),
+  bytes: Option.getOrNull(Option.map(file, ({ size }) => size)),
+  seconds: null
+})
+
+const doneView = (plan: ArchivePlan, file: ArchiveFile, millis: number): ArchiveView => ({
+  key: plan.key,
+  step: "purged",
+  at: millis * 1000,
+  rows: file.rows,
+  bytes: file.size,
+  seconds: (millis - millisOfArchiveId(plan.archiveId)) / 1000
+})
+
+const byId = Order.mapInput(Order.string, (archive: PendingArchive) => archive.plan.archiveId)
+
+const failedAt =
+  (stage: StageFailed["stage"]) =>
+  (error: StageFailed | ParquetError | DatabaseError | ArchiveStoreError | RowsDiffer) =>
+    error._tag === "StageFailed"
+      ? error
+      : new StageFailed({
+          stage,
+          reason: error.message,
+          storeDown: error._tag === "ArchiveStoreError" && error.kind === "Failed"
+        })
 
 /** Why what the store has may not be our file; undefined if it is. */
-const doubtAbout = (
-  stored: Option.Option<{ readonly size: number; readonly sha256: Option.Option<string> }>,
-  file: ArchiveFile
-): string | undefined => {
+const doubtAbout = (stored: Option.Option<StoredObject>, file: ArchiveFile): string | undefined => {
   if (Option.isNone(stored)) return "the store does not have the object that it took"
   if (stored.value.size !== file.size) {
     return `the store's object has ${stored.value.size} bytes, the file ${file.size}`
@@ -323,20 +535,3 @@ const doubtAbout = (
     return `the store's object has the SHA-256 ${sha256 ?? "unknown"}, the file ${file.sha256}`
   return undefined
 }
-
-/** Sorts by time, and is never made twice. */
-const makeArchiveId = (millis: number): string =>
-  `${millis.toString(16).padStart(12, "0")}${randomBytes(6).toString("hex")}`
-
-const pageOf = (stream: StreamId, rows: ReadonlyArray<ArchiveRow>): ParquetPage => ({
-  length: rows.length,
-  columns: [
-    rows.map(() => stream.exchange),
-    rows.map(() => stream.symbol),
-    rows.map(() => stream.dataType),
-    rows.map((row) => row.exchangeSequenceId),
-    rows.map((row) => row.timestamp),
-    rows.map((row) => row.exchangeTimestamp),
-    rows.map((row) => row.data)
-  ]
-})

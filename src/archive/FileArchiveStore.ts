@@ -16,12 +16,14 @@ import { checkKey, checkPrefix } from "./objectKey.ts"
  */
 export const layer = (options: {
   readonly directory: string
+  /** Leaves the directory as it is, and does not ask whether it can be written. */
+  readonly readOnly?: boolean
 }): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> =>
   Layer.effect(
     ArchiveStore,
     Effect.gen(function* () {
       const root = NodePath.resolve(options.directory)
-      yield* proveWritable(root, options.directory)
+      if (options.readOnly !== true) yield* proveWritable(root, options.directory)
 
       return ArchiveStore.of({
         put: (object) =>

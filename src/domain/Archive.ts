@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { Either, Schema } from "effect"
 import { StreamId } from "./StreamId.ts"
 
 /**
@@ -17,6 +17,17 @@ export const ArchivePlan = Schema.Struct({
   key: Schema.String
 })
 export type ArchivePlan = typeof ArchivePlan.Type
+
+/** A part of the journal, stored as one Parquet object: the entries with ids in [firstId, lastId]. */
+export const JournalSegment = Schema.Struct({
+  archiveId: Schema.String,
+  /** YYYY-MM-DD, UTC, of all its entries. */
+  date: Schema.String,
+  firstId: Schema.Int,
+  lastId: Schema.Int,
+  key: Schema.String
+})
+export type JournalSegment = typeof JournalSegment.Type
 
 /** What a finished Parquet file is known by. */
 export const ArchiveFile = Schema.Struct({
@@ -44,7 +55,7 @@ export const microsOf = (date: string): { readonly start: number; readonly end: 
  * can never leave its folder. `firstTimestamp` is in microseconds.
  */
 export const archiveKey = (options: {
-  readonly stream: StreamId
+  readonly stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string }
   readonly date: string
   readonly serverName: string
   readonly firstTimestamp: number
@@ -59,6 +70,76 @@ export const archiveKey = (options: {
     `${encodeSegment(options.serverName)}_${first}_${options.archiveId}.parquet`
   ].join("/")
 }
+
+/** Where the parts of the journal lie. */
+export const journalPrefix = "journal/"
+
+/** The key of a part of the journal. `journal` names the database's journal, in which alone its ids are unique. */
+export const segmentKey = (options: {
+  readonly date: string
+  readonly serverName: string
+  readonly journal: string
+  readonly archiveId: string
+}): string =>
+  `${journalPrefix}date=${options.date}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}.parquet`
+
+/** What the key of an object says about it; undefined if it is no key of ours. */
+export const parseKey = (
+  key: string
+):
+  | {
+      readonly _tag: "Journal"
+      readonly date: string
+      readonly server: string
+      readonly journal: string
+      readonly archiveId: string
+    }
+  | {
+      readonly _tag: "Archive"
+      readonly stream: {
+        readonly exchange: string
+        readonly symbol: string
+        readonly dataType: string
+      }
+      readonly date: string
+      readonly server: string
+      readonly archiveId: string
+    }
+  | undefined => {
+  const segment = /^journal\/date=([\d-]{10})\/(.+)_([0-9a-f]{16})_([0-9a-f]{24})\.parquet$/.exec(key)
+  if (segment !== null) {
+    const [, date = "", server = "", journal = "", archiveId = ""] = segment
+    return { _tag: "Journal", date, server: decodeSegment(server), journal, archiveId }
+  }
+  const archive =
+    /^exchange=([^/]+)\/symbol=([^/]+)\/data_type=([^/]+)\/date=([\d-]{10})\/(.+)_\d{8}T\d{9}Z_([0-9a-f]{24})\.parquet$/.exec(
+      key
+    )
+  if (archive === null) return undefined
+  const [, exchange = "", symbol = "", dataType = "", date = "", server = "", archiveId = ""] = archive
+  return {
+    _tag: "Archive",
+    stream: {
+      exchange: decodeSegment(exchange),
+      symbol: decodeSegment(symbol),
+      dataType: decodeSegment(dataType)
+    },
+    date,
+    server: decodeSegment(server),
+    archiveId
+  }
+}
+
+/** When an archive was planned, milliseconds since the epoch: its id begins with it. */
+export const millisOfArchiveId = (archiveId: string): number => Number.parseInt(archiveId.slice(0, 12), 16)
+
+const decodeSegment = (text: string): string =>
+  /^(?:[^%]|%[0-9A-Fa-f]{2})*$/.test(text)
+    ? Either.getOrElse(
+        Either.try(() => decodeURIComponent(text)),
+        () => text
+      )
+    : text
 
 /** Percent-encodes all but letters, digits, `-`, `_` and inner dots: what is left is safe in a path and in a key. */
 const encodeSegment = (value: string): string =>

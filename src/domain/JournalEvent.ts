@@ -1,10 +1,18 @@
 import { Schema } from "effect"
-import { ArchiveFile, ArchivePlan } from "./Archive.ts"
+import { ArchiveFile, ArchivePlan, JournalSegment } from "./Archive.ts"
+import { ExchangeEvent } from "./ExchangeEvent.ts"
+import { StreamId, streamKey } from "./StreamId.ts"
+
+/** Microseconds since the epoch. */
+const Micros = Schema.Number
 
 /** The row set and the key of an archive are fixed. */
 export const ArchivePlanned = Schema.TaggedStruct("ArchivePlanned", { plan: ArchivePlan })
 
-/** The Parquet file of an archive is complete on the local disk. */
+/** The entries and the key of a part of the journal that is to be archived are fixed. */
+export const JournalSegmentPlanned = Schema.TaggedStruct("JournalSegmentPlanned", { plan: JournalSegment })
+
+/** The Parquet file of an archive is complete on the local disk, or known to be what the store has. */
 export const ArchiveWritten = Schema.TaggedStruct("ArchiveWritten", {
   archiveId: Schema.String,
   file: ArchiveFile
@@ -26,6 +34,11 @@ export const ArchiveRowsPurged = Schema.TaggedStruct("ArchiveRowsPurged", {
 /** All rows of a verified archive have left the database. */
 export const ArchivePurged = Schema.TaggedStruct("ArchivePurged", { archiveId: Schema.String })
 
+/** A part of the journal is in a verified object; its entries may leave the database when they are old. */
+export const JournalSegmentArchived = Schema.TaggedStruct("JournalSegmentArchived", {
+  archiveId: Schema.String
+})
+
 /** A step of an archive failed; it is tried again in the next cycle. */
 export const ArchiveFailed = Schema.TaggedStruct("ArchiveFailed", {
   archiveId: Schema.String,
@@ -33,17 +46,92 @@ export const ArchiveFailed = Schema.TaggedStruct("ArchiveFailed", {
   reason: Schema.String
 })
 
+/** Entries up to `throughId` that are in verified segments left the journal, but for those that its folds need. */
+export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
+  throughId: Schema.Int,
+  entries: Schema.Int
+})
+
+/**
+ * A process began to collect. `previous` is the one before it, if that left no `ProcessStopped`: it was killed, and
+ * `lastSeen` is its last sign of life.
+ */
+export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
+  process: Schema.String,
+  server: Schema.String,
+  version: Schema.String,
+  previous: Schema.NullOr(Schema.Struct({ process: Schema.String, lastSeen: Micros }))
+})
+
+/** These streams are to be recorded, as long as the process lives. */
+export const RecordingStarted = Schema.TaggedStruct("RecordingStarted", {
+  at: Micros,
+  streams: Schema.Array(StreamId)
+})
+
+/** A process ended in good order. */
+export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", { process: Schema.String })
+
+/** The process lived at this time: in front of every archived part of the journal, which may be all that a reader has. */
+export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {
+  process: Schema.String,
+  lastSeen: Micros
+})
+
+/**
+ * So many messages of a stream were committed whose receive times lie in `hour` (hours since the epoch). There may be
+ * several for an hour: they add up. Their sum up to now was in `message_counts`, which this event's transaction empties.
+ */
+export const MessagesCommitted = Schema.TaggedStruct("MessagesCommitted", {
+  stream: StreamId,
+  hour: Schema.Int,
+  messages: Schema.Int,
+  first: Micros,
+  last: Micros
+})
+
+/** So many messages of a stream, received from `first` to `last`, gave way in the queue: a hole of our own. */
+export const MessagesDropped = Schema.TaggedStruct("MessagesDropped", {
+  stream: StreamId,
+  count: Schema.Int,
+  first: Micros,
+  last: Micros
+})
+
+/** The disk has less room than MIN_FREE_DISK, or has it again. Bytes. */
+export const DiskSpace = Schema.TaggedStruct("DiskSpace", {
+  at: Micros,
+  state: Schema.Literal("low", "enough"),
+  free: Schema.Number,
+  database: Schema.Number
+})
+
 /** What the collector did and saw. */
 export const JournalEvent = Schema.Union(
   ArchivePlanned,
+  JournalSegmentPlanned,
   ArchiveWritten,
   ArchiveUploaded,
   ArchiveVerified,
   ArchiveRowsPurged,
   ArchivePurged,
-  ArchiveFailed
+  JournalSegmentArchived,
+  ArchiveFailed,
+  JournalPruned,
+  ProcessStarted,
+  RecordingStarted,
+  ProcessStopped,
+  ProcessAlive,
+  MessagesCommitted,
+  MessagesDropped,
+  DiskSpace,
+  ...ExchangeEvent.members
 )
 export type JournalEvent = typeof JournalEvent.Type
+
+/** What receiving tells the journal of. */
+export const ReceivingEvent = Schema.Union(RecordingStarted, MessagesDropped, ...ExchangeEvent.members)
+export type ReceivingEvent = typeof ReceivingEvent.Type
 
 /** An event with its place in the journal. */
 export interface JournalEntry {
@@ -51,4 +139,10 @@ export interface JournalEntry {
   /** Microseconds since the epoch. */
   readonly at: number
   readonly event: JournalEvent
+}
+
+/** The key of the stream that an event is about, if it is about one. */
+export const streamOf = (event: JournalEvent): string | null => {
+  if ("stream" in event) return streamKey(event.stream)
+  return event._tag === "ArchivePlanned" ? streamKey(event.plan.stream) : null
 }

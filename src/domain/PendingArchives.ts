@@ -1,14 +1,18 @@
 import { HashMap, Option } from "effect"
-import type { ArchiveFile, ArchivePlan } from "./Archive.ts"
+import type { ArchiveFile, ArchivePlan, JournalSegment } from "./Archive.ts"
 import type { JournalEvent } from "./JournalEvent.ts"
 
 /** An archive that was planned and whose rows have not all left the database. */
-export interface PendingArchive {
-  readonly plan: ArchivePlan
+export interface PendingArchive<Plan = ArchivePlan | JournalSegment> {
+  readonly plan: Plan
   /** The last step that is done. */
   readonly step: "planned" | "written" | "uploaded" | "verified"
   /** The Parquet file, once it was written. */
   readonly file: Option.Option<ArchiveFile>
+  /** All files that were ever written for it, the latest last: one of them may be what the store has. */
+  readonly files: ReadonlyArray<ArchiveFile>
+  /** How many of its rows have left the database. */
+  readonly purged: number
 }
 
 /** The pending archives by archive id: a fold over the journal. */
@@ -16,26 +20,43 @@ export type PendingArchives = HashMap.HashMap<string, PendingArchive>
 
 export const noPendingArchives: PendingArchives = HashMap.empty()
 
+/** An archive of which nothing is done but its plan. */
+export const planned = <Plan>(plan: Plan): PendingArchive<Plan> => ({
+  plan,
+  step: "planned",
+  file: Option.none(),
+  files: [],
+  purged: 0
+})
+
+/** Whether an archive is of the rows of a stream, not of the journal. */
+export const isOfRows = (archive: PendingArchive): archive is PendingArchive<ArchivePlan> =>
+  "stream" in archive.plan
+
 /** The state after an event. Events of archives that are not pending change nothing. */
 export const applyArchiveEvent = (state: PendingArchives, event: JournalEvent): PendingArchives => {
   switch (event._tag) {
     case "ArchivePlanned":
-      return HashMap.set(state, event.plan.archiveId, {
-        plan: event.plan,
-        step: "planned",
-        file: Option.none()
-      })
+    case "JournalSegmentPlanned":
+      return HashMap.set(state, event.plan.archiveId, planned(event.plan))
     case "ArchiveWritten":
       return HashMap.modify(state, event.archiveId, (archive) => ({
         ...archive,
         step: "written",
-        file: Option.some(event.file)
+        file: Option.some(event.file),
+        files: [...archive.files.filter(({ sha256 }) => sha256 !== event.file.sha256), event.file]
       }))
     case "ArchiveUploaded":
       return HashMap.modify(state, event.archiveId, (archive) => ({ ...archive, step: "uploaded" }))
     case "ArchiveVerified":
       return HashMap.modify(state, event.archiveId, (archive) => ({ ...archive, step: "verified" }))
+    case "ArchiveRowsPurged":
+      return HashMap.modify(state, event.archiveId, (archive) => ({
+        ...archive,
+        purged: archive.purged + event.rows
+      }))
     case "ArchivePurged":
+    case "JournalSegmentArchived":
       return HashMap.remove(state, event.archiveId)
     case "ArchiveFailed":
       return event.stage === "verify"

@@ -7,7 +7,12 @@ export const Appended = Schema.Struct({
   /** Rows that were there already. */
   duplicates: Schema.Int,
   /** Rows that the database refused by themselves. */
-  rejected: Schema.Int
+  rejected: Schema.Int,
+  /** Of which streams these are, by their position in the batch; absent where all were inserted. */
+  exceptions: Schema.optionalWith(
+    Schema.Array(Schema.Struct({ stream: Schema.Int, duplicates: Schema.Int, rejected: Schema.Int })),
+    { exact: true }
+  )
 })
 export type Appended = typeof Appended.Type
 

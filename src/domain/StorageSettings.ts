@@ -35,6 +35,9 @@ export const LogDirectives = Schema.Struct({
 })
 export type LogDirectives = typeof LogDirectives.Type
 
+/** 1 GiB. */
+export const defaultMinFreeDisk = 1_073_741_824
+
 /** What storage is told: the part of the settings that crosses to its thread. */
 export const StorageSettings = Schema.Struct({
   databasePath: Schema.String,
@@ -44,7 +47,11 @@ export const StorageSettings = Schema.Struct({
   serverName: Schema.String,
   archiveInterval: Schema.DurationFromMillis,
   archiveStore: ArchiveStoreSettings,
+  /** MIN_FREE_DISK, bytes: with less room than this on the database's disk archiving begins at once; 1 GiB if absent. */
+  minFreeDisk: Schema.optionalWith(Schema.Number, { exact: true }),
   logDirectives: LogDirectives,
-  logDirectory: Schema.String
+  logDirectory: Schema.String,
+  /** Where traces go, if anywhere. */
+  otlpEndpoint: Schema.optionalWith(Schema.URL, { exact: true })
 })
 export type StorageSettings = typeof StorageSettings.Type

@@ -1,46 +1,181 @@
-import { Deferred, Duration, Effect, type RateLimiter, Schedule, type Scope } from "effect"
-import type { Snapshot } from "../domain/Snapshot.ts"
-import { type StreamId, streamKey } from "../domain/StreamId.ts"
-import type { Exchange, Frame, SubscribeRequest } from "./Exchange.ts"
-import type { ReceiveClock } from "./ReceiveClock.ts"
-import { isSilent, makeStreamWatch, restart, type StreamWatch, tick } from "./StreamWatch.ts"
-import { ConnectionEnded, connect, type WebSocketConnection } from "./WebSocket.ts"
+import { Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
+import { openSession, type Session, type SessionContext } from "./Session.ts"
+import type { TrackedStream } from "./TrackedStream.ts"
+import { ConnectionEnded } from "./WebSocket.ts"
 
-export interface ConnectionOptions {
-  readonly exchange: Exchange
-  readonly url: string
-  readonly streams: ReadonlyArray<StreamId>
-  /** How long a lively stream may say nothing. */
-  readonly silenceTimeout: Duration.Duration
-  readonly clock: ReceiveClock["Type"]
-  /** Spaces the connection attempts of all connections to this exchange. */
-  readonly limitAttempts: RateLimiter.RateLimiter
-  /** Takes every message, on the socket's call stack. */
-  readonly offer: (snapshot: Snapshot) => void
+/** Streams that are kept alive together, on one session after the other. */
+export interface Connection {
+  readonly streams: ReadonlySet<TrackedStream>
+  /** Asks for more streams, now or with the next session. */
+  readonly add: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Ends streams. Without any left the connection ends. */
+  readonly remove: (streams: ReadonlyArray<TrackedStream>) => void
+  /** The sessions that are open: two while one takes over from the other. */
+  readonly sessions: () => ReadonlyArray<Session>
+  /** Keeps them alive. Returns when the last stream has gone. */
+  readonly run: Effect.Effect<void>
 }
 
 /**
- * Keeps one connection to an exchange alive for ever: connects, subscribes, watches every stream on it, and connects anew
- * when it ends, falls silent, or sends mostly what cannot be read. Data reset the waiting time between attempts.
+ * Opens a session, and the next one when it ends. When the exchange is about to end it, the next one is opened first and
+ * takes over once it has caught up. Data reset the waiting time between attempts. `onMove` hears of streams that stay silent
+ * on this connection.
  */
-export const runConnection = (options: ConnectionOptions): Effect.Effect<never> =>
-  Effect.gen(function* () {
-    const { exchange, limitAttempts, streams, url } = options
-    const watches = new Map(streams.map((stream) => [stream, makeStreamWatch()]))
-    const backoff = yield* Schedule.driver(reconnectDelays)
+export const makeConnection = (
+  context: SessionContext,
+  streams: ReadonlyArray<TrackedStream>,
+  onMove: (streams: ReadonlyArray<TrackedStream>) => void
+): Connection => {
+  const { clock, emit, exchange } = context
+  const wanted = new Set(streams)
+  const opened = new Set<Opened>()
+  const emptied = Effect.unsafeMakeLatch(false)
 
-    const attempt = Effect.gen(function* () {
-      for (const watch of watches.values()) restart(watch)
-      const ended = yield* Effect.flip(Effect.scoped(limitAttempts(session(options, watches))))
-      yield* Effect.logWarning("connection ended").pipe(Effect.annotateLogs({ reason: ended.reason }))
-      if (Array.from(watches.values()).some((watch) => watch.messages > 0)) yield* backoff.reset
-      yield* Effect.ignore(backoff.next(ended))
+  const reportEnd = (connection: string, end: ConnectionEnded) =>
+    emit({
+      _tag: "ConnectionEnded",
+      at: clock.unsafeNow(),
+      exchange: exchange.name,
+      connection,
+      kind: end.kind,
+      reason: end.reason,
+      code: end.code ?? null
     })
 
-    return yield* Effect.forever(attempt).pipe(
-      Effect.annotateLogs({ module: "exchange", exchange: exchange.name, url: withoutQuery(url) })
+  /** Tells of the end of a session, and closes it. */
+  const close = (ending: Opened, end: ConnectionEnded) =>
+    Effect.suspend(() => {
+      opened.delete(ending)
+      const at = clock.unsafeNow()
+      for (const stream of ending.session.carried()) {
+        if (end.kind !== "replaced") stream.state = "connecting"
+        stream.reconnects.set(end.kind, (stream.reconnects.get(end.kind) ?? 0) + 1)
+        emit({
+          _tag: "StreamDisconnected",
+          at,
+          stream: stream.id,
+          connection: ending.session.id,
+          kind: end.kind,
+          reason: end.reason,
+          code: end.code ?? null
+        })
+      }
+      reportEnd(ending.session.id, end)
+      return Scope.close(ending.scope, Exit.void)
+    })
+
+  /** One attempt to open a session. What it opens is in `opened` before anything can interrupt it. */
+  const attempt = (parent: Scope.Scope, primary: boolean) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function* () {
+        const id = context.nextConnection()
+        const clock = yield* Effect.clock
+        yield* restore(
+          Effect.suspend(() => Effect.sleep(context.attempts.reserve(clock.unsafeCurrentTimeMillis())))
+        )
+        const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
+        const session = yield* restore(
+          openSession(context, { id, streams: [...wanted], primary, onMove }).pipe(Scope.extend(scope))
+        ).pipe(
+          Effect.onError(() => Scope.close(scope, Exit.void)),
+          Effect.tapError((end) => Effect.sync(() => reportEnd(id, end)))
+        )
+        const opening: Opened = { session, scope }
+        opened.add(opening)
+        return opening
+      })
     )
+
+  /** Returns once there is a stream that the exchange may be asked for. */
+  const awaitWanted = Effect.repeat(Effect.sleep("1 second"), {
+    until: () => hasWanted()
+  }).pipe(Effect.unless(() => hasWanted()))
+  const hasWanted = () => {
+    const now = clock.unsafeNow()
+    return Array.from(wanted).some((stream) => stream.state !== "refused" || stream.retryAt <= now)
+  }
+
+  const run = Effect.gen(function* () {
+    const parent = yield* Effect.scope
+    const backoff = yield* Schedule.driver(reconnectDelays)
+
+    /** A session, however long that takes. */
+    const open = (primary: boolean) =>
+      Effect.zipRight(awaitWanted, attempt(parent, primary)).pipe(
+        Effect.tapError((end) => Effect.ignore(backoff.next(end))),
+        Effect.eventually
+      )
+
+    /** Opens the session that takes over from one that is going to end; none if that ends before. */
+    const successorOf = ({ session }: Opened) =>
+      Effect.gen(function* () {
+        while (true) {
+          const before = new Set(opened)
+          yield* Effect.raceFirst(session.ended, open(false))
+          const next = Array.from(opened).find((opening) => !before.has(opening))
+          if (next === undefined) return undefined
+          const lost = yield* Effect.raceFirst(
+            next.session.ended,
+            Effect.as(Effect.raceFirst(session.ended, caughtUp(session, next.session)), undefined)
+          )
+          if (lost === undefined) return next
+          yield* close(next, lost)
+          yield* Effect.ignore(backoff.next(lost))
+        }
+      })
+
+    let current = yield* open(true)
+    while (true) {
+      const reason = yield* Effect.raceFirst(
+        Effect.as(current.session.ended, undefined),
+        current.session.handover
+      )
+      if (reason !== undefined) {
+        yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
+        const next = yield* successorOf(current)
+        if (next !== undefined) {
+          next.session.promote()
+          yield* close(current, new ConnectionEnded({ kind: "replaced", reason }))
+          current = next
+          continue
+        }
+      }
+      const end = yield* current.session.ended
+      if (current.session.hadData()) yield* backoff.reset
+      yield* close(current, end)
+      yield* Effect.ignore(backoff.next(end))
+      current = yield* open(true)
+    }
   })
+
+  return {
+    streams: wanted,
+    add: (more) => {
+      for (const stream of more) wanted.add(stream)
+      for (const { session } of opened) session.subscribe(more)
+    },
+    remove: (some) => {
+      for (const stream of some) wanted.delete(stream)
+      for (const { session } of opened) session.unsubscribe(some)
+      if (wanted.size === 0) emptied.unsafeOpen()
+    },
+    sessions: () => Array.from(opened, ({ session }) => session),
+    run: Effect.scoped(
+      Effect.raceFirst(run, emptied.await).pipe(
+        Effect.zipRight(
+          Effect.suspend(() =>
+            Effect.forEach(
+              [...opened],
+              (ending) =>
+                close(ending, new ConnectionEnded({ kind: "empty", reason: "it has no streams any more" })),
+              { discard: true }
+            )
+          )
+        )
+      )
+    )
+  }
+}
 
 /** 1 s, doubling up to 60 s, each between 80 and 120 %. */
 export const reconnectDelays = Schedule.exponential("1 second").pipe(
@@ -48,187 +183,20 @@ export const reconnectDelays = Schedule.exponential("1 second").pipe(
   Schedule.jittered
 )
 
-/** How long an exchange may take to answer a subscription. */
-const acknowledgeTimeout = Duration.seconds(10)
-
-/** What was received on a connection within the current window. */
-interface FrameCounts {
-  total: number
-  malformed: number
+/** A session and the scope that keeps it open. */
+interface Opened {
+  readonly session: Session
+  readonly scope: Scope.CloseableScope
 }
 
-const windowSeconds = 60
-const minFramesToJudge = 100
-
-/** One connection from its opening to its end. */
-const session = (
-  { clock, exchange, offer, silenceTimeout, streams, url }: ConnectionOptions,
-  watches: ReadonlyMap<StreamId, StreamWatch>
-): Effect.Effect<never, ConnectionEnded, Scope.Scope> =>
-  Effect.gen(function* () {
-    const decode = exchange.makeDecoder(streams)
-    const requests = exchange.subscribe(streams)
-    const closing = yield* Deferred.make<never, ConnectionEnded>()
-    const answers = new Map(
-      yield* Effect.forEach(requests, (request) =>
-        Effect.map(Deferred.make<string | undefined>(), (answer) => [request.request, answer] as const)
+/** Waits until all streams were taken by the next session, and those that are live are live there too. */
+const caughtUp = (session: Session, next: Session) =>
+  next.ready.pipe(
+    Effect.timeoutOption("20 seconds"),
+    Effect.zipRight(
+      Effect.sleep("50 millis").pipe(
+        Effect.repeat({ until: () => session.isCaughtUpBy(next) }),
+        Effect.timeoutOption("5 seconds")
       )
     )
-    const counts: FrameCounts = { total: 0, malformed: 0 }
-    const reasons = new Map<string, number>()
-    let heard = false
-
-    const onControl = (frame: Exclude<Frame, { readonly _tag: "Data" }>) => {
-      switch (frame._tag) {
-        case "Acknowledged": {
-          const answer = answers.get(frame.request)
-          if (answer !== undefined) Deferred.unsafeDone(answer, Effect.succeed(undefined))
-          return
-        }
-        case "Refused": {
-          for (const [request, answer] of answers) {
-            if (frame.request === null || frame.request === request) {
-              Deferred.unsafeDone(answer, Effect.succeed(frame.reason))
-            }
-          }
-          return
-        }
-        case "Closing":
-          return Deferred.unsafeDone(
-            closing,
-            Effect.fail(new ConnectionEnded({ reason: `the exchange is closing: ${frame.reason}` }))
-          )
-        case "Malformed": {
-          counts.malformed++
-          reasons.set(frame.reason, (reasons.get(frame.reason) ?? 0) + 1)
-          return
-        }
-        case "Heartbeat":
-          return
-      }
-    }
-
-    const onMessage = (bytes: Buffer) => {
-      const timestamp = clock.unsafeNow()
-      heard = true
-      counts.total++
-      const frame = decode(bytes)
-      if (frame._tag !== "Data") return onControl(frame)
-      const watch = watches.get(frame.stream)
-      if (watch !== undefined) watch.messages++
-      offer({
-        stream: frame.stream,
-        exchangeSequenceId: frame.exchangeSequenceId,
-        timestamp,
-        exchangeTimestamp: frame.exchangeTimestamp,
-        data: bytes.subarray(frame.start, frame.end)
-      })
-    }
-
-    const connection = yield* connect(url, {
-      onMessage,
-      onPing: () => {
-        heard = true
-      }
-    })
-    yield* Effect.logInfo("connected").pipe(Effect.annotateLogs({ streams: streams.length }))
-
-    const watch = Effect.gen(function* () {
-      let quietFor = 0
-      let second = 0
-      const warnedSilent = new Set<StreamId>()
-      while (true) {
-        yield* Effect.sleep("1 second")
-        for (const watch of watches.values()) tick(watch)
-        yield* reportMalformed(reasons)
-        quietFor = heard ? 0 : quietFor + 1
-        heard = false
-        if (quietFor >= Duration.toSeconds(exchange.idleTimeout)) {
-          return yield* new ConnectionEnded({ reason: `nothing was heard for ${quietFor} s` })
-        }
-        for (const [stream, of] of watches) {
-          if (isSilent(of, Duration.toSeconds(silenceTimeout))) {
-            return yield* new ConnectionEnded({
-              reason: `${streamKey(stream)} fell silent for ${of.quietFor} s`
-            })
-          }
-          if (
-            of.messages === 0 &&
-            !warnedSilent.has(stream) &&
-            of.quietFor >= Duration.toSeconds(silenceTimeout)
-          ) {
-            warnedSilent.add(stream)
-            yield* Effect.logWarning("a stream was subscribed and says nothing: does the symbol exist?").pipe(
-              Effect.annotateLogs({ stream: streamKey(stream), seconds: of.quietFor })
-            )
-          }
-        }
-        if (counts.total >= minFramesToJudge && counts.malformed > counts.total / 2) {
-          return yield* new ConnectionEnded({
-            reason: `${counts.malformed} of ${counts.total} frames could not be read`
-          })
-        }
-        second++
-        if (second % windowSeconds === 0) {
-          counts.total = 0
-          counts.malformed = 0
-        }
-      }
-    })
-
-    const subscribe = Effect.gen(function* () {
-      yield* sendPaced(connection, requests, exchange.limits.messagesPerSecond)
-      for (const request of requests) {
-        const answer = answers.get(request.request)
-        if (answer === undefined) continue
-        const refusal = yield* Deferred.await(answer).pipe(
-          Effect.timeoutFail({
-            duration: acknowledgeTimeout,
-            onTimeout: () => new ConnectionEnded({ reason: "a subscription was not answered" })
-          })
-        )
-        if (refusal === undefined) continue
-        yield* Effect.logError("the exchange refused a subscription").pipe(
-          Effect.annotateLogs({ reason: refusal, streams: request.streams.map(streamKey).join(" ") })
-        )
-      }
-      yield* Effect.logInfo("subscribed").pipe(Effect.annotateLogs({ streams: streams.length }))
-    })
-
-    return yield* Effect.zipRight(
-      Effect.all([connection.ended, Deferred.await(closing), watch, subscribe], {
-        concurrency: "unbounded",
-        discard: true
-      }),
-      Effect.never
-    )
-  })
-
-/** One message after the other, a little below the limit: answers to pings count too. */
-const sendPaced = (
-  connection: WebSocketConnection,
-  requests: ReadonlyArray<SubscribeRequest>,
-  messagesPerSecond: number
-) =>
-  Effect.forEach(
-    requests,
-    ({ frame }, index) =>
-      Effect.delay(
-        connection.send(frame),
-        index === 0 ? Duration.zero : Duration.seconds(1 / Math.max(1, messagesPerSecond - 1))
-      ),
-    { discard: true }
   )
-
-/** Once a second at most: how many frames were skipped, and why. */
-const reportMalformed = (reasons: Map<string, number>) =>
-  Effect.suspend(() => {
-    if (reasons.size === 0) return Effect.void
-    const skipped = Object.fromEntries(
-      Array.from(reasons, ([reason, count]) => [reason.replaceAll(" ", "_"), count])
-    )
-    reasons.clear()
-    return Effect.logWarning("frames were skipped").pipe(Effect.annotateLogs(skipped))
-  })
-
-const withoutQuery = (url: string): string => url.split("?")[0] ?? url

@@ -1,46 +1,11 @@
-import type { Duration, Either } from "effect"
+import type { FileSystem } from "@effect/platform"
+import type { Duration, Effect, Either, Option, Redacted } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
-
-/** A frame to send that asks for streams, and how its answer is recognised. */
-export interface SubscribeRequest {
-  /** The text to send. */
-  readonly frame: string
-  /** Stands in the answer as `Acknowledged.request` or `Refused.request`. */
-  readonly request: string
-  readonly streams: ReadonlyArray<StreamId>
-}
-
-/** A message of a stream. `start` and `end` bound its own bytes within the frame: an envelope lies outside. */
-export interface Data {
-  readonly _tag: "Data"
-  readonly stream: StreamId
-  readonly exchangeSequenceId: string
-  /** Integer microseconds since the epoch, or null where the exchange sends no time. */
-  readonly exchangeTimestamp: number | null
-  readonly start: number
-  readonly end: number
-}
-
-/** What a frame of an exchange is. */
-export type Frame =
-  | Data
-  /** The exchange took a request. */
-  | { readonly _tag: "Acknowledged"; readonly request: string }
-  /** The exchange refused a request (all requests in flight where `request` is null), in its own words. */
-  | { readonly _tag: "Refused"; readonly request: string | null; readonly reason: string }
-  /** A sign of life that carries no data. */
-  | { readonly _tag: "Heartbeat" }
-  /** The exchange is going to close the connection. */
-  | { readonly _tag: "Closing"; readonly reason: string }
-  /** Neither of these: skipped and counted. `reason` is a constant text, not a part of the frame. */
-  | { readonly _tag: "Malformed"; readonly reason: string }
-
-/** Reads frames of one connection. Never throws, whatever the bytes are. */
-export type Decoder = (frame: Buffer) => Frame
+import type { ContinuityRule, Place } from "./Continuity.ts"
 
 /**
  * All that the collector knows about an exchange: a description and a pure decoder. The connection actor is written once
- * for all of them.
+ * for all of them, and knows none by name.
  */
 export interface Exchange {
   /** As in MARKETS and in rows. */
@@ -50,20 +15,159 @@ export interface Exchange {
   readonly dataTypes: ReadonlyArray<DataType>
   /** The symbol in the exchange's own spelling, or what is allowed. */
   readonly parseSymbol: (text: string) => Either.Either<string, string>
-  readonly limits: {
-    /** Messages a client may send on a connection within a second, keepalive included. */
-    readonly messagesPerSecond: number
-    /** Connection attempts that one address may make within a time. */
-    readonly connections: { readonly attempts: number; readonly per: Duration.Duration }
-  }
-  /** How long the server may be quiet altogether, its pings included, before the connection counts as dead. */
+  /** What a stream is called in frames: under this name its decoder looks it up. */
+  readonly channelOf: (stream: StreamId) => string
+  /** How the streams of each type prove that nothing is missing. */
+  readonly continuity: (dataType: DataType) => ContinuityRule
+  readonly limits: Limits
+  readonly keepalive: Keepalive
+  /** How long nothing at all may be heard, pings and heartbeats included, before the connection counts as dead. */
   readonly idleTimeout: Duration.Duration
-  /** Divides streams over as few connections as the exchange's limits allow. */
-  readonly partition: (
-    streams: ReadonlyArray<StreamId>,
-    url: string
-  ) => ReadonlyArray<ReadonlyArray<StreamId>>
-  readonly subscribe: (streams: ReadonlyArray<StreamId>) => ReadonlyArray<SubscribeRequest>
-  /** A decoder for a connection that asked for these streams. */
-  readonly makeDecoder: (streams: ReadonlyArray<StreamId>) => Decoder
+  /** After what time the exchange closes every connection; without, it does not say. */
+  readonly lifetime?: Duration.Duration
+  /** Messages to send as soon as a connection is open. */
+  readonly opening: ReadonlyArray<string>
+  /** Whether it answers requests. One that does not is taken to have refused what has no data within some seconds. */
+  readonly acknowledges: boolean
+  /** The messages that make a change. `nextId` makes an id that is unique on the connection. */
+  readonly requests: (change: SubscriptionChange, nextId: () => string) => ReadonlyArray<Request>
+  /**
+   * A decoder for one connection. `streams` are those that it was asked for, by `channelOf`; they change as time goes by.
+   * `connection` is a text that no other connection has or had.
+   */
+  readonly makeDecoder: (streams: ReadonlyMap<string, StreamId>, connection: string) => Decoder
+  /** Where the exchange lists what it trades. */
+  readonly instruments: Instruments
+  /** For exchanges that may want messages to be signed. */
+  readonly authentication?: Authentication
+}
+
+/** So many within a time, whatever moment it begins. */
+export interface Quota {
+  readonly count: number
+  readonly per: Duration.Duration
+}
+
+export interface Limits {
+  /** Messages that a client may send, keepalive included. */
+  readonly messages: ReadonlyArray<Quota>
+  /** Of what: of each connection, or of all connections of this address together. */
+  readonly messagesOf: "connection" | "address"
+  /** Attempts to connect that one address may make. */
+  readonly connections: ReadonlyArray<Quota>
+  /** Whether one connection to this URL may carry these streams. */
+  readonly fits: (streams: ReadonlyArray<StreamId>, url: string) => boolean
+}
+
+/** What keeps a connection open. */
+export interface Keepalive {
+  /** What we send: a ping of the WebSocket protocol, a text, or nothing where the exchange pings or sends heartbeats. */
+  readonly ping:
+    | { readonly _tag: "Protocol" }
+    | { readonly _tag: "Text"; readonly text: string }
+    | { readonly _tag: "None" }
+  readonly every: Duration.Duration
+  /** The time for the answer: a pong, or a frame that decodes as `Pong`. */
+  readonly pongWithin: Duration.Duration
+}
+
+/** Streams to begin and to end. Those in both are to be asked for again. */
+export interface SubscriptionChange {
+  readonly subscribe: ReadonlyArray<StreamId>
+  readonly unsubscribe: ReadonlyArray<StreamId>
+  /** All that the connection should carry after the change: for exchanges where a request replaces the one before. */
+  readonly all: ReadonlyArray<StreamId>
+}
+
+/** A message that asks for something, and how its answer is recognised. */
+export interface Request {
+  /** The text to send. */
+  readonly frame: string
+  /** Stands in the answer as `request`, where the exchange repeats it. */
+  readonly id: string
+  /** The streams that begin with it. */
+  readonly streams: ReadonlyArray<StreamId>
+  /** Whether its streams cannot be asked for in several requests. */
+  readonly indivisible?: boolean
+}
+
+/**
+ * A message of a stream. `start` and `end` bound its own bytes within the frame: an envelope lies outside. Its place is that
+ * among the messages of its stream, or among all frames of its connection, by the continuity rule of its type. `snapshot`:
+ * it tells a state, sent because the stream was asked for, and not something that happened.
+ */
+export interface Data extends Part {
+  readonly _tag: "Data"
+  readonly start: number
+  readonly end: number
+  /** Other streams that the same frame belongs to. */
+  readonly also: ReadonlyArray<Part>
+}
+
+/** What a frame is to one stream. */
+export interface Part extends Place {
+  readonly stream: StreamId
+  readonly exchangeSequenceId: string
+  /** Integer microseconds since the epoch, or null where the exchange sends no time. */
+  readonly exchangeTimestamp: number | null
+}
+
+/** What a frame of an exchange is. */
+export type Frame =
+  | Data
+  /** The exchange took a request: all of it where `streams` is null, else only these of its streams. */
+  | (Answer & { readonly _tag: "Acknowledged"; readonly streams: ReadonlyArray<StreamId> | null })
+  /** The exchange refused streams, in its own words; nobody knows which where `streams` is empty. */
+  | (Answer & {
+      readonly _tag: "Refused"
+      readonly streams: ReadonlyArray<StreamId>
+      readonly reason: string
+    })
+  /** The answer to a ping of ours. */
+  | (Counted & { readonly _tag: "Pong" })
+  /** A sign of life that carries no data. */
+  | (Counted & { readonly _tag: "Heartbeat" })
+  /** The exchange is going to close the connection. */
+  | (Counted & { readonly _tag: "Closing"; readonly reason: string })
+  /** None of these: skipped and counted. `reason` is a constant text, not a part of the frame. */
+  | (Counted & { readonly _tag: "Malformed"; readonly reason: string })
+
+interface Answer extends Counted {
+  /** The id of the request; null where the exchange does not repeat it. */
+  readonly request: string | null
+  /** What became of the other streams of the request: their answers come, or the exchange dropped them with it. */
+  readonly others: "pending" | "dropped"
+}
+
+/** A frame that is counted with the data, on exchanges that number all frames of a connection. */
+interface Counted {
+  readonly counter?: number
+}
+
+/** Reads frames of one connection. Never throws, whatever the bytes are. */
+export type Decoder = (frame: Buffer) => Frame
+
+/** The list of what an exchange trades. */
+export interface Instruments {
+  /** The public REST interface. */
+  readonly url: string
+  /** Path and query of the list. */
+  readonly path: string
+  /** The symbols that are traded, in the exchange's spelling for streams; left if the text is not such a list. */
+  readonly parse: (text: string) => Either.Either<ReadonlyArray<string>, string>
+}
+
+/** Finishes a message just before it is sent. */
+export type Signer = (frame: string) => Effect.Effect<string>
+
+export interface Authentication {
+  /** Names of the settings it takes. */
+  readonly settings: ReadonlyArray<string>
+  /**
+   * A signer, or none where no setting is given. Fails with a line that says what is wrong, beginning with the name of the
+   * setting and never showing a secret.
+   */
+  readonly signer: (
+    settings: ReadonlyMap<string, Redacted.Redacted>
+  ) => Effect.Effect<Option.Option<Signer>, string, FileSystem.FileSystem>
 }

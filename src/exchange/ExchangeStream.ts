@@ -1,68 +1,151 @@
-import type { Duration } from "effect"
-import { Context, Effect, Layer, RateLimiter } from "effect"
+import { Context, Duration, Effect, Layer } from "effect"
+import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import type { MarketPattern } from "../domain/MarketPattern.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import type { StreamId } from "../domain/StreamId.ts"
-import { runConnection } from "./Connection.ts"
-import type { Exchange } from "./Exchange.ts"
+import type { Exchange, Signer } from "./Exchange.ts"
+import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
+import { makeEventLog } from "./eventLog.ts"
+import { latencyOf } from "./Latency.ts"
+import { makePacer } from "./Pacer.ts"
 import { ReceiveClock } from "./ReceiveClock.ts"
+import type { SessionStatus } from "./Session.ts"
+import { type StreamState, timeOf } from "./TrackedStream.ts"
+
+/** A stream, now. */
+export interface StreamStatus extends StreamId {
+  readonly state: StreamState
+  /** Receive time of the newest message, microseconds since the epoch, null before the first one. */
+  readonly lastMessageAt: number | null
+  /** Messages received since the start, those received twice counted twice. */
+  readonly messages: number
+  /** Gaps proven since the start. */
+  readonly gaps: number
+  /** Whether nothing on the wire would prove a gap. */
+  readonly unverifiable: boolean
+  /** The connection that its messages come from, null before the first one. */
+  readonly connection: string | null
+  /** How often its connection ended, by what ended it. */
+  readonly reconnects: ReadonlyMap<EndKind, number>
+}
 
 /** The merged Snapshots of all configured markets. */
 export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
   ExchangeStream,
   {
     /**
-     * Receives for ever and hands every Snapshot to `offer` on the call stack of its socket: no fiber and no buffer lie
-     * between, because an Effect Stream costs tens of microseconds for a message that arrives by itself.
+     * Receives for ever and hands every Snapshot to `offer`, and every event to `onEvent`, on the call stack of its socket: no
+     * fiber and no buffer lie between, because an Effect Stream costs tens of microseconds for a message that arrives by
+     * itself. Neither may throw or wait. Events are logged in any case. To be run once.
      */
-    readonly runForEach: (offer: (snapshot: Snapshot) => void) => Effect.Effect<never>
+    readonly runForEach: (
+      offer: (snapshot: Snapshot) => void,
+      onEvent?: (event: ExchangeEvent) => void
+    ) => Effect.Effect<never>
+    /** Every stream. */
+    readonly status: Effect.Effect<ReadonlyArray<StreamStatus>>
+    /** Every open connection. */
+    readonly connections: Effect.Effect<ReadonlyArray<SessionStatus>>
   }
 >() {
-  /** Connections to the exchanges of these streams, as few as their limits allow. `endpoints` replace their URLs. */
-  static readonly layer = (options: {
-    readonly exchanges: ReadonlyMap<string, Exchange>
-    readonly streams: ReadonlyArray<StreamId>
-    readonly endpoints: ReadonlyMap<string, URL>
-    readonly silenceTimeout: Duration.Duration
-  }) =>
+  /**
+   * Connections to the exchanges of these streams, as few as their limits allow. `endpoints` replace their WebSocket URLs,
+   * `restEndpoints` those of their REST interfaces, where the symbols of `patterns` are looked up, daily.
+   */
+  static readonly layer = (options: ExchangeStreamOptions) =>
     Layer.effect(
       this,
-      Effect.map(ReceiveClock, (clock) =>
-        ExchangeStream.of({
-          runForEach: (offer) =>
-            Effect.forEach(
-              options.exchanges.values(),
-              (exchange) => {
-                const url = options.endpoints.get(exchange.name)?.href ?? exchange.url
-                const streams = options.streams.filter((stream) => stream.exchange === exchange.name)
-                return runExchange(exchange, (limitAttempts) =>
-                  exchange.partition(streams, url).map((part) =>
-                    runConnection({
-                      exchange,
-                      url,
-                      streams: part,
-                      silenceTimeout: options.silenceTimeout,
-                      clock,
-                      limitAttempts,
-                      offer
-                    })
-                  )
-                )
-              },
-              { concurrency: "unbounded", discard: true }
-            ).pipe(Effect.zipRight(Effect.never))
+      Effect.map(ReceiveClock, (clock) => {
+        let runners: ReadonlyArray<ExchangeRunner> = []
+        return ExchangeStream.of({
+          runForEach: (offer, onEvent) =>
+            Effect.gen(function* () {
+              const log = yield* makeEventLog
+              const emit = (event: ExchangeEvent) => {
+                onEvent?.(event)
+                log.offer(event)
+              }
+              runners = runnersOf(options, clock, offer, emit)
+              yield* Effect.all([log.run, ...runners.map((runner) => runner.run)], {
+                concurrency: "unbounded",
+                discard: true
+              })
+              return yield* Effect.never
+            }),
+          status: Effect.sync(() => runners.flatMap((runner) => runner.streams().map(statusOf))),
+          connections: Effect.sync(() =>
+            runners.flatMap((runner) =>
+              runner
+                .connections()
+                .flatMap((connection) => connection.sessions().map((session) => session.status()))
+            )
+          )
         })
-      )
+      })
     )
 }
 
-const runExchange = (
-  exchange: Exchange,
-  connections: (limitAttempts: RateLimiter.RateLimiter) => ReadonlyArray<Effect.Effect<never>>
-) =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const { attempts, per } = exchange.limits.connections
-      const limitAttempts = yield* RateLimiter.make({ limit: attempts, interval: per })
-      yield* Effect.all(connections(limitAttempts), { concurrency: "unbounded", discard: true })
-    })
-  )
+export interface ExchangeStreamOptions {
+  readonly exchanges: ReadonlyMap<string, Exchange>
+  readonly streams: ReadonlyArray<StreamId>
+  readonly patterns?: ReadonlyArray<MarketPattern>
+  readonly endpoints: ReadonlyMap<string, URL>
+  readonly restEndpoints?: ReadonlyMap<string, URL>
+  /** By exchange, for those that messages are signed for. */
+  readonly signers?: ReadonlyMap<string, Signer>
+  readonly silenceTimeout: Duration.Duration
+  /** How often the lists of instruments are looked up: every 24 hours by default. */
+  readonly refreshEvery?: Duration.Duration
+}
+
+const runnersOf = (
+  options: ExchangeStreamOptions,
+  clock: ReceiveClock["Type"],
+  offer: (snapshot: Snapshot) => void,
+  emit: (event: ExchangeEvent) => void
+): ReadonlyArray<ExchangeRunner> => {
+  let lastConnection = 0
+  /** The microsecond of its making, or one not yet used: no other connection of this or another run has it. */
+  const nextConnection = () => {
+    lastConnection = Math.max(clock.unsafeNow(), lastConnection + 1)
+    return lastConnection.toString(36)
+  }
+  return Array.from(options.exchanges.values()).flatMap((exchange) => {
+    const streams = options.streams.filter((stream) => stream.exchange === exchange.name)
+    const patterns = (options.patterns ?? []).filter((pattern) => pattern.exchange === exchange.name)
+    if (streams.length === 0 && patterns.length === 0) return []
+    const { limits } = exchange
+    return [
+      makeExchangeRunner({
+        context: {
+          exchange,
+          url: options.endpoints.get(exchange.name)?.href ?? exchange.url,
+          silenceTimeout: options.silenceTimeout,
+          clock,
+          offer,
+          emit,
+          latency: latencyOf(exchange.name),
+          signer: options.signers?.get(exchange.name),
+          attempts: makePacer(limits.connections),
+          messages: limits.messagesOf === "address" ? makePacer(limits.messages) : undefined,
+          nextConnection
+        },
+        streams,
+        patterns,
+        restUrl: options.restEndpoints?.get(exchange.name)?.href ?? exchange.instruments.url,
+        refreshEvery: options.refreshEvery ?? Duration.hours(24)
+      })
+    ]
+  })
+}
+
+const statusOf = (stream: ReturnType<ExchangeRunner["streams"]>[number]): StreamStatus => ({
+  ...stream.id,
+  state: stream.state,
+  lastMessageAt: timeOf(stream.lastMessageAt),
+  messages: stream.messages,
+  gaps: stream.gaps,
+  unverifiable: stream.rule.kind === "none",
+  connection: stream.connection,
+  reconnects: stream.reconnects
+})

@@ -1,8 +1,10 @@
 import { Data, Deferred, Effect, type Scope } from "effect"
 import { WebSocket as Ws } from "ws"
+import type { EndKind } from "../domain/ExchangeEvent.ts"
 
 /** A connection could not be made, or has ended. */
 export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
+  readonly kind: EndKind
   readonly reason: string
   /** The close code of the WebSocket protocol, where there was one. */
   readonly code?: number
@@ -17,10 +19,16 @@ export interface WebSocketHandlers {
   readonly onMessage: (frame: Buffer) => void
   /** Every ping of the server; it is answered already. */
   readonly onPing: () => void
+  /** Every answer to a ping of ours. */
+  readonly onPong: () => void
 }
 
 export interface WebSocketConnection {
   readonly send: (text: string) => Effect.Effect<void, ConnectionEnded>
+  /** Sends at once, made for the call stack of a socket; a failure shows as the end of the connection. */
+  readonly unsafeSend: (text: string) => void
+  /** The same for a ping of the protocol. */
+  readonly unsafePing: () => void
   /** Fails when the connection ends, whoever ended it. */
   readonly ended: Effect.Effect<never, ConnectionEnded>
 }
@@ -40,7 +48,7 @@ export const connect = (
     const socket = yield* Effect.acquireRelease(
       Effect.try({
         try: () => new Ws(url, socketOptions),
-        catch: (cause) => new ConnectionEnded({ reason: reasonOf(cause) })
+        catch: (cause) => new ConnectionEnded({ kind: "connect", reason: reasonOf(cause) })
       }),
       (socket) => close(socket)
     )
@@ -48,24 +56,43 @@ export const connect = (
       if (Buffer.isBuffer(data)) handlers.onMessage(data)
     })
     socket.on("ping", handlers.onPing)
+    socket.on("pong", handlers.onPong)
     // Some networks drop connections that look idle to them, with answered WebSocket pings too.
     socket.on("upgrade", (response) => response.socket.setKeepAlive(true, tcpKeepAliveMillis))
-    socket.on("open", () => Deferred.unsafeDone(opened, Effect.void))
-    socket.on("error", (cause) => end(new ConnectionEnded({ reason: reasonOf(cause) })))
+    let kind: EndKind = "connect"
+    socket.on("open", () => {
+      kind = "closed"
+      Deferred.unsafeDone(opened, Effect.void)
+    })
+    socket.on("error", (cause) => end(new ConnectionEnded({ kind, reason: reasonOf(cause) })))
     socket.on("close", (code, reason) =>
-      end(new ConnectionEnded({ reason: `closed with code ${code} ${reason.toString()}`.trimEnd(), code }))
+      end(
+        new ConnectionEnded({ kind, reason: `closed with code ${code} ${reason.toString()}`.trimEnd(), code })
+      )
     )
     yield* Deferred.await(opened)
     return {
       send: (text) =>
         Effect.async<void, ConnectionEnded>((resume) =>
           socket.send(text, (error) =>
-            resume(error ? Effect.fail(new ConnectionEnded({ reason: reasonOf(error) })) : Effect.void)
+            resume(
+              error
+                ? Effect.fail(new ConnectionEnded({ kind: "closed", reason: reasonOf(error) }))
+                : Effect.void
+            )
           )
         ),
+      unsafeSend: (text) => {
+        if (socket.readyState === Ws.OPEN) socket.send(text, ignoreError)
+      },
+      unsafePing: () => {
+        if (socket.readyState === Ws.OPEN) socket.ping(undefined, undefined, ignoreError)
+      },
       ended: Deferred.await(ended)
     }
   })
+
+const ignoreError = (): void => {}
 
 const tcpKeepAliveMillis = 15_000
 

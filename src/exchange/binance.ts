@@ -1,95 +1,123 @@
-import { isUtf8 } from "node:buffer"
 import { Duration, Either, Schema } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
-import type { Decoder, Exchange, Frame, SubscribeRequest } from "./Exchange.ts"
+import type { ContinuityRule } from "./Continuity.ts"
+import { chunk } from "./chunk.ts"
+import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
+import {
+  flawOf,
+  heartbeat,
+  noOthers,
+  noSequenceId,
+  noSymbol,
+  notAskedFor,
+  notJson,
+  unknownShape
+} from "./frames.ts"
+import { listOf } from "./instruments.ts"
 import * as Scan from "./scan.ts"
+import { fromMillisOrMicros } from "./time.ts"
 
 /**
  * Binance spot. Protocol facts: binance-spot-api-docs, web-socket-streams.md (July 2026).
  *
- * Sequence ids: `lastUpdateId` of a partial book, `t` of a trade. A partial book carries neither its symbol nor a time:
- * the symbol comes from the envelope of the combined stream, and on a raw connection (a URL that ends in `/ws`) from
- * there being only one book on it.
+ * Sequence ids: `lastUpdateId` of a partial book, `U-u` of a diff, `t` of a trade. A partial book carries neither its symbol
+ * nor a time: the symbol comes from the envelope of the combined stream, and on a raw connection (a URL that ends in `/ws`)
+ * from there being only one book on it.
  */
 export const binance: Exchange = {
   name: "binance",
   url: "wss://stream.binance.com:9443/stream",
-  dataTypes: ["orderbook", "trade"],
+  dataTypes: ["orderbook", "trade", "orderbook_diff"],
   parseSymbol: (text) => {
     const symbol = text.toLowerCase()
     return /^[\p{L}\p{N}_-]{2,40}$/u.test(symbol)
       ? Either.right(symbol)
       : Either.left("letters and digits without a separator, as in btcusdt")
   },
+  channelOf: (stream) => `${stream.symbol}${suffixes[stream.dataType]}`,
+  continuity: (dataType) => rules[dataType],
   limits: {
-    messagesPerSecond: 5,
-    connections: { attempts: 300, per: Duration.minutes(5) }
+    // Pings, pongs and requests all count: the server's pings need one of them now and then.
+    messages: [{ count: 5, per: Duration.seconds(1) }],
+    messagesOf: "connection",
+    connections: [{ count: 300, per: Duration.minutes(5) }],
+    fits: (streams, url) =>
+      streams.length <= streamsPerConnection && (!isRaw(url) || streams.filter(isPartialBook).length <= 1)
   },
+  // The server pings every 20 s and wants the pong within 60 s.
+  keepalive: { ping: { _tag: "None" }, every: Duration.seconds(20), pongWithin: Duration.seconds(10) },
   idleTimeout: Duration.seconds(60),
-  partition: (streams, url) => (isRaw(url) ? partitionRaw(streams) : chunk(streams, streamsPerConnection)),
-  subscribe: (streams) => chunk(streams, streamsPerRequest).map(subscribeRequest),
-  makeDecoder
+  lifetime: Duration.hours(24),
+  opening: [],
+  acknowledges: true,
+  requests,
+  makeDecoder,
+  instruments: {
+    url: "https://api.binance.com",
+    path: "/api/v3/exchangeInfo?permissions=SPOT&showPermissionSets=false&symbolStatus=TRADING",
+    parse: listOf(
+      Schema.Struct({
+        symbols: Schema.Array(Schema.Struct({ symbol: Schema.String, status: Schema.String }))
+      }),
+      ({ symbols }) =>
+        symbols.filter(({ status }) => status === "TRADING").map(({ symbol }) => symbol.toLowerCase())
+    )
+  }
 }
 
 const streamsPerConnection = 1024
 /** Keeps a request well below the sizes of client messages that servers take. */
 const streamsPerRequest = 200
 
-const channels: ReadonlyMap<DataType, string> = new Map([
-  ["orderbook", "@depth20@100ms"],
-  ["trade", "@trade"]
-])
+const suffixes: Record<DataType, string> = {
+  orderbook: "@depth20@100ms",
+  trade: "@trade",
+  orderbook_diff: "@depth@100ms"
+}
 
-const nameOf = (stream: StreamId): string => `${stream.symbol}${channels.get(stream.dataType) ?? ""}`
+/** A diff begins at the id behind the last one of the diff before; trade ids step by one in practice. */
+const rules: Record<DataType, ContinuityRule> = {
+  orderbook: { kind: "none", scope: "stream", spansConnections: false },
+  trade: { kind: "counter", scope: "stream", spansConnections: true },
+  orderbook_diff: { kind: "range", scope: "stream", spansConnections: true }
+}
+
+const isPartialBook = (stream: StreamId): boolean => stream.dataType === "orderbook"
 
 const isRaw = (url: string): boolean => new URL(url).pathname.replace(/\/+$/, "").endsWith("/ws")
 
-const chunk = <A>(items: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
-  Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
-
-/** One book a connection, so that a frame without a symbol can only be of that one. */
-const partitionRaw = (streams: ReadonlyArray<StreamId>): ReadonlyArray<ReadonlyArray<StreamId>> => {
-  const books = streams.filter((stream) => stream.dataType === "orderbook")
-  const others = streams.filter((stream) => stream.dataType !== "orderbook")
-  if (books.length === 0) return chunk(others, streamsPerConnection)
-  const [first, ...rest] = chunk(others, streamsPerConnection - 1)
-  return books
-    .map((book, i) => (i === 0 ? [book, ...(first ?? [])] : [book]))
-    .concat(rest.map((part) => [...part]))
+function requests(
+  { subscribe, unsubscribe }: SubscriptionChange,
+  nextId: () => string
+): ReadonlyArray<Request> {
+  const request = (method: string, streams: ReadonlyArray<StreamId>) => {
+    const id = nextId()
+    return { id, frame: JSON.stringify({ method, params: streams.map(binance.channelOf), id: Number(id) }) }
+  }
+  return [
+    ...chunk(unsubscribe, streamsPerRequest).map((streams) => ({
+      ...request("UNSUBSCRIBE", streams),
+      streams: []
+    })),
+    ...chunk(subscribe, streamsPerRequest).map((streams) => ({ ...request("SUBSCRIBE", streams), streams }))
+  ]
 }
 
-const subscribeRequest = (streams: ReadonlyArray<StreamId>, index: number): SubscribeRequest => ({
-  frame: JSON.stringify({ method: "SUBSCRIBE", params: streams.map(nameOf), id: index + 1 }),
-  request: String(index + 1),
-  streams
-})
+/** `e` of an event and the type of the stream that it belongs to. */
+const events: ReadonlyMap<string, DataType> = new Map([
+  ["trade", "trade"],
+  ["depthUpdate", "orderbook_diff"]
+])
 
-const heartbeat: Frame = { _tag: "Heartbeat" }
-const malformed = (reason: string): Frame => ({ _tag: "Malformed", reason })
-const notJson = malformed("not a JSON object")
-const notUtf8 = malformed("not UTF-8")
-const notAskedFor = malformed("of a stream that was not asked for")
-const unknownShape = malformed("of an unknown shape")
-const noSequenceId = malformed("without a sequence id")
-const noSymbol = malformed("without a symbol")
-
-function makeDecoder(streams: ReadonlyArray<StreamId>): Decoder {
-  const byName = new Map(streams.map((stream) => [nameOf(stream), stream]))
-  const trades = new Map(
-    streams
-      .filter((stream) => stream.dataType === "trade")
-      .map((stream) => [stream.symbol.toUpperCase(), stream])
-  )
-  const books = streams.filter((stream) => stream.dataType === "orderbook")
-  const onlyBook = books.length === 1 ? books[0] : undefined
+function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   const member = Scan.makeMember()
+  let onlyBook: string | undefined
 
   return (frame) => {
-    const end = Scan.trimmedEnd(frame)
+    const flaw = flawOf(frame)
+    if (flaw !== undefined) return flaw
     const start = Scan.skipSpace(frame, 0)
-    if (end - start < 2 || frame[start] !== Scan.openBrace || frame[end - 1] !== Scan.closeBrace)
-      return notJson
-    if (!isUtf8(frame)) return notUtf8
+    const end = Scan.trimmedEnd(frame)
     const value = Scan.nextMember(frame, start + 1, member)
     if (value < 0) return notJson
     return Scan.isKey(frame, member, "stream") ? combined(frame, value, end) : raw(frame, start, end)
@@ -104,45 +132,87 @@ function makeDecoder(streams: ReadonlyArray<StreamId>): Decoder {
     const dataEnd = lastValueEnd(frame, value, end)
     if (dataEnd < 0) return notJson
     if (name === "!serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
-    const stream = byName.get(name)
+    const stream = streams.get(name)
     return stream === undefined ? notAskedFor : data(frame, stream, value, dataEnd)
   }
 
   /** A payload without an envelope, or an answer. */
   function raw(frame: Buffer, start: number, end: number): Frame {
     if (Scan.isKey(frame, member, "lastUpdateId")) {
-      return onlyBook === undefined ? noSymbol : data(frame, onlyBook, start, end)
+      const book = findOnlyBook()
+      return book === undefined ? noSymbol : data(frame, book, start, end)
     }
     if (!Scan.isKey(frame, member, "e")) return answer(frame)
-    const event = Scan.stringAt(frame, member.valueStart)
+    const event = Scan.stringAt(frame, member.valueStart) ?? ""
     if (event === "serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
-    if (event !== "trade") return notAskedFor
-    const symbol = Scan.find(frame, start, "s", member)
-    const stream = symbol < 0 ? undefined : trades.get(Scan.stringAt(frame, symbol) ?? "")
-    if (stream !== undefined) return data(frame, stream, start, end)
-    return symbol < 0 ? noSymbol : notAskedFor
+    const dataType = events.get(event)
+    if (dataType === undefined) return notAskedFor
+    const at = Scan.find(frame, start, "s", member)
+    const symbol = at < 0 ? undefined : Scan.stringAt(frame, at)
+    if (symbol === undefined) return noSymbol
+    const stream = streams.get(symbol.toLowerCase() + suffixes[dataType])
+    return stream === undefined ? notAskedFor : data(frame, stream, start, end)
+  }
+
+  function findOnlyBook(): StreamId | undefined {
+    const known = onlyBook === undefined ? undefined : streams.get(onlyBook)
+    if (known !== undefined) return known
+    const [book, other] = Array.from(streams.values()).filter(isPartialBook)
+    if (book === undefined || other !== undefined) return undefined
+    onlyBook = binance.channelOf(book)
+    return book
   }
 
   function data(frame: Buffer, stream: StreamId, start: number, end: number): Frame {
-    const isTrade = stream.dataType === "trade"
-    const id = Scan.find(frame, start, isTrade ? "t" : "lastUpdateId", member)
-    const exchangeSequenceId = id < 0 ? undefined : Scan.integerTextAt(frame, id)
-    if (exchangeSequenceId === undefined) return noSequenceId
-    if (!isTrade) {
-      return { _tag: "Data", stream, exchangeSequenceId, exchangeTimestamp: null, start, end }
+    const textOf = (key: string) => {
+      const at = Scan.find(frame, start, key, member)
+      return at < 0 ? undefined : Scan.integerTextAt(frame, at)
     }
-    const time = Scan.find(frame, start, "T", member)
-    const at = time < 0 ? Number.NaN : Scan.integerAt(frame, time)
-    return { _tag: "Data", stream, exchangeSequenceId, exchangeTimestamp: microsOf(at), start, end }
+    const timeOf = (key: string) => {
+      const at = Scan.find(frame, start, key, member)
+      return at < 0 ? null : fromMillisOrMicros(Scan.integerAt(frame, at))
+    }
+    switch (stream.dataType) {
+      case "orderbook": {
+        const id = textOf("lastUpdateId")
+        if (id === undefined) return noSequenceId
+        return message(stream, id, null, start, end, Number.NaN, Number.NaN)
+      }
+      case "trade": {
+        const id = textOf("t")
+        if (id === undefined) return noSequenceId
+        return message(stream, id, timeOf("T"), start, end, Number(id) - 1, Number(id))
+      }
+      case "orderbook_diff": {
+        const first = textOf("U")
+        const last = textOf("u")
+        if (first === undefined || last === undefined) return noSequenceId
+        return message(stream, `${first}-${last}`, timeOf("E"), start, end, Number(first) - 1, Number(last))
+      }
+    }
   }
 }
 
-/** Times are in milliseconds, or in microseconds on a connection with `timeUnit=MICROSECOND`. */
-const microsOf = (time: number): number | null =>
-  Number.isNaN(time) ? null : time < firstMicros ? time * 1000 : time
-
-/** 1973 in microseconds, the year 5138 in milliseconds. */
-const firstMicros = 100_000_000_000_000
+const message = (
+  stream: StreamId,
+  exchangeSequenceId: string,
+  exchangeTimestamp: number | null,
+  start: number,
+  end: number,
+  previous: number,
+  last: number
+): Frame => ({
+  _tag: "Data",
+  stream,
+  exchangeSequenceId,
+  exchangeTimestamp,
+  start,
+  end,
+  previous,
+  last,
+  snapshot: false,
+  also: noOthers
+})
 
 /**
  * Where the last value of the frame ends, which begins at `at`; -1 if it is not the last or is cut off. A book is not
@@ -178,9 +248,13 @@ const answer = (frame: Buffer): Frame => {
     onRight: ({ code, error, id, msg, result }) => {
       const request = id === undefined || id === null ? null : String(id)
       const refusal = error?.msg ?? (code === undefined ? undefined : (msg ?? `code ${code}`))
-      if (refusal !== undefined) return { _tag: "Refused", request, reason: refusal }
+      if (refusal !== undefined) {
+        return { _tag: "Refused", request, streams: [], reason: refusal, others: "dropped" }
+      }
       if (result === undefined) return unknownShape
-      return request === null ? heartbeat : { _tag: "Acknowledged", request }
+      return request === null
+        ? heartbeat
+        : { _tag: "Acknowledged", request, streams: null, others: "pending" }
     }
   })
 }

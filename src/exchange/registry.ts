@@ -1,7 +1,12 @@
 import { binance } from "./binance.ts"
+import { bybit } from "./bybit.ts"
+import { coinbase } from "./coinbase.ts"
 import type { Exchange } from "./Exchange.ts"
+import { kraken } from "./kraken.ts"
+import { okx } from "./okx.ts"
+import { upbit } from "./upbit.ts"
 
 /** Every exchange that the collector knows, by name. */
 export const exchanges: ReadonlyMap<string, Exchange> = new Map(
-  [binance].map((exchange) => [exchange.name, exchange])
+  [binance, coinbase, bybit, okx, upbit, kraken].map((exchange) => [exchange.name, exchange])
 )

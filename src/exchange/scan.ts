@@ -7,9 +7,10 @@ import { Either, Option } from "effect"
 
 export const openBrace = 0x7b
 export const closeBrace = 0x7d
-const openBracket = 0x5b
-const closeBracket = 0x5d
+export const openBracket = 0x5b
+export const closeBracket = 0x5d
 const quote = 0x22
+const minus = 0x2d
 const backslash = 0x5c
 const colon = 0x3a
 const comma = 0x2c
@@ -82,6 +83,47 @@ export const find = (text: Buffer, at: number, key: string, member: Member): num
   return value
 }
 
+/**
+ * Reads an object in one go: where the values of these keys begin goes to `values` (-1 for a key that it does not have; the
+ * last one counts if a key stands twice). Returns the position behind the object, or -1 if it is cut off or none.
+ */
+export const readObject = (
+  text: Buffer,
+  at: number,
+  keys: ReadonlyArray<string>,
+  values: Int32Array,
+  member: Member
+): number => {
+  values.fill(-1)
+  if (text[at] !== openBrace) return -1
+  let behind = at + 1
+  while (true) {
+    const value = nextMember(text, behind, member)
+    if (value < 0) break
+    for (let i = 0; i < keys.length; i++) {
+      if (isKey(text, member, keys[i] ?? "")) {
+        values[i] = value
+        break
+      }
+    }
+    behind = skipValue(text, value)
+    if (behind < 0) return -1
+  }
+  const end = skipSpace(text, behind)
+  return text[end] === closeBrace ? end + 1 : -1
+}
+
+/**
+ * The next value of an array. `at` is behind the array's opening bracket or behind one of its values. -1 at its end and for
+ * what is no array.
+ */
+export const nextItem = (text: Buffer, at: number): number => {
+  if (at < 0) return -1
+  let i = skipSpace(text, at)
+  if (text[i] === comma) i = skipSpace(text, i + 1)
+  return i < text.length && text[i] !== closeBracket ? i : -1
+}
+
 /** The position behind the value that begins at `at`, whatever it is. */
 export const skipValue = (text: Buffer, at: number): number => {
   const first = text[at]
@@ -128,6 +170,29 @@ export const integerAt = (text: Buffer, at: number): number => {
   let value = 0
   for (let i = at; i < end; i++) value = value * 10 + ((text[i] ?? 0) - 0x30)
   return value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN
+}
+
+/** The integer that begins at `at`, which may be negative; NaN if there is none or its size is above 2^53. */
+export const signedIntegerAt = (text: Buffer, at: number): number =>
+  text[at] === minus ? -integerAt(text, at + 1) : integerAt(text, at)
+
+/** The integer in quotes that begins at `at`, as in `"123"`; NaN if there is none or it is above 2^53. */
+export const quotedIntegerAt = (text: Buffer, at: number): number => {
+  if (text[at] !== quote) return Number.NaN
+  let value = 0
+  let i = at + 1
+  while (isDigit(text[i])) {
+    value = value * 10 + ((text[i] ?? 0) - 0x30)
+    i++
+  }
+  return i > at + 1 && text[i] === quote && value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN
+}
+
+/** Whether all of the frame is one JSON object from its first brace to its last, as far as braces tell. */
+export const looksLikeObject = (text: Buffer): boolean => {
+  const start = skipSpace(text, 0)
+  const end = trimmedEnd(text)
+  return end - start >= 2 && text[start] === openBrace && text[end - 1] === closeBrace
 }
 
 const isSpace = (byte: number | undefined): boolean =>

@@ -1,6 +1,8 @@
-import { Context, Duration, Effect, Fiber, Layer, Ref, Schedule } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref, Schedule } from "effect"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
+import { commitFailures, commitSeconds } from "../operations/Metrics.ts"
 import { Storage } from "../thread/Storage.ts"
+import { type CommitTally, makeCommitTally } from "./CommitTally.ts"
 import { SnapshotQueue } from "./SnapshotQueue.ts"
 
 export interface BatcherCounts {
@@ -12,6 +14,14 @@ export interface BatcherCounts {
   readonly rejected: number
 }
 
+/** How committing goes. Times in microseconds since the epoch. */
+export interface BatcherState {
+  /** When the last batch was committed, and how many seconds that took; null if there was none. */
+  readonly last: { readonly at: number; readonly seconds: number } | null
+  /** Since when every attempt fails, and why the last one did; null while they do not. */
+  readonly failing: { readonly since: number; readonly reason: string } | null
+}
+
 /**
  * Commits what waits in the queue every `interval`, and sooner when the queue is half full. A batch whose transaction
  * fails is kept and tried again after the interval, while the queue slides behind it. When it is closed it commits what
@@ -19,7 +29,12 @@ export interface BatcherCounts {
  */
 export class Batcher extends Context.Tag("collector/Batcher")<
   Batcher,
-  { readonly counts: Effect.Effect<BatcherCounts> }
+  {
+    readonly counts: Effect.Effect<BatcherCounts>
+    readonly state: Effect.Effect<BatcherState>
+    /** By stream. It goes on changing. */
+    readonly tally: CommitTally
+  }
 >() {
   static readonly layer = (options: {
     readonly interval: Duration.Duration
@@ -32,6 +47,9 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const queue = yield* SnapshotQueue
     const storage = yield* Storage
     const counts = yield* Ref.make<BatcherCounts>({ committed: 0, duplicates: 0, rejected: 0 })
+    const state = yield* Ref.make<BatcherState>({ last: null, failing: null })
+    const tally = makeCommitTally()
+    yield* Effect.all([Metric.value(commitSeconds), Metric.value(commitFailures)])
     let kept: SnapshotBatch | undefined
 
     /** Commits the batch that was kept, else what waits. Fails only after having kept it. */
@@ -39,8 +57,13 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       const batch = kept ?? (yield* queue.takeAll)
       if (batch.length === 0) return
       kept = batch
-      const appended = yield* storage.append(batch)
+      const [duration, appended] = yield* Effect.timed(storage.append(batch))
       kept = undefined
+      const seconds = Duration.toSeconds(duration)
+      const at = (yield* Clock.currentTimeMillis) * 1000
+      tally.add(batch, appended, at)
+      yield* Metric.update(commitSeconds, seconds)
+      yield* Ref.set(state, { last: { at, seconds }, failing: null })
       yield* Ref.update(counts, (before) => ({
         committed: before.committed + appended.inserted,
         duplicates: before.duplicates + appended.duplicates,
@@ -49,9 +72,17 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       yield* Effect.logDebug("batch committed").pipe(Effect.annotateLogs({ ...appended }))
     }).pipe(
       Effect.tapError((error) =>
-        Effect.logWarning("a batch could not be committed, it is kept and tried again").pipe(
-          Effect.annotateLogs({ messages: kept?.length ?? 0, reason: error.message })
-        )
+        Effect.gen(function* () {
+          const now = (yield* Clock.currentTimeMillis) * 1000
+          yield* Metric.increment(commitFailures)
+          yield* Ref.update(state, ({ failing, last }) => ({
+            last,
+            failing: { since: failing?.since ?? now, reason: error.message }
+          }))
+          yield* Effect.logWarning("a batch could not be committed, it is kept and tried again").pipe(
+            Effect.annotateLogs({ messages: kept?.length ?? 0, reason: error.message })
+          )
+        })
       ),
       Effect.uninterruptible,
       Effect.annotateLogs({ module: "ingest" })
@@ -91,5 +122,5 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       )
     )
 
-    return Batcher.of({ counts: Ref.get(counts) })
+    return Batcher.of({ counts: Ref.get(counts), state: Ref.get(state), tally })
   })

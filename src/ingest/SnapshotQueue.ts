@@ -11,6 +11,15 @@ export interface Drop {
   readonly last: number
 }
 
+/** What was offered of one stream since the start. */
+export interface StreamOffers {
+  readonly stream: StreamId
+  readonly received: number
+  readonly dropped: number
+  /** Receive time of the newest, microseconds. */
+  readonly lastAt: number
+}
+
 export interface SnapshotQueueCounts {
   /** Snapshots offered since the start. */
   readonly received: number
@@ -29,13 +38,17 @@ export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeOffer: (snapshot: Snapshot) => void
-    /** Everything that waits, at once, oldest first. */
+    /** Everything that waits, at once, oldest first. Valid until the next call: the memory of a batch is used again. */
     readonly takeAll: Effect.Effect<SnapshotBatch>
     /** Returns as soon as the queue is at least half full. */
     readonly awaitHalfFull: Effect.Effect<void>
     /** What gave way since the last call. */
     readonly takeDrops: Effect.Effect<ReadonlyArray<Drop>>
     readonly counts: Effect.Effect<SnapshotQueueCounts>
+    /** Of each stream that anything was offered of, in the order of their first Snapshots. */
+    readonly offers: Effect.Effect<ReadonlyArray<StreamOffers>>
+    /** How many Snapshots it holds at most. */
+    readonly capacity: number
   }
 >() {
   /** `capacity` is how many Snapshots the queue holds in all. */
@@ -46,15 +59,17 @@ export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
 const defaultMaxBytes = 256 * 1024 * 1024
 const rowsPerBlock = 4096
 const bytesPerBlock = 1024 * 1024
+/** Blocks that are kept to be used again: enough for what usually waits, little enough to keep after a burst. */
+const maxSpareBlocks = 32
 
 /** A block that is being filled. Rows before `head` gave way. */
 interface OpenBlock {
   readonly stream: Uint32Array
   readonly timestamp: Float64Array
   readonly exchangeTimestamp: Float64Array
-  readonly exchangeSequenceId: Array<string>
   readonly ends: Uint32Array
   readonly bytes: Uint8Array
+  exchangeSequenceId: Array<string>
   length: number
   head: number
 }
@@ -65,7 +80,10 @@ const make = (capacity: number, maxBytes: number) =>
     const half = Math.max(1, Math.ceil(capacity / 2))
     const positions = new Map<StreamId, number>()
     const streams: Array<StreamId> = []
+    const offers: Array<{ readonly stream: StreamId; received: number; dropped: number; lastAt: number }> = []
     let blocks: Array<OpenBlock> = []
+    let taken: ReadonlyArray<OpenBlock> = []
+    const spare: Array<OpenBlock> = []
     let current: OpenBlock | undefined
     let depth = 0
     let bytes = 0
@@ -85,13 +103,24 @@ const make = (capacity: number, maxBytes: number) =>
         drop.count++
         drop.last = timestamp
       }
+      const offer = offers[stream]
+      if (offer !== undefined) offer.dropped++
       bytes -= sizeOf(block, row)
       depth--
       dropped++
       if (block.head === block.length) {
         blocks.shift()
+        recycle(block)
         if (current === block) current = undefined
       }
+    }
+
+    const recycle = (block: OpenBlock) => {
+      if (spare.length === maxSpareBlocks || block.bytes.length > bytesPerBlock) return
+      block.exchangeSequenceId = []
+      block.length = 0
+      block.head = 0
+      spare.push(block)
     }
 
     const unsafeOffer = (snapshot: Snapshot) => {
@@ -100,7 +129,7 @@ const make = (capacity: number, maxBytes: number) =>
       while (depth > 0 && (depth >= capacity || bytes + size > maxBytes)) dropOldest()
       let block = current
       if (block === undefined || block.length === rowsPerBlock || endOf(block) + size > block.bytes.length) {
-        block = openBlock(size)
+        block = (size <= bytesPerBlock ? spare.pop() : undefined) ?? openBlock(size)
         blocks.push(block)
         current = block
       }
@@ -108,6 +137,12 @@ const make = (capacity: number, maxBytes: number) =>
       if (position === undefined) {
         position = streams.push(snapshot.stream) - 1
         positions.set(snapshot.stream, position)
+        offers.push({ stream: snapshot.stream, received: 0, dropped: 0, lastAt: 0 })
+      }
+      const offer = offers[position]
+      if (offer !== undefined) {
+        offer.received++
+        offer.lastAt = snapshot.timestamp
       }
       const row = block.length
       const start = endOf(block)
@@ -124,7 +159,9 @@ const make = (capacity: number, maxBytes: number) =>
     }
 
     const takeAll = Effect.sync((): SnapshotBatch => {
+      for (const block of taken) recycle(block)
       const batch = { length: depth, streams: streams.slice(), blocks: blocks.map(closeBlock) }
+      taken = blocks
       blocks = []
       current = undefined
       depth = 0
@@ -147,37 +184,46 @@ const make = (capacity: number, maxBytes: number) =>
       takeAll,
       awaitHalfFull: halfFull.await,
       takeDrops,
-      counts: Effect.sync(() => ({ received, dropped, depth }))
+      counts: Effect.sync(() => ({ received, dropped, depth })),
+      offers: Effect.sync(() => offers.map((offer) => ({ ...offer }))),
+      capacity
     })
   })
 
-const openBlock = (firstSize: number): OpenBlock => ({
-  stream: new Uint32Array(rowsPerBlock),
-  timestamp: new Float64Array(rowsPerBlock),
-  exchangeTimestamp: new Float64Array(rowsPerBlock),
-  exchangeSequenceId: [],
-  ends: new Uint32Array(rowsPerBlock),
-  bytes: new Uint8Array(Math.max(bytesPerBlock, firstSize)),
-  length: 0,
-  head: 0
-})
+/** In shared memory: the storage thread reads it where it is, nothing is copied and nothing left to the garbage collector. */
+const openBlock = (firstSize: number): OpenBlock => {
+  const columns = new SharedArrayBuffer(24 * rowsPerBlock)
+  return {
+    timestamp: new Float64Array(columns, 0, rowsPerBlock),
+    exchangeTimestamp: new Float64Array(columns, 8 * rowsPerBlock, rowsPerBlock),
+    stream: new Uint32Array(columns, 16 * rowsPerBlock, rowsPerBlock),
+    ends: new Uint32Array(columns, 20 * rowsPerBlock, rowsPerBlock),
+    bytes: new Uint8Array(new SharedArrayBuffer(Math.max(bytesPerBlock, firstSize))),
+    exchangeSequenceId: [],
+    length: 0,
+    head: 0
+  }
+}
 
 const endOf = (block: OpenBlock): number => (block.length === 0 ? 0 : (block.ends[block.length - 1] ?? 0))
 
 const sizeOf = (block: OpenBlock, row: number): number =>
   (block.ends[row] ?? 0) - (row === 0 ? 0 : (block.ends[row - 1] ?? 0))
 
-/** The block without the rows that gave way. */
+/** The block without the rows that gave way. Nothing is added to it any more. */
 const closeBlock = (block: OpenBlock): SnapshotBlock => {
-  if (block.head === 0) return block
-  const start = block.ends[block.head - 1] ?? 0
+  const { head, length } = block
+  const start = head === 0 ? 0 : (block.ends[head - 1] ?? 0)
+  const end = endOf(block)
+  const ends = block.ends.subarray(head, length)
+  if (start > 0) for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] ?? 0) - start
   return {
-    length: block.length - block.head,
-    stream: block.stream.slice(block.head),
-    timestamp: block.timestamp.slice(block.head),
-    exchangeTimestamp: block.exchangeTimestamp.slice(block.head),
-    exchangeSequenceId: block.exchangeSequenceId.slice(block.head),
-    ends: block.ends.slice(block.head, block.length).map((end) => end - start),
-    bytes: block.bytes.slice(start, endOf(block))
+    length: length - head,
+    stream: block.stream.subarray(head, length),
+    timestamp: block.timestamp.subarray(head, length),
+    exchangeTimestamp: block.exchangeTimestamp.subarray(head, length),
+    exchangeSequenceId: head === 0 ? block.exchangeSequenceId : block.exchangeSequenceId.slice(head),
+    ends,
+    bytes: block.bytes.subarray(start, end)
   }
 }

@@ -44,12 +44,17 @@ export const makeConnection = (options: {
   readonly transport: Duplex
   readonly session: Session
   readonly feed: Feed
-  readonly keepalive: Protocol["keepalive"]
-  readonly messagesPerSecond: number
+  readonly protocol: Pick<Protocol, "binary" | "keepalive" | "idle" | "firstMessageWithin" | "heartbeatEvery">
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number
+  /** Whether a message that came at this time (monotonic) is within the limits. */
+  readonly admits: (now: number) => boolean
+  /** Whether pings are answered just now. */
+  readonly answersPings: () => boolean
   readonly onClosed: (connection: Connection) => void
 }): Connection => {
-  const { feed, session, socket } = options
-  const frames = makeFrameBuffer(options.transport, feed.wake)
+  const { feed, protocol, session, socket } = options
+  const frames = makeFrameBuffer(options.transport, feed.wake, protocol.binary)
   const subscriptions = new Map<string, Subscription>()
   const stickySilence = new Map<string, number>()
   const silentUntil = { time: 0 }
@@ -61,7 +66,7 @@ export const makeConnection = (options: {
   const sendNow = (frame: string | Uint8Array): void => {
     if (!isOpen() || isSilent(performance.now())) return
     frames.flush()
-    socket.send(frame, ignoreError)
+    socket.send(frame, { binary: protocol.binary || typeof frame !== "string" }, ignoreError)
   }
   const close = (code: number, reason: string): void => {
     if (isOpen()) frames.flush()
@@ -73,6 +78,7 @@ export const makeConnection = (options: {
     const silentUntil = stickySilence.get(stream) ?? 0
     if (known !== undefined) {
       known.silentUntil = silentUntil
+      feed.greet(stream, known.listener)
       return
     }
     const subscription: Subscription = { silentUntil, listener: listenerOf(stream, () => subscription) }
@@ -87,7 +93,11 @@ export const makeConnection = (options: {
       frames.append(before, bytes, length, after)
       sent++
     },
-    flush: () => (isOpen() ? frames.flush() : frames.clear())
+    flush: () => (isOpen() ? frames.flush() : frames.clear()),
+    // A subscription that is silent was forgotten by the exchange; a connection that is silent lost what was sent.
+    missed: (why) => {
+      if (why === "skipped" || isSilent(performance.now())) session.missed?.()
+    }
   })
   const unsubscribe = (stream: string): void => {
     const subscription = subscriptions.get(stream)
@@ -97,18 +107,19 @@ export const makeConnection = (options: {
   }
   const peer: Peer = { subscribe, unsubscribe, subscriptions: () => [...subscriptions.keys()] }
 
-  const limiter = makeLimiter(options.messagesPerSecond)
+  const patience = makePatience(protocol, () => close(1001, "Idle"))
   /** Whether a message of the client is to be answered. */
   const admit = (): boolean => {
     received++
+    patience.heard()
     if (!isOpen() || isSilent(performance.now())) return false
-    if (!limiter(performance.now())) {
+    if (!options.admits(performance.now())) {
       close(1008, "Too many requests")
       return false
     }
     return true
   }
-  const pings = keepAlive(options.keepalive, {
+  const pings = keepAlive(protocol.keepalive, {
     ping: (payload) => {
       if (isOpen() && !isSilent(performance.now())) socket.ping(payload, undefined, ignoreError)
     },
@@ -120,10 +131,11 @@ export const makeConnection = (options: {
   socket.on("message", (data, isBinary) => {
     if (!admit()) return
     const text = isBinary || !Buffer.isBuffer(data) ? "" : data.toString()
+    if (isPing(text) && !options.answersPings()) return
     for (const answer of session.receive(text, peer)) sendNow(answer)
   })
   socket.on("ping", (payload) => {
-    if (admit()) socket.pong(payload, undefined, ignoreError)
+    if (admit() && options.answersPings()) socket.pong(payload, undefined, ignoreError)
   })
   socket.on("pong", (payload) => {
     if (admit()) pings.answered(payload.toString())
@@ -131,6 +143,8 @@ export const makeConnection = (options: {
   socket.on("error", ignoreError)
   socket.on("close", () => {
     pings.stop()
+    patience.stop()
+    clearInterval(heartbeats)
     for (const stream of [...subscriptions.keys()]) unsubscribe(stream)
     options.onClosed(connection)
     feed.wake()
@@ -164,11 +178,20 @@ export const makeConnection = (options: {
       for (const subscription of subscriptions.values()) subscription.silentUntil = 0
     },
     sendGarbage: (kind) => {
-      const [stream = "btcusdt@trade"] = subscriptions.keys()
+      const [stream = ""] = subscriptions.keys()
       sendNow(session.garbage(kind, stream))
     },
     sendClosingNotice: (now) => sendNow(session.closingNotice(now))
   }
+  const heartbeats =
+    protocol.heartbeatEvery === null
+      ? undefined
+      : setInterval(() => {
+          if (!isOpen() || isSilent(performance.now())) return
+          const frame = session.heartbeat?.(options.clock())
+          if (frame !== undefined) sendNow(frame)
+        }, Duration.toMillis(protocol.heartbeatEvery))
+  if (session.greeting !== undefined) sendNow(session.greeting)
   for (const stream of session.streams) subscribe(stream)
   return connection
 }
@@ -182,21 +205,33 @@ interface Subscription {
 /** `ws` reports a failed write to its callback and as the end of the connection; the latter is enough. */
 const ignoreError = (): void => {}
 
-/** Admits so many messages in any second. */
-const makeLimiter = (messagesPerSecond: number): ((now: number) => boolean) => {
-  const times: Array<number> = []
-  return (now) => {
-    while (times[0] !== undefined && now - times[0] >= 1000) times.shift()
-    times.push(now)
-    return times.length <= messagesPerSecond
+/** A ping in a text message, in whatever way exchanges write it. */
+const isPing = (text: string): boolean => text === "ping" || /"(op|method)":"ping"/.test(text)
+
+/** Gives up on a client from which nothing came for too long. */
+const makePatience = (
+  { firstMessageWithin, idle }: Pick<Protocol, "idle" | "firstMessageWithin">,
+  onIdle: () => void
+) => {
+  const after = (time: Duration.Duration | null) =>
+    time === null ? undefined : setTimeout(onIdle, Duration.toMillis(time))
+  let timer = after(firstMessageWithin ?? idle)
+  return {
+    heard: (): void => {
+      clearTimeout(timer)
+      timer = after(idle)
+    },
+    stop: (): void => clearTimeout(timer)
   }
 }
 
 /** Pings regularly. A pong counts if it has the payload of a ping that is open; an unanswered ping is `late` in the end. */
 const keepAlive = (
-  { pingEvery, pongWithin }: Protocol["keepalive"],
+  times: Protocol["keepalive"],
   on: { readonly ping: (payload: string) => void; readonly late: () => void }
 ) => {
+  if (times === null) return { answered: ignoreError, stop: ignoreError }
+  const { pingEvery, pongWithin } = times
   const open = new Set<string>()
   let deadline: NodeJS.Timeout | undefined
   let count = 0

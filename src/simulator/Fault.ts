@@ -35,6 +35,8 @@ const CloseReason = Schema.String.pipe(
  *   the next one who subscribes, before anything else.
  * - `skip`: the next `count` messages (1) of each stream are made and have their ids, but are never sent.
  * - `refuse`: upgrades are answered with HTTP `status` (503) for `for` milliseconds (5000).
+ * - `nopong`: pings are not answered any more, after `for` milliseconds (0).
+ * - `list`, `delist`: `symbol` is traded from now on, or not any more.
  * - `burst`: `count` messages (1000) of each stream at once, on top of its rate.
  */
 export const Fault = Schema.Union(
@@ -57,6 +59,9 @@ export const Fault = Schema.Union(
     for: exact(Milliseconds),
     status: exact(Schema.NumberFromString.pipe(Schema.int(), Schema.between(400, 599)))
   }),
+  Schema.TaggedStruct("nopong", { for: exact(Milliseconds) }),
+  Schema.TaggedStruct("list", { symbol: Schema.NonEmptyString }),
+  Schema.TaggedStruct("delist", { symbol: Schema.NonEmptyString }),
   Schema.TaggedStruct("burst", { count: exact(Count), stream: exact(Schema.String) })
 )
 export type Fault = typeof Fault.Type
@@ -71,6 +76,9 @@ export const faultNames: ReadonlyArray<string> = [
   "duplicates",
   "skip",
   "refuse",
+  "nopong",
+  "list",
+  "delist",
   "burst"
 ] satisfies ReadonlyArray<Fault["_tag"]>
 

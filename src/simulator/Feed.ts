@@ -8,6 +8,8 @@ export interface Feed {
   /** Sends the stream's messages to the listener from now on; nothing happens if there is no such stream. */
   readonly join: (stream: string, listener: Listener) => void
   readonly leave: (stream: string, listener: Listener) => void
+  /** Sends a listener what a new one gets first. */
+  readonly greet: (stream: string, listener: Listener) => void
   /** Something changed for the better: a listener took its backlog, or speaks again. */
   readonly wake: () => void
   readonly stop: () => void
@@ -31,6 +33,8 @@ export interface Listener {
   /** Takes a message; of `bytes` the first `length`. It leaves with the next `flush`. */
   readonly send: (bytes: Buffer, length: number) => void
   readonly flush: () => void
+  /** A message was made that this listener does not get: because it was left out for all, or because it is silent. */
+  readonly missed: (why: "skipped" | "silent") => void
 }
 
 export interface StreamStatus {
@@ -42,6 +46,8 @@ export interface StreamStatus {
   readonly duplicates: number
   /** Messages that were made but went to nobody. */
   readonly withheld: number
+  /** What new listeners got first; not among the messages. */
+  readonly snapshots: number
   /** Sequence ids of the first and the newest message sent, null before there is one. */
   readonly firstId: string | null
   readonly lastId: string | null
@@ -79,6 +85,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
       const channel = find(name)
       if (channel === undefined) return
       channel.listeners.add(listener)
+      channel.fresh.add(listener)
       if (channel.repeatToNext > 0) {
         channel.repeats.push({ count: channel.repeatToNext, to: listener })
         channel.repeatToNext = 0
@@ -93,6 +100,10 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
       channel.pausedAt = performance.now()
       channel.source.pause()
     },
+    greet: (name, listener) => {
+      channels.get(name)?.fresh.add(listener)
+      wake()
+    },
     wake,
     stop: () => {
       stopped = true
@@ -101,10 +112,13 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     },
     status: () =>
       Object.fromEntries(
-        Array.from(channels, ([name, { duplicates, firstId, frames, lastId, messages, withheld }]) => [
-          name,
-          { messages, frames, duplicates, withheld, firstId, lastId }
-        ])
+        Array.from(
+          channels,
+          ([name, { duplicates, firstId, frames, lastId, messages, snapshots, withheld }]) => [
+            name,
+            { messages, frames, duplicates, withheld, snapshots, firstId, lastId }
+          ]
+        )
       ),
     burst: (stream, count) =>
       each(stream, (channel) => {
@@ -158,6 +172,8 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     const time = options.clock()
     for (const channel of active) {
       start(channel, now)
+      for (const listener of channel.fresh) greet(channel, listener, now, time)
+      channel.fresh.clear()
       for (const { count, to } of channel.repeats.splice(0)) repeat(channel, count, to, now)
     }
     let budget = messagesPerTurn
@@ -176,11 +192,19 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     else plan(now)
   }
 
+  function greet(channel: Channel, listener: Listener, now: number, time: number): void {
+    const text = channel.source.snapshot?.(time)
+    if (text === undefined || !channel.listeners.has(listener) || listener.isSilent(now)) return
+    const bytes = Buffer.from(text)
+    listener.send(bytes, bytes.length)
+    channel.snapshots++
+  }
+
   /** Puts a channel that has found listeners on the clock. */
   function start(channel: Channel, now: number): void {
     if (channel.pausedAt === null) return
     const missed =
-      options.idle === "advance" && Number.isFinite(rate)
+      options.idle === "advance" && Number.isFinite(rate) && !Number.isNaN(channel.pausedAt)
         ? Math.floor((now - channel.pausedAt) * perMillisecond)
         : 0
     channel.source.resume(missed)
@@ -217,11 +241,15 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     if (channel.skips > 0) {
       channel.skips--
       channel.withheld++
+      for (const listener of channel.listeners) listener.missed("skipped")
       return
     }
     let frames = 0
     for (const listener of channel.listeners) {
-      if (listener.isSilent(now)) continue
+      if (listener.isSilent(now)) {
+        listener.missed("silent")
+        continue
+      }
       listener.send(message.bytes, message.length)
       frames++
     }
@@ -268,8 +296,10 @@ interface Channel {
   readonly name: string
   readonly source: Source
   readonly listeners: Set<Listener>
+  /** Those that have not got anything yet. */
+  readonly fresh: Set<Listener>
   readonly history: History
-  /** When its last listener left; null while it is heard. Monotonic milliseconds, as `origin`. */
+  /** When its last listener left; null while it is heard, NaN before it was. Monotonic milliseconds, as `origin`. */
   pausedAt: number | null
   /** Since when its messages are counted against the rate, and how many there were. */
   origin: number
@@ -283,6 +313,7 @@ interface Channel {
   frames: number
   duplicates: number
   withheld: number
+  snapshots: number
   firstId: string | null
   lastId: string | null
 }
@@ -291,8 +322,9 @@ const makeChannel = (name: string, source: Source, history: number): Channel => 
   name,
   source,
   listeners: new Set(),
+  fresh: new Set(),
   history: makeHistory(history),
-  pausedAt: performance.now(),
+  pausedAt: Number.NaN,
   origin: 0,
   made: 0,
   extra: 0,
@@ -303,6 +335,7 @@ const makeChannel = (name: string, source: Source, history: number): Channel => 
   frames: 0,
   duplicates: 0,
   withheld: 0,
+  snapshots: 0,
   firstId: null,
   lastId: null
 })

@@ -1,12 +1,12 @@
 import type { Duplex } from "node:stream"
 
 /**
- * Writes unmasked WebSocket text frames (RFC 6455, section 5.2) to a socket, many per system call: what a library that
+ * Writes unmasked WebSocket text or binary frames (RFC 6455, section 5.2) to a socket, many per system call: what a library that
  * sends one frame at a time cannot do at a hundred thousand frames a second. Safe next to such a library as long as both
  * write whole frames and nothing is compressed.
  */
 export interface FrameBuffer {
-  /** Adds a text frame of these parts; of `body` its first `length` bytes. */
+  /** Adds a frame of these parts; of `body` its first `length` bytes. */
   readonly append: (before: Uint8Array, body: Buffer, length: number, after: Uint8Array) => void
   /** Hands what was added to the socket. */
   readonly flush: () => void
@@ -17,7 +17,8 @@ export interface FrameBuffer {
 }
 
 /** `onWritten` is called whenever the operating system took a part. */
-export const makeFrameBuffer = (socket: Duplex, onWritten: () => void): FrameBuffer => {
+export const makeFrameBuffer = (socket: Duplex, onWritten: () => void, binary = false): FrameBuffer => {
+  const first = binary ? finalBinaryFrame : finalTextFrame
   const spare: Array<Buffer> = []
   let chunk: Buffer = Buffer.alloc(0)
   let used = 0
@@ -44,7 +45,7 @@ export const makeFrameBuffer = (socket: Duplex, onWritten: () => void): FrameBuf
             ? Buffer.allocUnsafe(needed)
             : (spare.pop() ?? Buffer.allocUnsafeSlow(chunkBytes))
       }
-      used = writeHeader(chunk, used, payload)
+      used = writeHeader(chunk, used, first, payload)
       if (before.length > 0) chunk.set(before, used)
       used += before.length
       used += body.copy(chunk, used, 0, length)
@@ -63,9 +64,10 @@ const chunkBytes = 64 * 1024
 const maxSpare = 32
 const maxHeaderBytes = 10
 const finalTextFrame = 0x81
+const finalBinaryFrame = 0x82
 
-const writeHeader = (chunk: Buffer, at: number, payload: number): number => {
-  chunk[at] = finalTextFrame
+const writeHeader = (chunk: Buffer, at: number, first: number, payload: number): number => {
+  chunk[at] = first
   if (payload < 126) {
     chunk[at + 1] = payload
     return at + 2

@@ -4,10 +4,18 @@ import type { Duration, Either, Option } from "effect"
 export interface MarketOptions {
   /** The same seed and the same subscriptions give the same payloads, times apart. */
   readonly seed: number
-  /** The symbols that exist, as the exchange spells them. Streams of others stay silent. */
-  readonly symbols: ReadonlyArray<string>
+  /** The symbols that exist, as the exchange spells them; they may change. Streams of others do not exist. */
+  readonly symbols: ReadonlySet<string>
   /** Whole-book messages of at least about this many bytes, by longer quantities; 0 for their natural size. */
   readonly bookBytes: number
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number
+}
+
+/** So many within a time. */
+export interface Quota {
+  readonly count: number
+  readonly per: Duration.Duration
 }
 
 /**
@@ -18,10 +26,26 @@ export interface Protocol {
   readonly name: string
   /** The path that clients connect to by default. */
   readonly path: string
-  /** Messages a client may send within a second, protocol pings and pongs included; one more closes the connection. */
-  readonly messagesPerSecond: number
-  /** Protocol pings that the server sends and within what time it wants the pong. */
-  readonly keepalive: { readonly pingEvery: Duration.Duration; readonly pongWithin: Duration.Duration }
+  /** Messages a client may send, protocol pings and pongs included; one more closes the connection. */
+  readonly messages: ReadonlyArray<Quota>
+  /** Whether they are counted for each connection or for all together. */
+  readonly messagesOf: "connection" | "address"
+  /** Attempts to connect within a time; one more is refused. */
+  readonly connections: Quota
+  /** Whether data and answers are binary frames. */
+  readonly binary: boolean
+  /** Protocol pings that the server sends and within what time it wants the pong; null if it sends none. */
+  readonly keepalive: { readonly pingEvery: Duration.Duration; readonly pongWithin: Duration.Duration } | null
+  /** A connection from which nothing came for so long is closed; also a new one. */
+  readonly idle: Duration.Duration | null
+  readonly firstMessageWithin: Duration.Duration | null
+  /** How often every session is asked for a heartbeat; null if there are none. */
+  readonly heartbeatEvery: Duration.Duration | null
+  /** The list of what is traded, over HTTP. */
+  readonly instruments: {
+    readonly path: string
+    readonly list: (symbols: ReadonlyArray<string>) => unknown
+  }
   /** Opens a session for the URL of an upgrade request, or refuses the upgrade. */
   readonly connect: (url: URL) => Either.Either<Session, UpgradeRefused>
   /** The source of a stream, made once per stream and server; none if it does not exist. */
@@ -38,6 +62,8 @@ export interface UpgradeRefused {
 export interface Session {
   /** Streams that the URL asked for. */
   readonly streams: ReadonlyArray<string>
+  /** What the server says first. */
+  readonly greeting?: string
   /** Acts on a text message of the client and returns the answers, in order. Never throws. */
   readonly receive: (text: string, peer: Peer) => ReadonlyArray<string>
   /** What goes around a message of the stream. Called once for each message sent. */
@@ -46,6 +72,9 @@ export interface Session {
   readonly garbage: (kind: GarbageKind, stream: string) => string | Uint8Array
   /** Tells the client that the server is going to close. `now` in milliseconds since the epoch. */
   readonly closingNotice: (now: number) => string
+  /** A message went by without being sent: for exchanges that number the frames of a connection. */
+  readonly missed?: () => void
+  readonly heartbeat?: (now: number) => string | undefined
 }
 
 /** What a session can do to its connection. */
@@ -71,6 +100,8 @@ export interface Source {
   readonly pause: () => void
   /** Somebody listens again (or for the first time): `missed` messages went by meanwhile. */
   readonly resume: (missed: number) => void
+  /** What a new listener gets first, if anything. */
+  readonly snapshot?: (now: number) => string
 }
 
 export interface Message {

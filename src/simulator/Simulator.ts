@@ -4,17 +4,19 @@ import type { Duplex } from "node:stream"
 import { Deferred, Duration, Effect, Either, type Scope } from "effect"
 import { WebSocketServer } from "ws"
 import { ResourceUnavailable } from "../domain/StartupError.ts"
-import { binance } from "./binance.ts"
 import { type Connection, type ConnectionStatus, makeConnection } from "./Connection.ts"
 import { type Controls, controlHandler } from "./control.ts"
 import type { Fault } from "./Fault.ts"
 import { makeFeed, type StreamStatus } from "./Feed.ts"
 import { applyFault, type FaultReport } from "./faults.ts"
-import type { MarketOptions, Protocol } from "./Protocol.ts"
+import type { MarketOptions, Protocol, Quota } from "./Protocol.ts"
+import { protocols } from "./protocols.ts"
 import { makeRecording, noRecording, RecordFailed } from "./Recording.ts"
 
 export interface SimulatorOptions {
-  /** The exchange to simulate; Binance spot by default. */
+  /** The name of the exchange to simulate, of those in `protocols`; Binance spot by default. */
+  readonly exchange?: string
+  /** Another protocol for it. */
   readonly protocol?: (market: MarketOptions) => Protocol
   /** 127.0.0.1 by default. */
   readonly host?: string
@@ -22,7 +24,7 @@ export interface SimulatorOptions {
   readonly port?: number
   /** Messages per second of each stream, 10 by default; "max" or 0 for as fast as its slowest listener takes them. */
   readonly rate?: number | "max"
-  /** `defaultSymbols` by default. */
+  /** Those of `protocols` by default. */
   readonly symbols?: ReadonlyArray<string>
   /** 1 by default. The same seed, rate and subscriptions give the same payloads, times apart. */
   readonly seed?: number
@@ -40,12 +42,12 @@ export interface SimulatorOptions {
   /** How often to ping and how long to wait for the pong; the protocol's own times by default. */
   readonly pingEvery?: Duration.DurationInput
   readonly pongWithin?: Duration.DurationInput
+  /** How long a client may say nothing; the protocol's own time by default. */
+  readonly clientSilence?: Duration.DurationInput
   /** A fault to be repeated every `faultEvery`, 10 seconds by default. */
   readonly fault?: Fault
   readonly faultEvery?: Duration.DurationInput
 }
-
-export const defaultSymbols: ReadonlyArray<string> = ["btcusdt", "ethusdt", "bnbusdt", "solusdt", "xrpusdt"]
 
 /** An exchange on loopback, listening. */
 export interface Simulator {
@@ -72,6 +74,8 @@ export interface SimulatorStatus {
   readonly accepted: number
   /** Upgrades refused since the start. */
   readonly refused: number
+  /** What clients did that the exchange does not allow, and how often. */
+  readonly violations: Readonly<{ [rule: string]: number }>
   /** Streams that somebody asked for and that exist. */
   readonly streams: Readonly<{ [stream: string]: StreamStatus }>
 }
@@ -87,11 +91,15 @@ export const make = (
     const host = options.host ?? "127.0.0.1"
     const clock = yield* Effect.clock
     const now = () => clock.unsafeCurrentTimeMillis()
-    const protocol = (options.protocol ?? binance)({
-      seed: options.seed ?? 1,
-      symbols: options.symbols ?? defaultSymbols,
-      bookBytes: options.bookBytes ?? 0
-    })
+    const exchange = protocols.get(options.exchange ?? "binance")
+    const make = options.protocol ?? exchange?.make
+    if (make === undefined) {
+      return yield* new ResourceUnavailable({
+        reason: `there is no simulated exchange "${options.exchange}", but ${Array.from(protocols.keys()).join(", ")}`
+      })
+    }
+    const symbols = new Set(options.symbols ?? exchange?.symbols)
+    const protocol = make({ seed: options.seed ?? 1, symbols, bookBytes: options.bookBytes ?? 0, clock: now })
     const record =
       options.record === undefined ? noRecording : yield* makeRecording(options.record, () => feed.wake())
     const feed = makeFeed(protocol.source, {
@@ -105,6 +113,19 @@ export const make = (
 
     const connections = new Set<Connection>()
     const refusal = { until: 0, status: 503 }
+    const violations = new Map<string, number>()
+    const violated = (rule: string) => violations.set(rule, (violations.get(rule) ?? 0) + 1)
+    const muted = { from: Number.POSITIVE_INFINITY }
+    const messageLimit = (): ((now: number) => boolean) => {
+      const limiters = protocol.messages.map(makeLimiter)
+      return (now) => {
+        const admitted = limiters.map((limiter) => limiter(now)).every((admits) => admits)
+        if (!admitted) violated("messages")
+        return admitted
+      }
+    }
+    const messagesOfAll = messageLimit()
+    const connectionLimit = makeLimiter(protocol.connections)
     let accepted = 0
     let refused = 0
 
@@ -117,10 +138,15 @@ export const make = (
             refusal.until = performance.now() + milliseconds
             refusal.status = status
           },
+          muteIn: (milliseconds) => {
+            muted.from = performance.now() + milliseconds
+          },
+          symbols,
           clock: now
         }),
       heal: () => {
         refusal.until = 0
+        muted.from = Number.POSITIVE_INFINITY
         for (const connection of connections) connection.heal()
         feed.heal()
       },
@@ -128,9 +154,12 @@ export const make = (
         connections: Array.from(connections, (connection) => connection.status()),
         accepted,
         refused,
+        violations: Object.fromEntries(violations),
         streams: feed.status()
       }),
-      flush: record.flush
+      flush: record.flush,
+      instruments: (path) =>
+        path === protocol.instruments.path ? protocol.instruments.list([...symbols]) : undefined
     }
 
     const upgrader = new WebSocketServer({
@@ -139,15 +168,22 @@ export const make = (
       autoPong: false,
       maxPayload: 1024 * 1024
     })
-    const keepalive = {
-      pingEvery: Duration.decode(options.pingEvery ?? protocol.keepalive.pingEvery),
-      pongWithin: Duration.decode(options.pongWithin ?? protocol.keepalive.pongWithin)
-    }
+    const keepalive =
+      protocol.keepalive === null
+        ? null
+        : {
+            pingEvery: Duration.decode(options.pingEvery ?? protocol.keepalive.pingEvery),
+            pongWithin: Duration.decode(options.pongWithin ?? protocol.keepalive.pongWithin)
+          }
+    const idle = options.clientSilence === undefined ? protocol.idle : Duration.decode(options.clientSilence)
     const upgrade = (request: IncomingMessage, transport: Duplex, head: Buffer): void => {
       transport.on("error", () => {})
       const target = request.url ?? "/"
-      const session =
-        performance.now() < refusal.until
+      const admitted = connectionLimit(performance.now())
+      if (!admitted) violated("connections")
+      const session = !admitted
+        ? Either.left({ status: 429, reason: "too many connections" })
+        : performance.now() < refusal.until
           ? Either.left({ status: refusal.status, reason: "refused on demand" })
           : Either.flatMap(readUrl(target), protocol.connect)
       if (Either.isLeft(session)) {
@@ -163,8 +199,10 @@ export const make = (
           transport,
           session: session.right,
           feed,
-          keepalive,
-          messagesPerSecond: protocol.messagesPerSecond,
+          protocol: { ...protocol, keepalive, idle },
+          clock: now,
+          admits: protocol.messagesOf === "address" ? messagesOfAll : messageLimit(),
+          answersPings: () => performance.now() < muted.from,
           onClosed: (closed) => void connections.delete(closed)
         })
         connections.add(connection)
@@ -205,6 +243,17 @@ export const make = (
       )
     }
   })
+
+/** Admits so many within any time of that length. */
+const makeLimiter = ({ count, per }: Quota): ((now: number) => boolean) => {
+  const millis = Duration.toMillis(per)
+  const times: Array<number> = []
+  return (now) => {
+    while (times[0] !== undefined && now - times[0] >= millis) times.shift()
+    times.push(now)
+    return times.length <= count
+  }
+}
 
 const listen = (server: Server, host: string, port: number): Effect.Effect<number, ResourceUnavailable> =>
   Effect.async((resume) => {

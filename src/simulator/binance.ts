@@ -1,8 +1,9 @@
 import { Duration, Either, Option } from "effect"
 import { type BookText, makeBookText } from "./binance/BookText.ts"
-import { type Instrument, makeInstrument } from "./binance/instrument.ts"
 import * as Requests from "./binance/requests.ts"
 import { bookDiffSource, partialBookSource, tradeSource } from "./binance/sources.ts"
+import { type Instrument, makeInstrument } from "./market/instrument.ts"
+import { memoize } from "./market/memoize.ts"
 import {
   type Envelope,
   type GarbageKind,
@@ -34,19 +35,30 @@ export const binance = (
   }
 ): Protocol => {
   const shape = options.errors ?? "flat"
-  const instruments = new Map(
-    options.symbols.map((symbol): [string, Market] => {
-      const instrument = makeInstrument(symbol, options)
-      return [symbol, { instrument, text: makeBookText(instrument) }]
-    })
-  )
+  const market = memoize((symbol): Market => {
+    const instrument = makeInstrument(symbol, options)
+    return { instrument, text: makeBookText(instrument) }
+  })
+  const find = (symbol: string) => (options.symbols.has(symbol) ? market(symbol) : undefined)
   return {
     name: "binance",
     path: "/stream",
-    messagesPerSecond: 5,
+    messages: [{ count: 5, per: Duration.seconds(1) }],
+    messagesOf: "connection",
+    connections: { count: 300, per: Duration.minutes(5) },
+    binary: false,
     keepalive: { pingEvery: Duration.seconds(20), pongWithin: Duration.seconds(60) },
+    idle: null,
+    firstMessageWithin: null,
+    heartbeatEvery: null,
+    instruments: {
+      path: "/api/v3/exchangeInfo",
+      list: (symbols) => ({
+        symbols: symbols.map((symbol) => ({ symbol: symbol.toUpperCase(), status: "TRADING" }))
+      })
+    },
     connect: (url) => Either.map(readTarget(url), (target) => makeSession(target, shape)),
-    source: (stream) => makeSource(stream, instruments)
+    source: (stream) => makeSource(stream, find)
   }
 }
 
@@ -55,9 +67,9 @@ interface Market {
   readonly text: BookText
 }
 
-const makeSource = (stream: string, markets: ReadonlyMap<string, Market>): Option.Option<Source> => {
+const makeSource = (stream: string, find: (symbol: string) => Market | undefined): Option.Option<Source> => {
   const at = stream.indexOf("@")
-  const market = markets.get(stream.slice(0, at))
+  const market = find(stream.slice(0, at))
   if (at < 0 || market === undefined) return Option.none()
   const channel = stream.slice(at + 1)
   if (channel === "trade") return Option.some(tradeSource(stream, market.instrument))

@@ -1,6 +1,7 @@
 import { Command, HelpDoc, Options, ValidationError } from "@effect/cli"
 import { Console, Duration, Effect, Either, Option } from "effect"
 import { faultNames, parseFault } from "./Fault.ts"
+import { protocols } from "./protocols.ts"
 import * as Simulator from "./Simulator.ts"
 
 /**
@@ -10,6 +11,10 @@ import * as Simulator from "./Simulator.ts"
 export const simulate = Command.make(
   "simulate",
   {
+    exchange: Options.choice("exchange", Array.from(protocols.keys())).pipe(
+      Options.withDescription("The exchange to simulate."),
+      Options.withDefault("binance")
+    ),
     port: Options.integer("port").pipe(
       Options.withDescription("Port to listen on; 0 for any that is free."),
       Options.withDefault(9443)
@@ -31,10 +36,12 @@ export const simulate = Command.make(
       })
     ),
     symbols: Options.text("symbols").pipe(
-      Options.withDescription("Symbols that exist, comma-separated; streams of others stay silent."),
-      Options.withDefault(Simulator.defaultSymbols.join(",")),
+      Options.withDescription(
+        "Symbols that exist, comma-separated; of others there are no streams. Without, a few of the exchange's own."
+      ),
       Options.map((text) => text.split(",").map((symbol) => symbol.trim())),
-      Options.map((symbols) => symbols.filter((symbol) => symbol !== ""))
+      Options.map((symbols) => symbols.filter((symbol) => symbol !== "")),
+      Options.optional
     ),
     seed: Options.integer("seed").pipe(
       Options.withDescription("The same seed gives the same market."),
@@ -70,10 +77,11 @@ export const simulate = Command.make(
       Options.optional
     )
   },
-  ({ duration, fault, record, ...options }) =>
+  ({ duration, fault, record, symbols, ...options }) =>
     Effect.gen(function* () {
       const simulator = yield* Simulator.make({
         ...options,
+        ...Option.match(symbols, { onNone: () => ({}), onSome: (symbols) => ({ symbols }) }),
         ...Option.match(fault, { onNone: () => ({}), onSome: (fault) => ({ fault }) }),
         ...Option.match(record, { onNone: () => ({}), onSome: (record) => ({ record }) })
       })

@@ -10,11 +10,14 @@ export interface Controls {
   readonly heal: () => void
   readonly status: () => SimulatorStatus
   readonly flush: (done: (failure: string | null) => void) => void
+  /** The exchange's answer at a path of its REST interface; undefined if it has none. */
+  readonly instruments: (path: string) => unknown
 }
 
 /**
  * HTTP on the port of the WebSockets, for those who run the simulator as a process. Answers are JSON:
  *
+ * - `GET <path of the exchange's own>`: what it trades
  * - `GET /control/status`: `SimulatorStatus`
  * - `POST /control/<fault>?<parameters>`: `FaultReport`; 400 `{"error":".."}` for parameters that are not allowed
  * - `POST /control/heal`: ends silence, refusal and what was still to come
@@ -30,6 +33,8 @@ export const controlHandler =
     request.on("error", () => {})
     request.resume()
 
+    const instruments = controls.instruments((request.url ?? "").split("?")[0] ?? "")
+    if (instruments !== undefined && request.method === "GET") return answer(200, instruments)
     const [, name, query] = /^\/control\/([a-z]+)(\?.*)?$/.exec(request.url ?? "") ?? []
     if (name === undefined) return answer(404, { error: "not a path of the simulator" })
     const method = name === "status" ? "GET" : "POST"

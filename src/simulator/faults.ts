@@ -17,6 +17,9 @@ export interface FaultTargets {
   readonly connections: () => ReadonlyArray<Connection>
   /** Answers upgrades with this HTTP status for so many milliseconds. */
   readonly refuse: (milliseconds: number, status: number) => void
+  /** Answers no pings after so many milliseconds. */
+  readonly muteIn: (milliseconds: number) => void
+  readonly symbols: Set<string>
   /** Milliseconds since the epoch. */
   readonly clock: () => number
 }
@@ -27,7 +30,7 @@ export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => 
   affected: hit(fault, targets)
 })
 
-const hit = (fault: Fault, { clock, connections, feed, refuse }: FaultTargets): number => {
+const hit = (fault: Fault, { clock, connections, feed, muteIn, refuse, symbols }: FaultTargets): number => {
   const toAll = (act: (connection: Connection) => void): number => {
     const open = connections()
     open.forEach(act)
@@ -67,6 +70,14 @@ const hit = (fault: Fault, { clock, connections, feed, refuse }: FaultTargets): 
       return feed.skip(fault.stream, fault.count ?? 1)
     case "burst":
       return feed.burst(fault.stream, fault.count ?? 1000)
+    case "nopong":
+      muteIn(fault.for ?? 0)
+      return connections().length
+    case "list":
+      symbols.add(fault.symbol)
+      return 1
+    case "delist":
+      return symbols.delete(fault.symbol) ? 1 : 0
     case "refuse":
       refuse(fault.for ?? 5000, fault.status ?? 503)
       return 0

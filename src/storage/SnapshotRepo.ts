@@ -1,14 +1,19 @@
 import { SqlClient } from "@effect/sql"
-import { Chunk, Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Chunk, Context, Data, Effect, Layer, Option, Schema, Stream } from "effect"
 import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
 import { ArchivePurged, ArchiveRowsPurged } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import { StreamId } from "../domain/StreamId.ts"
+import { type ArchivedIdsLimits, archivedIdsLimits, makeArchivedIds } from "./ArchivedIds.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
+import { exceptionsOf } from "./exceptions.ts"
+import { addCounts, countRowsAfter, countsOf } from "./MessageCounts.ts"
+import { signOfLife } from "./ProcessLife.ts"
+import { makeStreamNumbers } from "./StreamNumbers.ts"
 
 /** A row on its way into an archive. */
 export interface ArchiveRow {
@@ -54,15 +59,29 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
     readonly rows: (plan: ArchivePlan) => Stream.Stream<ReadonlyArray<ArchiveRow>, DatabaseError>
     /**
      * Deletes the rows of an archive and no others, some at a time, each time in one transaction with the journal's
-     * entry. Returns how many it deleted. Can be repeated.
+     * entry and with what knows them again. Fails and deletes nothing if there are not just as many as `expected`. Returns
+     * how many it deleted. Can be repeated with what is left.
      */
-    readonly purge: (plan: ArchivePlan) => Effect.Effect<number, DatabaseError>
+    readonly purge: (plan: ArchivePlan, expected: number) => Effect.Effect<number, DatabaseError | RowsDiffer>
   }
 >() {
-  static readonly layer = Layer.effect(
-    this,
-    Effect.suspend(() => make)
-  )
+  static readonly layerWith = (limits: ArchivedIdsLimits) =>
+    Layer.effect(
+      this,
+      Effect.suspend(() => make(limits))
+    )
+
+  static readonly layer = this.layerWith(archivedIdsLimits)
+}
+
+/** The database has not the rows of an archive that it should have: somebody else changed it. */
+export class RowsDiffer extends Data.TaggedError("RowsDiffer")<{
+  readonly expected: number
+  readonly found: number
+}> {
+  override get message() {
+    return `the database has ${this.found} rows of the archive where there should be ${this.expected}: none is deleted`
+  }
 }
 
 /** Rows per statement: 7 values each, well below SQLite's 32,766. */
@@ -71,74 +90,104 @@ const rowsPerPage = 2000
 const idsPerChunk = 50_000
 const rowsPerPurge = 5000
 
-const make = Effect.gen(function* () {
-  const sql = yield* SqlClient.SqlClient
-  const journal = yield* EventJournal
-  const inTransaction = transaction(sql)
+const make = (limits: ArchivedIdsLimits) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const journal = yield* EventJournal
+    const archivedIds = yield* makeArchivedIds(limits)
+    const numbersOf = yield* makeStreamNumbers
+    const inTransaction = transaction(sql)
 
-  const insert = (values: ReadonlyArray<unknown>, rows: number) =>
-    Effect.map(sql.unsafe(insertStatement(rows), values).raw, changesOf)
+    const insert = (values: ReadonlyArray<unknown>, rows: number) =>
+      Effect.map(sql.unsafe(insertStatement(rows), values).raw, changesOf)
 
-  /** One by one, because one of them is refused. */
-  const insertSingly = (values: ReadonlyArray<unknown>, rows: number) =>
-    Effect.gen(function* () {
-      let inserted = 0
-      let rejected = 0
-      for (let row = 0; row < rows; row++) {
-        const one = values.slice(row * 7, row * 7 + 7)
-        yield* insert(one, 1).pipe(
-          Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
-          Effect.catchIf(isRowError, (error) => {
-            rejected++
-            return Effect.logWarning("the database refused a message, it is skipped").pipe(
-              Effect.annotateLogs({
-                module: "storage",
-                stream: one.slice(0, 3).join(":"),
-                exchangeSequenceId: one[3],
-                reason: DatabaseError.from(error).message
-              })
-            )
-          })
-        )
-      }
-      return { inserted, rejected }
-    })
-
-  const append = (batch: SnapshotBatch) =>
-    Effect.gen(function* () {
-      let inserted = 0
-      let rejected = 0
-      let values: Array<unknown> = []
-      const flush = Effect.suspend(() => {
-        const rows = values.length / 7
-        const these = values
-        values = []
-        return insert(these, rows).pipe(
-          Effect.map((changes) => ({ inserted: changes, rejected: 0 })),
-          Effect.catchIf(isRowError, () => insertSingly(these, rows)),
-          Effect.map((result) => {
-            inserted += result.inserted
-            rejected += result.rejected
-          })
-        )
+    /** One by one, because one of them is refused. */
+    const insertSingly = (values: ReadonlyArray<unknown>, rows: number) =>
+      Effect.gen(function* () {
+        let inserted = 0
+        const rejected: Array<string> = []
+        for (let row = 0; row < rows; row++) {
+          const one = values.slice(row * 7, row * 7 + 7)
+          yield* insert(one, 1).pipe(
+            Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
+            Effect.catchIf(isRowError, (error) => {
+              rejected.push(one.slice(0, 3).join(":"))
+              return Effect.logWarning("the database refused a message, it is skipped").pipe(
+                Effect.annotateLogs({
+                  module: "storage",
+                  stream: one.slice(0, 3).join(":"),
+                  exchangeSequenceId: one[3],
+                  reason: DatabaseError.from(error).message
+                })
+              )
+            })
+          )
+        }
+        return { inserted, rejected }
       })
-      for (const snapshot of snapshotsOf(batch)) {
-        values.push(
-          snapshot.stream.exchange,
-          snapshot.stream.symbol,
-          snapshot.stream.dataType,
-          snapshot.exchangeSequenceId,
-          snapshot.timestamp,
-          snapshot.exchangeTimestamp,
-          snapshot.data
-        )
-        if (values.length === rowsPerInsert * 7) yield* flush
-      }
-      if (values.length > 0) yield* flush
-      return { inserted, duplicates: batch.length - inserted - rejected, rejected }
-    }).pipe(inTransaction, Effect.mapError(DatabaseError.from))
 
-  const streams = sql<{ exchange: string; symbol: string; data_type: string }>`
+    const append = (batch: SnapshotBatch) =>
+      Effect.flatMap(numbersOf(batch.streams), (numbers) => appendIn(batch, numbers)).pipe(
+        Effect.mapError(DatabaseError.from)
+      )
+
+    const appendIn = (batch: SnapshotBatch, numbers: ReadonlyArray<number>) =>
+      Effect.gen(function* () {
+        const archived = yield* archivedIds.among(batch, numbers)
+        const before = yield* highestId
+        let row = 0
+        let inserted = 0
+        let rejected = 0
+        const rejectedOf = new Map<string, number>()
+        let values: Array<unknown> = []
+        const flush = Effect.suspend(() => {
+          const rows = values.length / 7
+          const these = values
+          values = []
+          return insert(these, rows).pipe(
+            Effect.map((changes) => ({ inserted: changes, rejected: noKeys })),
+            Effect.catchIf(isRowError, () => insertSingly(these, rows)),
+            Effect.map((result) => {
+              inserted += result.inserted
+              rejected += result.rejected.length
+              for (const key of result.rejected) rejectedOf.set(key, (rejectedOf.get(key) ?? 0) + 1)
+            })
+          )
+        })
+        for (const snapshot of snapshotsOf(batch)) {
+          if (archived.has(row++)) continue
+          values.push(
+            snapshot.stream.exchange,
+            snapshot.stream.symbol,
+            snapshot.stream.dataType,
+            snapshot.exchangeSequenceId,
+            snapshot.timestamp,
+            snapshot.exchangeTimestamp,
+            snapshot.data
+          )
+          if (values.length === rowsPerInsert * 7) yield* flush
+        }
+        if (values.length > 0) yield* flush
+        const isWhole = inserted === batch.length - archived.size
+        const counts = isWhole ? countsOf(batch, numbers, archived) : yield* countRowsAfter(before)
+        yield* addCounts(counts)
+        if (counts.length > 0) yield* signOfLife(sql, Math.max(...counts.map(({ last }) => last)) + 1)
+        return {
+          inserted,
+          duplicates: batch.length - inserted - rejected,
+          rejected,
+          ...(inserted === batch.length
+            ? {}
+            : { exceptions: exceptionsOf(batch, numbers, counts, rejectedOf) })
+        }
+      }).pipe(Effect.provideService(SqlClient.SqlClient, sql), inTransaction)
+
+    const highestId = Effect.map(
+      sql<{ seq: number }>`SELECT seq FROM sqlite_sequence WHERE name = 'snapshots'`,
+      (rows) => rows[0]?.seq ?? 0
+    )
+
+    const streams = sql<{ exchange: string; symbol: string; data_type: string }>`
     WITH RECURSIVE found (exchange, symbol, data_type) AS (
       SELECT * FROM (SELECT exchange, symbol, data_type FROM snapshots ORDER BY 1, 2, 3 LIMIT 1)
       UNION ALL
@@ -151,162 +200,203 @@ const make = Effect.gen(function* () {
       )
     )
     SELECT * FROM found`.pipe(
-    Effect.flatMap(
-      Effect.forEach((row) =>
-        decodeStream({ exchange: row.exchange, symbol: row.symbol, dataType: row.data_type })
-      )
-    ),
-    Effect.mapError(DatabaseError.from)
-  )
-
-  const lastId = sql<{ id: number | null }>`SELECT max(id) AS id FROM snapshots`.pipe(
-    Effect.map((rows) => rows[0]?.id ?? 0),
-    Effect.mapError(DatabaseError.from)
-  )
-
-  /**
-   * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that keeps
-   * out duplicates finds them; going through it in chunks keeps each statement short.
-   */
-  const collectIds = (stream: StreamId, from: number, through: number) =>
-    Effect.gen(function* () {
-      yield* sql`CREATE TEMP TABLE IF NOT EXISTS archive_rows (id INTEGER PRIMARY KEY)`
-      yield* sql`DELETE FROM temp.archive_rows`
-      const { dataType, exchange, symbol } = stream
-      let after = ""
-      while (true) {
-        const bounds: ReadonlyArray<{ last: string }> = yield* sql<{ last: string }>`
-          SELECT exchange_sequence_id AS last FROM snapshots
-          WHERE exchange = ${exchange} AND symbol = ${symbol} AND data_type = ${dataType}
-            AND exchange_sequence_id > ${after}
-          ORDER BY exchange_sequence_id LIMIT 1 OFFSET ${idsPerChunk - 1}`
-        const last = bounds[0]?.last
-        yield* sql.unsafe(
-          `INSERT INTO temp.archive_rows
-           SELECT id FROM snapshots INDEXED BY sqlite_autoindex_snapshots_1
-           WHERE exchange = ? AND symbol = ? AND data_type = ? AND id BETWEEN ? AND ?
-             AND exchange_sequence_id > ? ${last === undefined ? "" : "AND exchange_sequence_id <= ?"}`,
-          [exchange, symbol, dataType, from, through, after, ...(last === undefined ? [] : [last])]
+      Effect.flatMap(
+        Effect.forEach((row) =>
+          decodeStream({ exchange: row.exchange, symbol: row.symbol, dataType: row.data_type })
         )
-        if (last === undefined) return
-        after = last
-        yield* yieldToEventLoop
-      }
-    })
-
-  /** The first collected row with an id of at least this. */
-  const rowFrom = (id: number) =>
-    Effect.map(
-      sql<{ id: number; timestamp: number }>`
-        SELECT a.id, s.timestamp FROM temp.archive_rows AS a JOIN snapshots AS s ON s.id = a.id
-        WHERE a.id >= ${id} ORDER BY a.id LIMIT 1`,
-      (rows) => Option.fromNullable(rows[0])
+      ),
+      Effect.mapError(DatabaseError.from)
     )
 
-  const nextRange: SnapshotRepo["Type"]["nextRange"] = ({ after, maxRows, stream, through }) =>
-    Effect.gen(function* () {
-      yield* collectIds(stream, after + 1, through)
-      const first = yield* rowFrom(0)
-      if (Option.isNone(first)) return Option.none()
-      const date = dateOf(first.value.timestamp)
-      const { end } = microsOf(date)
-      const bounds = yield* sql<{ last: number; most: number | null }>`
+    // In a transaction of its own: another's rows that are not committed yet may vanish, and their ids be used again.
+    const lastId = sql<{ id: number | null }>`SELECT max(id) AS id FROM snapshots`.pipe(
+      Effect.map((rows) => rows[0]?.id ?? 0),
+      inTransaction,
+      Effect.mapError(DatabaseError.from)
+    )
+
+    /**
+     * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that keeps
+     * out duplicates finds them; going through it in chunks keeps each statement short.
+     */
+    const collectIds = (stream: StreamId, from: number, through: number) =>
+      Effect.gen(function* () {
+        yield* sql`CREATE TEMP TABLE IF NOT EXISTS archive_rows (id INTEGER PRIMARY KEY)`
+        yield* sql`DELETE FROM temp.archive_rows`
+        const { dataType, exchange, symbol } = stream
+        let after = ""
+        let above = ">="
+        while (true) {
+          const bounds: ReadonlyArray<{ last: string }> = yield* sql.unsafe<{ last: string }>(
+            `SELECT exchange_sequence_id AS last FROM snapshots
+             WHERE exchange = ? AND symbol = ? AND data_type = ? AND exchange_sequence_id ${above} ?
+             ORDER BY exchange_sequence_id LIMIT 1 OFFSET ${idsPerChunk - 1}`,
+            [exchange, symbol, dataType, after]
+          )
+          const last = bounds[0]?.last
+          yield* sql.unsafe(
+            `INSERT INTO temp.archive_rows
+           SELECT id FROM snapshots INDEXED BY sqlite_autoindex_snapshots_1
+           WHERE exchange = ? AND symbol = ? AND data_type = ? AND id BETWEEN ? AND ?
+             AND exchange_sequence_id ${above} ? ${last === undefined ? "" : "AND exchange_sequence_id <= ?"}`,
+            [exchange, symbol, dataType, from, through, after, ...(last === undefined ? [] : [last])]
+          )
+          if (last === undefined) return
+          after = last
+          above = ">"
+          yield* yieldToEventLoop
+        }
+      })
+
+    /** The first collected row with an id of at least this. */
+    const rowFrom = (id: number) =>
+      Effect.map(
+        sql<{ id: number; timestamp: number }>`
+        SELECT a.id, s.timestamp FROM temp.archive_rows AS a JOIN snapshots AS s ON s.id = a.id
+        WHERE a.id >= ${id} ORDER BY a.id LIMIT 1`,
+        (rows) => Option.fromNullable(rows[0])
+      )
+
+    const nextRange: SnapshotRepo["Type"]["nextRange"] = ({ after, maxRows, stream, through }) =>
+      Effect.gen(function* () {
+        yield* collectIds(stream, after + 1, through)
+        const first = yield* rowFrom(0)
+        if (Option.isNone(first)) return Option.none()
+        const date = dateOf(first.value.timestamp)
+        const { end } = microsOf(date)
+        const bounds = yield* sql<{ last: number; most: number | null }>`
         SELECT max(id) AS last,
           (SELECT id FROM temp.archive_rows ORDER BY id LIMIT 1 OFFSET ${maxRows - 1}) AS most
         FROM temp.archive_rows`
-      const last = bounds[0]?.most ?? bounds[0]?.last ?? first.value.id
-      // Receive times do not go back while the collector runs, so the place where the date changes can be bisected. Where
-      // they did go back the range may hold rows of another date: those are no part of the archive, and come later.
-      let low = first.value.id
-      let high = last + 1
-      while (high - low > 1) {
-        const middle = Math.floor((low + high) / 2)
-        const row = yield* rowFrom(middle)
-        if (Option.isNone(row) || row.value.id > last || row.value.timestamp >= end) high = middle
-        else low = row.value.id
-      }
-      return Option.some({
-        date,
-        firstId: first.value.id,
-        lastId: low,
-        firstTimestamp: first.value.timestamp
-      })
-    }).pipe(Effect.mapError(DatabaseError.from))
+        const last = bounds[0]?.most ?? bounds[0]?.last ?? first.value.id
+        // Receive times do not go back while the collector runs, so the place where the date changes can be bisected. Where
+        // they did go back the range may hold rows of another date: those are no part of the archive, and come later.
+        let low = first.value.id
+        let high = last + 1
+        while (high - low > 1) {
+          const middle = Math.floor((low + high) / 2)
+          const row = yield* rowFrom(middle)
+          if (Option.isNone(row) || row.value.id > last || row.value.timestamp >= end) high = middle
+          else low = row.value.id
+        }
+        return Option.some({
+          date,
+          firstId: first.value.id,
+          lastId: low,
+          firstTimestamp: first.value.timestamp
+        })
+      }).pipe(Effect.mapError(DatabaseError.from))
 
-  const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
-    const { end, start } = microsOf(plan.date)
-    const page = (after: number) =>
-      sql<{
-        id: number
-        exchange_sequence_id: string
-        timestamp: number
-        exchange_timestamp: number | null
-        data: Uint8Array
-      }>`
+    const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
+      const { end, start } = microsOf(plan.date)
+      const page = (after: number) =>
+        sql<{
+          id: number
+          exchange_sequence_id: string
+          timestamp: number
+          exchange_timestamp: number | null
+          data: Uint8Array
+        }>`
         SELECT s.id, s.exchange_sequence_id, s.timestamp, s.exchange_timestamp, CAST(s.data AS BLOB) AS data
         FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
         WHERE a.id > ${after} AND s.timestamp >= ${start} AND s.timestamp < ${end}
         ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
-        Effect.tap(() => yieldToEventLoop),
-        Effect.map(
-          (found) =>
-            [
-              Chunk.of(
-                found.map(
-                  (row): ArchiveRow => ({
-                    id: row.id,
-                    exchangeSequenceId: row.exchange_sequence_id,
-                    timestamp: row.timestamp,
-                    exchangeTimestamp: row.exchange_timestamp,
-                    data: row.data
-                  })
-                )
-              ),
-              Option.map(Option.fromNullable(found[rowsPerPage - 1]), (row) => row.id)
-            ] as const
+          Effect.tap(() => yieldToEventLoop),
+          Effect.map(
+            (found) =>
+              [
+                Chunk.of(
+                  found.map(
+                    (row): ArchiveRow => ({
+                      id: row.id,
+                      exchangeSequenceId: row.exchange_sequence_id,
+                      timestamp: row.timestamp,
+                      exchangeTimestamp: row.exchange_timestamp,
+                      data: row.data
+                    })
+                  )
+                ),
+                Option.map(Option.fromNullable(found[rowsPerPage - 1]), (row) => row.id)
+              ] as const
+          )
         )
+      return Stream.fromEffect(collectIds(plan.stream, plan.firstId, plan.lastId)).pipe(
+        Stream.flatMap(() => Stream.paginateChunkEffect(plan.firstId - 1, page)),
+        Stream.filter((found) => found.length > 0),
+        Stream.mapError(DatabaseError.from)
       )
-    return Stream.fromEffect(collectIds(plan.stream, plan.firstId, plan.lastId)).pipe(
-      Stream.flatMap(() => Stream.paginateChunkEffect(plan.firstId - 1, page)),
-      Stream.filter((found) => found.length > 0),
-      Stream.mapError(DatabaseError.from)
-    )
-  }
+    }
 
-  const purge: SnapshotRepo["Type"]["purge"] = (plan) =>
-    Effect.gen(function* () {
-      const { end, start } = microsOf(plan.date)
-      const { dataType, exchange, symbol } = plan.stream
-      yield* collectIds(plan.stream, plan.firstId, plan.lastId)
-      let after = plan.firstId - 1
-      let purged = 0
-      while (after < plan.lastId) {
-        const bounds: ReadonlyArray<{ through: number }> = yield* sql<{ through: number }>`
+    const purge: SnapshotRepo["Type"]["purge"] = (plan, expected) =>
+      Effect.gen(function* () {
+        const { end, start } = microsOf(plan.date)
+        const { dataType, exchange, symbol } = plan.stream
+        const [number = 0] = yield* numbersOf([plan.stream])
+        yield* collectIds(plan.stream, plan.firstId, plan.lastId)
+        const present = yield* countCollected(start, end, expected)
+        if (present !== expected) return yield* new RowsDiffer({ expected, found: present })
+        let after = plan.firstId - 1
+        let purged = 0
+        while (after < plan.lastId) {
+          const bounds: ReadonlyArray<{ through: number }> = yield* sql<{ through: number }>`
           SELECT id AS through FROM temp.archive_rows WHERE id > ${after}
           ORDER BY id LIMIT 1 OFFSET ${rowsPerPurge - 1}`
-        const through = bounds[0]?.through ?? plan.lastId
-        purged += yield* sql`
-          DELETE FROM snapshots
-          WHERE id IN (SELECT id FROM temp.archive_rows WHERE id > ${after} AND id <= ${through})
-            AND exchange = ${exchange} AND symbol = ${symbol} AND data_type = ${dataType}
-            AND timestamp >= ${start} AND timestamp < ${end}`.raw.pipe(
-          Effect.map(changesOf),
-          Effect.tap((changes) =>
-            journal.append(
-              ArchiveRowsPurged.make({ archiveId: plan.archiveId, throughId: through, rows: changes }),
-              ...(through === plan.lastId ? [ArchivePurged.make({ archiveId: plan.archiveId })] : [])
-            )
-          ),
-          inTransaction
-        )
-        after = through
-        yield* yieldToEventLoop
-      }
-      return purged
-    }).pipe(Effect.mapError(DatabaseError.from))
+          const through = bounds[0]?.through ?? plan.lastId
+          const values = [after, through, exchange, symbol, dataType, start, end]
+          purged += yield* archivedIds.remember(number, purgeCondition, values).pipe(
+            Effect.zipRight(sql.unsafe(`DELETE FROM snapshots WHERE ${purgeCondition}`, values).raw),
+            Effect.map(changesOf),
+            Effect.tap((changes) =>
+              through < plan.lastId || purged + changes === expected
+                ? Effect.void
+                : new RowsDiffer({ expected, found: purged + changes })
+            ),
+            Effect.tap((changes) =>
+              journal.appendOf(
+                plan.stream,
+                ArchiveRowsPurged.make({ archiveId: plan.archiveId, throughId: through, rows: changes }),
+                ...(through === plan.lastId ? [ArchivePurged.make({ archiveId: plan.archiveId })] : [])
+              )
+            ),
+            inTransaction
+          )
+          after = through
+          yield* yieldToEventLoop
+        }
+        yield* archivedIds.forget(number)
+        return purged
+      }).pipe(Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error))))
 
-  return SnapshotRepo.of({ append, streams, lastId, nextRange, rows, purge })
-})
+    /** How many of the collected rows lie on the date. Their times are only looked at if there are not just as many as expected. */
+    const countCollected = (start: number, end: number, expected: number) =>
+      Effect.gen(function* () {
+        const [all] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM temp.archive_rows`
+        if (all?.n === expected) return expected
+        let found = 0
+        let after = 0
+        while (true) {
+          const page: ReadonlyArray<{ last: number | null; n: number }> = yield* sql<{
+            last: number | null
+            n: number
+          }>`
+          SELECT max(a.id) AS last, coalesce(sum(s.timestamp >= ${start} AND s.timestamp < ${end}), 0) AS n
+          FROM (SELECT id FROM temp.archive_rows WHERE id > ${after} ORDER BY id LIMIT ${rowsPerPurge}) AS a
+          CROSS JOIN snapshots AS s ON s.id = a.id`
+          found += page[0]?.n ?? 0
+          const last = page[0]?.last ?? null
+          if (last === null) return found
+          after = last
+          yield* yieldToEventLoop
+        }
+      })
+
+    return SnapshotRepo.of({ append, streams, lastId, nextRange, rows, purge })
+  })
+
+const purgeCondition = `id IN (SELECT id FROM temp.archive_rows WHERE id > ? AND id <= ?)
+  AND exchange = ? AND symbol = ? AND data_type = ? AND timestamp >= ? AND timestamp < ?`
+
+const noKeys: ReadonlyArray<string> = []
 
 const decodeStream = Schema.decodeUnknown(StreamId)
 

@@ -1,9 +1,18 @@
-import { Transferable } from "@effect/platform"
 import { Schema } from "effect"
-import type { SnapshotBatch, SnapshotBlock } from "../domain/SnapshotBatch.ts"
+import { ReceivingEvent } from "../domain/JournalEvent.ts"
+import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { StartupError } from "../domain/StartupError.ts"
 import { Appended, ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
+import { StorageSettings } from "../domain/StorageSettings.ts"
+import { StorageView } from "../operations/StorageView.ts"
 import { StorageError } from "./Storage.ts"
+
+/** What a new thread is given. */
+export const WorkerData = Schema.Struct({
+  settings: StorageSettings,
+  /** Names the process, for all threads that it may start. */
+  process: Schema.String
+})
 
 /** Opens the database and begins archiving: the first request to a new thread, under the name that runners know it by. */
 export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
@@ -15,23 +24,19 @@ export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
 const isBatch = (value: unknown): value is SnapshotBatch =>
   typeof value === "object" && value !== null && "blocks" in value && "streams" in value
 
-/** Crosses as it is; the buffers move, they are not copied. */
-const BatchFromSelf = Transferable.schema(Schema.declare(isBatch), (batch) =>
-  batch.blocks.flatMap((block) =>
-    [
-      block.stream.buffer,
-      block.timestamp.buffer,
-      block.exchangeTimestamp.buffer,
-      block.ends.buffer,
-      block.bytes.buffer
-    ].filter((buffer) => buffer instanceof ArrayBuffer)
-  )
-)
+/** Crosses as it is: its columns and payloads lie in memory that both threads share. */
+const BatchFromSelf = Schema.declare(isBatch)
 
 export class Append extends Schema.TaggedRequest<Append>()("Append", {
   failure: StorageError,
   success: Appended,
   payload: { batch: BatchFromSelf }
+}) {}
+
+export class Record extends Schema.TaggedRequest<Record>()("Record", {
+  failure: StorageError,
+  success: Schema.Void,
+  payload: { events: Schema.Array(ReceivingEvent), aliveAt: Schema.NullOr(Schema.Number) }
 }) {}
 
 export class RunCycle extends Schema.TaggedRequest<RunCycle>()("RunCycle", {
@@ -46,22 +51,12 @@ export class GetArchiverCounts extends Schema.TaggedRequest<GetArchiverCounts>()
   payload: {}
 }) {}
 
+export class GetView extends Schema.TaggedRequest<GetView>()("GetView", {
+  failure: StorageError,
+  success: StorageView,
+  payload: {}
+}) {}
+
 /** What the storage thread is asked. */
-export const StorageRequest = Schema.Union(Start, Append, RunCycle, GetArchiverCounts)
+export const StorageRequest = Schema.Union(Start, Append, Record, RunCycle, GetArchiverCounts, GetView)
 export type StorageRequest = typeof StorageRequest.Type
-
-/** A copy of a batch that may be moved to another thread, no larger than it needs to be. */
-export const copyOf = (batch: SnapshotBatch): SnapshotBatch => ({
-  ...batch,
-  blocks: batch.blocks.map(copyOfBlock)
-})
-
-const copyOfBlock = (block: SnapshotBlock): SnapshotBlock => ({
-  length: block.length,
-  stream: block.stream.slice(0, block.length),
-  timestamp: block.timestamp.slice(0, block.length),
-  exchangeTimestamp: block.exchangeTimestamp.slice(0, block.length),
-  exchangeSequenceId: block.exchangeSequenceId,
-  ends: block.ends.slice(0, block.length),
-  bytes: block.bytes.slice(0, block.ends[block.length - 1] ?? 0)
-})

@@ -1,11 +1,21 @@
+import { randomUUID } from "node:crypto"
 import { Worker as WorkerThread } from "node:worker_threads"
 import { Worker, type WorkerError } from "@effect/platform"
 import { NodeWorker } from "@effect/platform-node"
 import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Option, Schema } from "effect"
 import { ResourceUnavailable, StartupError } from "../domain/StartupError.ts"
-import { StorageSettings } from "../domain/StorageSettings.ts"
+import type { StorageSettings } from "../domain/StorageSettings.ts"
 import { Storage, StorageError } from "./Storage.ts"
-import { Append, copyOf, GetArchiverCounts, RunCycle, Start, type StorageRequest } from "./StorageRequest.ts"
+import {
+  Append,
+  GetArchiverCounts,
+  GetView,
+  Record,
+  RunCycle,
+  Start,
+  type StorageRequest,
+  WorkerData
+} from "./StorageRequest.ts"
 
 /** The storage thread keeps dying: the collector cannot go on. */
 export class StorageGaveUp extends Data.TaggedError("StorageGaveUp")<{ readonly deaths: number }> {
@@ -36,7 +46,9 @@ export const layer = (
 ): Layer.Layer<Storage | StorageFailure, StartupError> =>
   Layer.scopedContext(
     Effect.gen(function* () {
-      const workerData: unknown = yield* Effect.orDie(Schema.encode(StorageSettings)(settings))
+      const workerData: unknown = yield* Effect.orDie(
+        Schema.encode(WorkerData)({ settings, process: randomUUID() })
+      )
       const failure = yield* Deferred.make<never, StorageGaveUp>()
       const started = yield* Deferred.make<void, StartupError>()
       let current: Worker.SerializedWorker<StorageRequest> | undefined
@@ -94,23 +106,24 @@ export const layer = (
       yield* Effect.forkScoped(Effect.interruptible(lives))
       yield* Deferred.await(started)
 
+      /** A thread that ends interrupts what it was asked: to the caller that is a failure like any other. */
       const ask = <A, E, R>(
         request: (worker: Worker.SerializedWorker<StorageRequest>) => Effect.Effect<A, E, R>
       ): Effect.Effect<A, StorageError, R> =>
         Effect.suspend(() =>
           current === undefined
             ? new StorageError({ reason: "the storage thread is being started again" })
-            : Effect.catchAllCause(request(current), (cause) =>
-                Cause.isInterruptedOnly(cause) ? Effect.interrupt : asStorageError(Cause.squash(cause))
-              )
+            : Effect.catchAllCause(request(current), (cause) => asStorageError(Cause.squash(cause)))
         )
 
       return Context.make(
         Storage,
         Storage.of({
-          append: (batch) => ask((worker) => worker.executeEffect(new Append({ batch: copyOf(batch) }))),
+          append: (batch) => ask((worker) => worker.executeEffect(new Append({ batch }))),
+          record: (events, aliveAt) => ask((worker) => worker.executeEffect(new Record({ events, aliveAt }))),
           runCycle: ask((worker) => worker.executeEffect(new RunCycle())),
-          archiverCounts: ask((worker) => worker.executeEffect(new GetArchiverCounts()))
+          archiverCounts: ask((worker) => worker.executeEffect(new GetArchiverCounts())),
+          view: ask((worker) => worker.executeEffect(new GetView()))
         })
       ).pipe(Context.add(StorageFailure, StorageFailure.of({ await: Deferred.await(failure) })))
     })

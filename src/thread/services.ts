@@ -1,40 +1,44 @@
+import { randomUUID } from "node:crypto"
 import type { FileSystem, Path } from "@effect/platform"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schedule } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
 import * as FileArchiveStore from "../archive/FileArchiveStore.ts"
 import * as HyparquetWriter from "../archive/HyparquetWriter.ts"
 import * as S3ArchiveStore from "../archive/S3ArchiveStore.ts"
 import { DatabaseUnusable, type StartupError } from "../domain/StartupError.ts"
-import type { ArchiveStoreSettings, StorageSettings } from "../domain/StorageSettings.ts"
+import {
+  type ArchiveStoreSettings,
+  defaultMinFreeDisk,
+  type StorageSettings
+} from "../domain/StorageSettings.ts"
 import { supervise } from "../operations/supervise.ts"
+import { answerRequests } from "../storage/ArchiveRequests.ts"
 import * as Database from "../storage/Database.ts"
+import * as DatabaseLock from "../storage/DatabaseLock.ts"
+import { watchDisk } from "../storage/DiskWatch.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
+import * as ProcessLife from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { Storage } from "./Storage.ts"
 
-/** Storage with all that it consists of, archiving included, on the calling thread. */
+/**
+ * Storage with all that it consists of, archiving included, on the calling thread. Fails if another process uses the
+ * database. `process` names the process for the journal.
+ */
 export const layer = (
-  settings: StorageSettings
+  settings: StorageSettings,
+  process: string = randomUUID()
 ): Layer.Layer<Storage, StartupError, FileSystem.FileSystem | Path.Path> =>
-  Layer.merge(Storage.layer, archiving).pipe(
+  Layer.mergeAll(
+    Storage.layer,
+    archiving(settings),
+    ProcessLife.layer({ process, server: settings.serverName })
+  ).pipe(
     Layer.provide(archiver(settings)),
     Layer.provide(SnapshotRepo.layer),
     Layer.provide(EventJournal.layer),
-    Layer.provide(Database.layer(settings.databasePath))
-  )
-
-const archiving = Layer.scopedDiscard(
-  Effect.flatMap(Archiver, (archiver) => Effect.forkScoped(supervise("archiving")(archiver.run)))
-)
-
-const archiver = (settings: StorageSettings) =>
-  Archiver.layer({
-    serverName: settings.serverName,
-    outboxDirectory: settings.outboxDirectory,
-    interval: settings.archiveInterval
-  }).pipe(
-    Layer.provide(HyparquetWriter.layer()),
-    Layer.provide(archiveStore(settings.archiveStore)),
+    Layer.provide(Database.layer(settings.databasePath)),
+    Layer.provide(DatabaseLock.layer(settings.databasePath)),
     Layer.mapError((error) =>
       error._tag === "DatabaseError"
         ? new DatabaseUnusable({
@@ -45,7 +49,36 @@ const archiver = (settings: StorageSettings) =>
     )
   )
 
-const archiveStore = (settings: ArchiveStoreSettings) =>
+/** A cycle at the start, every interval, when another process asks for it, and when the disk is nearly full. */
+const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const archiver = yield* Archiver
+      yield* Effect.forkScoped(
+        supervise("watching the disk")(
+          watchDisk({ databasePath, minFree: minFreeDisk ?? defaultMinFreeDisk, archive: archiver.runCycle })
+        )
+      )
+      yield* Effect.forkScoped(supervise("archiving")(archiver.run))
+      yield* Effect.forkScoped(
+        answerRequests(archiver.runCycle).pipe(Effect.ignore, Effect.schedule(Schedule.spaced("500 millis")))
+      )
+    })
+  )
+
+/** Archiving on a database and to the store of the settings. */
+export const archiver = (settings: StorageSettings) =>
+  Archiver.layer({
+    serverName: settings.serverName,
+    outboxDirectory: settings.outboxDirectory,
+    interval: settings.archiveInterval
+  }).pipe(Layer.provide(HyparquetWriter.layer()), Layer.provide(archiveStore(settings.archiveStore)))
+
+/** The archive store of the settings; `readOnly`: nothing is going to be put into it. */
+export const archiveStore = (
+  settings: ArchiveStoreSettings,
+  options: { readonly readOnly?: boolean } = {}
+) =>
   settings._tag === "S3"
     ? S3ArchiveStore.layer(settings)
-    : FileArchiveStore.layer({ directory: settings.directory })
+    : FileArchiveStore.layer({ directory: settings.directory, ...options })

@@ -3,10 +3,10 @@ import { workerData } from "node:worker_threads"
 import { WorkerRunner } from "@effect/platform"
 import { NodeContext, NodeRuntime, NodeWorkerRunner } from "@effect/platform-node"
 import { Effect, Layer, Schema } from "effect"
-import { StorageSettings } from "../domain/StorageSettings.ts"
 import * as Logging from "../operations/Logging.ts"
+import * as Tracing from "../operations/Tracing.ts"
 import { Storage } from "./Storage.ts"
-import { StorageRequest } from "./StorageRequest.ts"
+import { StorageRequest, WorkerData } from "./StorageRequest.ts"
 import * as services from "./services.ts"
 
 /** On Linux this is of the calling thread alone: receiving goes before storing when the processor is short. */
@@ -14,16 +14,19 @@ const giveWay = Effect.ignore(Effect.try(() => setPriority(10)))
 
 /** The storage thread: serves requests until it is told to end, then closes the database. */
 const main = Effect.gen(function* () {
-  const settings = yield* Schema.decodeUnknown(StorageSettings)(workerData)
+  const { process, settings } = yield* Schema.decodeUnknown(WorkerData)(workerData)
   yield* giveWay
   return yield* WorkerRunner.launch(
     WorkerRunner.layerSerialized(StorageRequest, {
-      InitialMessage: () => services.layer(settings),
+      InitialMessage: () => services.layer(settings, process),
       Append: ({ batch }) => Effect.flatMap(Storage, (storage) => storage.append(batch)),
+      Record: ({ aliveAt, events }) => Effect.flatMap(Storage, (storage) => storage.record(events, aliveAt)),
       RunCycle: () => Effect.flatMap(Storage, (storage) => storage.runCycle),
-      GetArchiverCounts: () => Effect.flatMap(Storage, (storage) => storage.archiverCounts)
+      GetArchiverCounts: () => Effect.flatMap(Storage, (storage) => storage.archiverCounts),
+      GetView: () => Effect.flatMap(Storage, (storage) => storage.view)
     }).pipe(Layer.provide(NodeWorkerRunner.layer))
   ).pipe(
+    Effect.provide(Tracing.layer(settings)),
     Effect.provide(Logging.layer({ directives: settings.logDirectives, directory: settings.logDirectory }))
   )
 })

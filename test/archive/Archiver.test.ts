@@ -14,13 +14,23 @@ import { storageOn, temporaryFolder } from "../support/storage.ts"
 /** A store in memory whose next calls can be made to fail. */
 interface Faults {
   /** What the next puts answer, in order; after that they work. */
-  readonly puts: Array<"Failed" | "Refused" | "vanish" | "short">
+  readonly puts: Array<"Failed" | "Refused" | "vanish" | "short" | "lost" | "overtaken">
+  /** What the next heads answer instead. */
+  readonly heads: Array<"Refused">
+  /** Is written at the end of every file. */
+  suffix: string
+  /** What a put that is overtaken finds in its place. */
+  overtaking: LocalObject | undefined
 }
 
 interface World {
   readonly folder: string
   readonly faults: Faults
+  /** Of rows. */
   readonly objects: Map<string, LocalObject>
+  /** Parts of the journal: they always arrive, and count as no puts. */
+  readonly journal: Map<string, LocalObject>
+  readonly outbox: string
   readonly puts: Array<{ readonly key: string; readonly at: number }>
 }
 
@@ -31,23 +41,45 @@ const storeIn = (world: World) =>
       ArchiveStore.of({
         put: (object) =>
           Effect.suspend(() => {
+            if (object.key.startsWith("journal/")) {
+              world.journal.set(object.key, object)
+              return Effect.void
+            }
             world.puts.push({ key: object.key, at: clock.unsafeCurrentTimeMillis() })
             const fault = world.faults.puts.shift()
             if (fault === "Failed" || fault === "Refused") {
               return new ArchiveStoreError({ operation: "put", key: object.key, kind: fault, reason: "503" })
+            }
+            if (fault === "lost") {
+              world.objects.set(object.key, object)
+              return new ArchiveStoreError({ operation: "put", key: object.key, kind: "Refused", reason: "" })
+            }
+            if (fault === "overtaken" && world.faults.overtaking !== undefined) {
+              world.objects.set(object.key, world.faults.overtaking)
+              return new ArchiveStoreError({
+                operation: "put",
+                key: object.key,
+                kind: "Conflict",
+                reason: ""
+              })
             }
             if (fault === "short") world.objects.set(object.key, { ...object, size: object.size - 1 })
             else if (fault !== "vanish") world.objects.set(object.key, object)
             return Effect.void
           }),
         head: (key) =>
-          Effect.sync(() =>
-            Option.map(Option.fromNullable(world.objects.get(key)), (object) => ({
-              key,
-              size: object.size,
-              sha256: Option.some(object.sha256)
-            }))
-          ),
+          Effect.suspend(() => {
+            if (key.startsWith("exchange=") && world.faults.heads.shift() !== undefined) {
+              return new ArchiveStoreError({ operation: "head", key, kind: "Refused", reason: "403" })
+            }
+            return Effect.succeed(
+              Option.map(Option.fromNullable(world.objects.get(key) ?? world.journal.get(key)), (object) => ({
+                key,
+                size: object.size,
+                sha256: Option.some(object.sha256)
+              }))
+            )
+          }),
         get: () => Stream.empty,
         list: () => Stream.empty
       })
@@ -55,23 +87,26 @@ const storeIn = (world: World) =>
   )
 
 /** Writes the sequence ids of the rows, so that a file says what is in it. */
-const idWriter = Layer.effect(
-  ParquetWriter,
-  Effect.map(FileSystem.FileSystem, (fs) =>
-    ParquetWriter.of({
-      write: ({ pages, path }) =>
-        Effect.gen(function* () {
-          const ids = Chunk.toReadonlyArray(yield* Stream.runCollect(pages)).flatMap((page) =>
-            Array.from(page.columns[3] ?? [], String)
-          )
-          yield* fs
-            .writeFileString(path, ids.join())
-            .pipe(Effect.mapError((cause) => new ParquetError({ path, cause })))
-          return { rows: ids.length, size: ids.join().length, sha256: yield* sha256Of(ids.join()) }
-        })
-    })
+const idWriter = (world: World) =>
+  Layer.effect(
+    ParquetWriter,
+    Effect.map(FileSystem.FileSystem, (fs) =>
+      ParquetWriter.of({
+        write: ({ pages, path }) =>
+          Effect.gen(function* () {
+            const ids = Chunk.toReadonlyArray(yield* Stream.runCollect(pages)).flatMap((page) =>
+              Array.from(page.columns[3] ?? [], String)
+            )
+            const text = `${ids.join()}${world.faults.suffix}`
+            yield* Effect.orDie(fs.makeDirectory(path.replace(/\/[^/]*$/, ""), { recursive: true }))
+            yield* fs
+              .writeFileString(path, text)
+              .pipe(Effect.mapError((cause) => new ParquetError({ path, cause })))
+            return { rows: ids.length, size: text.length, sha256: yield* sha256Of(text) }
+          })
+      })
+    )
   )
-)
 
 const sha256Of = (text: string) =>
   Effect.map(
@@ -82,17 +117,26 @@ const sha256Of = (text: string) =>
 const archiverIn = (world: World) =>
   Archiver.layer({
     serverName: "server/1",
-    outboxDirectory: world.folder,
+    outboxDirectory: world.outbox,
     interval: Duration.hours(1)
   }).pipe(
     Layer.provide(storeIn(world)),
-    Layer.provide(idWriter),
+    Layer.provide(idWriter(world)),
     Layer.provideMerge(storageOn(`${world.folder}/collector.db`))
   )
 
 const withWorld = <A, E>(test: (world: World) => Effect.Effect<A, E, FileSystem.FileSystem>) =>
   temporaryFolder.pipe(
-    Effect.flatMap((folder) => test({ folder, faults: { puts: [] }, objects: new Map(), puts: [] })),
+    Effect.flatMap((folder) =>
+      test({
+        folder,
+        outbox: `${folder}/outbox`,
+        faults: { puts: [], heads: [], suffix: "", overtaking: undefined },
+        objects: new Map(),
+        journal: new Map(),
+        puts: []
+      })
+    ),
     Effect.scoped,
     Effect.provide(NodeContext.layer)
   )
@@ -148,7 +192,7 @@ describe("a cycle", () => {
         ])
         expect(yield* rowsLeft).toBe(0)
         const fs = yield* FileSystem.FileSystem
-        expect((yield* fs.readDirectory(world.folder)).filter((name) => name.endsWith(".parquet"))).toEqual(
+        expect((yield* fs.readDirectory(world.outbox)).filter((name) => name.endsWith(".parquet"))).toEqual(
           []
         )
         expect((yield* tags).slice(0, 6)).toEqual([
@@ -188,7 +232,7 @@ describe("a cycle", () => {
         expect(yield* rowsLeft).toBe(1)
         const fs = yield* FileSystem.FileSystem
         expect(
-          (yield* fs.readDirectory(world.folder)).filter((name) => name.endsWith(".parquet"))
+          (yield* fs.readDirectory(world.outbox)).filter((name) => name.endsWith(".parquet"))
         ).toHaveLength(1)
         expect((yield* cycle).archived).toHaveLength(1)
         expect(new Set(world.puts.map((put) => put.key)).size).toBe(1)
@@ -255,14 +299,148 @@ describe("a new process", () => {
             world.faults.puts.push("Refused")
             yield* cycle
           }).pipe(Effect.provide(archiverIn(world)))
-          const name = (yield* fs.readDirectory(world.folder)).find((file) => file.endsWith(".parquet")) ?? ""
+          const name = (yield* fs.readDirectory(world.outbox)).find((file) => file.endsWith(".parquet")) ?? ""
           yield* damage === "remove"
-            ? fs.remove(`${world.folder}/${name}`)
-            : fs.writeFileString(`${world.folder}/${name}`, "x")
+            ? fs.remove(`${world.outbox}/${name}`)
+            : fs.writeFileString(`${world.outbox}/${name}`, "x")
           const report = yield* cycle.pipe(Effect.provide(archiverIn(world)))
           expect(report.archived).toHaveLength(1)
         }
       })
+    )
+  )
+})
+
+describe("exactly once", () => {
+  it.effect("puts aside what no event knows, and removes what is done or was not finished", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        yield* append(snapshot(1))
+        yield* cycle
+        const [done = ""] = Array.from(world.puts, ({ key }) => key.slice(-32))
+        const unknown = `${"0".repeat(24)}.parquet`
+        yield* Effect.forEach([done, unknown, `${unknown}.part`, "notes.txt"], (name) =>
+          fs.writeFileString(`${world.outbox}/${name}`, "x")
+        )
+        yield* fs.makeDirectory(`${world.outbox}/quarantine`)
+        yield* fs.writeFileString(`${world.outbox}/quarantine/${unknown}`, "of an earlier time")
+        yield* cycle
+        expect(yield* fs.readDirectory(world.outbox)).toEqual(["quarantine"])
+        expect((yield* fs.readDirectory(`${world.outbox}/quarantine`)).sort()).toEqual([
+          unknown,
+          `${unknown}.2`,
+          `${unknown}.part`,
+          "notes.txt"
+        ])
+        expect(world.objects.size).toBe(1)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect(
+    "takes an object of an upload that nobody was told of, though the file would now be another",
+    () =>
+      withWorld((world) =>
+        Effect.gen(function* () {
+          yield* append(snapshot(1), snapshot(2))
+          world.faults.puts.push("lost")
+          world.faults.heads.push("Refused")
+          expect((yield* cycle).failed).toHaveLength(1)
+          const fs = yield* FileSystem.FileSystem
+          for (const name of yield* fs.readDirectory(world.outbox))
+            yield* fs.remove(`${world.outbox}/${name}`)
+          // as a newer version of the encoder would
+          world.faults.suffix = " "
+          expect((yield* cycle).archived.map(({ file }) => file.rows)).toEqual([2])
+          expect(world.puts).toHaveLength(1)
+          expect(yield* rowsLeft).toBe(0)
+        }).pipe(Effect.provide(archiverIn(world)))
+      )
+  )
+
+  it.effect("takes it also when the upload overtakes the file that was written again", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        yield* append(snapshot(1), snapshot(2))
+        world.faults.puts.push("lost")
+        world.faults.heads.push("Refused")
+        yield* cycle
+        const [object] = world.objects.values()
+        const fs = yield* FileSystem.FileSystem
+        for (const name of yield* fs.readDirectory(world.outbox)) yield* fs.remove(`${world.outbox}/${name}`)
+        world.faults.suffix = " "
+        world.objects.clear()
+        world.faults.puts.push("overtaken")
+        world.faults.overtaking = object
+        expect((yield* cycle).archived).toHaveLength(1)
+        expect(Array.from(world.objects.values())).toEqual([object])
+        expect(yield* rowsLeft).toBe(0)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("stops where the database has other rows than the object, and deletes none", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* append(snapshot(1), snapshot(2), snapshot(3))
+        // taken, and its answer lost: the object has three rows
+        world.faults.puts.push("lost")
+        world.faults.heads.push("Refused")
+        yield* cycle
+        yield* sql`DELETE FROM snapshots WHERE id = 2`
+        expect((yield* cycle).failed.map(({ reason }) => reason)).toEqual([
+          "the database has 2 rows of the archive where there should be 3: none is deleted"
+        ])
+        expect(yield* rowsLeft).toBe(2)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("goes on with a purge that was half done, by the file in the outbox if the object is gone", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* append(...range(0, 6000).map((n) => snapshot(n)))
+        yield* sql`
+          CREATE TRIGGER full BEFORE DELETE ON snapshots WHEN OLD.id > 5000
+          BEGIN SELECT RAISE(ABORT, 'no room'); END`
+        expect((yield* cycle).failed.map(({ reason }) => reason)).toEqual([
+          expect.stringContaining("no room")
+        ])
+        expect(yield* rowsLeft).toBe(1000)
+        yield* sql`DROP TRIGGER full`
+        const objects = Array.from(world.objects)
+        world.objects.clear()
+        expect((yield* cycle).failed).toHaveLength(1)
+        expect(yield* rowsLeft).toBe(1000)
+        expect((yield* cycle).archived.map(({ file }) => file.rows)).toEqual([6000])
+        expect(Array.from(world.objects)).toEqual(objects)
+        expect(yield* rowsLeft).toBe(0)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("keeps what is left of an archive whose object and file are both gone", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const sql = yield* SqlClient.SqlClient
+        yield* append(...range(0, 6000).map((n) => snapshot(n)))
+        yield* sql`
+          CREATE TRIGGER full BEFORE DELETE ON snapshots WHEN OLD.id > 5000
+          BEGIN SELECT RAISE(ABORT, 'no room'); END`
+        yield* cycle
+        yield* sql`DROP TRIGGER full`
+        world.objects.clear()
+        for (const name of yield* fs.readDirectory(world.outbox)) yield* fs.remove(`${world.outbox}/${name}`)
+        yield* cycle
+        expect((yield* cycle).failed.map(({ reason }) => reason)).toEqual([
+          "5000 of its rows are deleted, and neither the store nor the outbox has its file any more"
+        ])
+        expect(yield* rowsLeft).toBe(1000)
+      }).pipe(Effect.provide(archiverIn(world)))
     )
   )
 })

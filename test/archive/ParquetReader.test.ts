@@ -129,9 +129,7 @@ describe("ParquetReader", () => {
           expect(error._tag).toBe("ParquetError")
           expect(error.message).toContain(`${folder}/${name}: `)
         }
-        expect((yield* Effect.flip(all(path, { columns: ["nothing"] }))).message).toContain(
-          "nothing"
-        )
+        expect((yield* Effect.flip(all(path, { columns: ["nothing"] }))).message).toContain("nothing")
         expect(openFilesBelow(folder)).toEqual([])
       }).pipe(Effect.provide(live))
   )

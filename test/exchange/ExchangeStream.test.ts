@@ -112,18 +112,28 @@ describe("ExchangeStream", () => {
     })
   )
 
-  it.scopedLive("notices a lively stream that fell silent on a connection that is alive", () =>
-    Effect.gen(function* () {
-      const { received, simulator } = yield* receiving({ silenceTimeout: Duration.seconds(2) })
-      const silent = streams[0]
-      if (silent === undefined) return
-      yield* eventually(() => of(received, silent).length > 60, "data")
-      yield* simulator.inject({ _tag: "silence", stream: "btcusdt@depth20@100ms" })
-      yield* Effect.sleep("500 millis")
-      const before = of(received, silent).length
-      yield* eventually(() => of(received, silent).length > before + 10, "data of the silent stream")
-      expect((yield* simulator.status).accepted).toBe(2)
-    })
+  it.scopedLive(
+    "asks again for a lively stream that fell silent, and then moves it to a connection of its own",
+    () =>
+      Effect.gen(function* () {
+        const { received, simulator } = yield* receiving({ silenceTimeout: Duration.seconds(2) })
+        const silent = streams[0]
+        if (silent === undefined) return
+        yield* eventually(() => of(received, silent).length > 60, "data")
+        yield* simulator.inject({ _tag: "silence", stream: "btcusdt@depth20@100ms" })
+        yield* Effect.sleep("500 millis")
+        const before = of(received, silent).length
+        yield* eventually(() => of(received, silent).length > before + 10, "data of the silent stream")
+        expect((yield* simulator.status).accepted).toBe(1)
+
+        yield* simulator.inject({ _tag: "silence", stream: "btcusdt@depth20@100ms", sticky: true })
+        yield* Effect.sleep("500 millis")
+        const later = of(received, silent).length
+        yield* eventually(() => of(received, silent).length > later + 10, "data of the moved stream")
+        const { accepted, connections } = yield* simulator.status
+        expect(accepted).toBe(2)
+        expect(connections.map((connection) => connection.subscriptions.length).sort()).toEqual([1, 3])
+      })
   )
 
   it.scopedLive("skips garbage and keeps the connection", () =>

@@ -2,12 +2,15 @@ import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck } from "effect"
 import type { DataType, StreamId } from "../../src/domain/StreamId.ts"
 import { binance } from "../../src/exchange/binance.ts"
+import { partition } from "../../src/exchange/chunk.ts"
 import { capturedFrames, captureFiles, haveCaptures } from "../support/captures.ts"
 
 const stream = (symbol: string, dataType: DataType): StreamId => ({ exchange: "binance", symbol, dataType })
 const book = stream("btcusdt", "orderbook")
 const trade = stream("btcusdt", "trade")
-const decode = binance.makeDecoder([book, trade, stream("ethusdt", "orderbook")])
+const decoderOf = (...streams: ReadonlyArray<StreamId>) =>
+  binance.makeDecoder(new Map(streams.map((stream) => [binance.channelOf(stream), stream])), "c1")
+const decode = decoderOf(book, trade, stream("btcusdt", "orderbook_diff"), stream("ethusdt", "orderbook"))
 const frameOf = (text: string) => decode(Buffer.from(text))
 const payloadOf = (text: string) => {
   const frame = frameOf(text)
@@ -60,7 +63,7 @@ describe("raw connections", () => {
   const raw = '{"lastUpdateId":7,"bids":[],"asks":[]}'
 
   it("knows a book without a symbol by its being the only one", () => {
-    const only = binance.makeDecoder([book, trade])
+    const only = decoderOf(book, trade)
     expect(only(Buffer.from(raw))).toMatchObject({ _tag: "Data", stream: book, exchangeSequenceId: "7" })
   })
 
@@ -76,10 +79,11 @@ describe("raw connections", () => {
   it("asks for one book a connection", () => {
     const symbols = ["a1", "b1", "c1"]
     const streams = symbols.flatMap((symbol) => [stream(symbol, "orderbook"), stream(symbol, "trade")])
-    const parts = binance.partition(streams, "ws://127.0.0.1:1/ws")
+    const partsFor = (url: string) => partition(streams, (part) => binance.limits.fits(part, url))
+    const parts = partsFor("ws://127.0.0.1:1/ws")
     expect(parts.flat()).toHaveLength(6)
     expect(parts.map((part) => part.filter((of) => of.dataType === "orderbook").length)).toEqual([1, 1, 1])
-    expect(binance.partition(streams, "ws://127.0.0.1:1/stream")).toHaveLength(1)
+    expect(partsFor("ws://127.0.0.1:1/stream")).toHaveLength(1)
   })
 })
 
@@ -121,12 +125,14 @@ describe("frames that carry no data", () => {
 describe("subscribing", () => {
   it("respects the limits of a connection", () => {
     const streams = Array.from({ length: 3000 }, (_, i) => stream(`s${i}usdt`, "orderbook"))
-    const parts = binance.partition(streams, binance.url)
+    const parts = partition(streams, (part) => binance.limits.fits(part, binance.url))
     expect(parts.map((part) => part.length)).toEqual([1024, 1024, 952])
     expect(parts.flat()).toEqual(streams)
-    const requests = binance.subscribe(parts[0] ?? [])
+    let ids = 0
+    const all = parts[0] ?? []
+    const requests = binance.requests({ subscribe: all, unsubscribe: [], all }, () => String(++ids))
     expect(requests.flatMap((request) => request.streams)).toEqual(parts[0])
-    expect(new Set(requests.map((request) => request.request)).size).toBe(requests.length)
+    expect(new Set(requests.map((request) => request.id)).size).toBe(requests.length)
   })
 
   it("spells symbols in lower case, and refuses what is none", () => {
@@ -184,7 +190,7 @@ describe("properties", () => {
 describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are missing)", () => {
   const symbols = ["nknusdt", "btcusdt", "ethusdt", "flmusdt"]
   const all = symbols.flatMap((symbol) => [stream(symbol, "orderbook"), stream(symbol, "trade")])
-  const count = (file: string, decoder = binance.makeDecoder(all)) => {
+  const count = (file: string, decoder = decoderOf(...all)) => {
     const tags: Record<string, number> = {}
     for (const text of capturedFrames(file)) {
       const frame = decoder(Buffer.from(text))
@@ -220,7 +226,7 @@ describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are
 
   it("keeps every payload byte for byte", () => {
     for (const text of capturedFrames("binance/spot_partial_depth_isolated.jsonl")) {
-      const decoder = binance.makeDecoder(["flmusdt", "btcusdt"].map((symbol) => stream(symbol, "orderbook")))
+      const decoder = decoderOf(...["flmusdt", "btcusdt"].map((symbol) => stream(symbol, "orderbook")))
       const frame = decoder(Buffer.from(text))
       if (frame._tag !== "Data") continue
       const payload = Buffer.from(text).subarray(frame.start, frame.end).toString()

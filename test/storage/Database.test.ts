@@ -6,7 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Database from "../../src/storage/Database.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
-import { batchOf, snapshot } from "../support/snapshots.ts"
+import { batchOf, book, range, snapshot } from "../support/snapshots.ts"
 import { storageOn, temporaryFolder } from "../support/storage.ts"
 
 const withFile = <A, E>(
@@ -96,6 +96,42 @@ describe("Database", () => {
         yield* Effect.sleep("100 millis")
         expect(yield* repo.append(batchOf([snapshot(2)]))).toMatchObject({ inserted: 1 })
       }).pipe(Effect.provide(storageOn(path)))
+    )
+  )
+
+  it.live(
+    "reports a database that can only be read as an error, and works again when it can be written",
+    () =>
+      withFile((path) =>
+        Effect.gen(function* () {
+          const repo = yield* SnapshotRepo
+          const sql = yield* SqlClient.SqlClient
+          yield* sql`PRAGMA query_only = 1`
+          const error = yield* Effect.flip(repo.append(batchOf([snapshot(1)])))
+          expect(error.message).toBe("SQLITE_READONLY: attempt to write a readonly database")
+          yield* sql`PRAGMA query_only = 0`
+          expect(yield* repo.append(batchOf([snapshot(1)]))).toMatchObject({ inserted: 1 })
+        }).pipe(Effect.provide(storageOn(path)))
+      )
+  )
+
+  it.live("reports damaged pages as an error that says so", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const many = batchOf(range(0, 2000).map((n) => snapshot(n, book, { data: Buffer.alloc(300, "x") })))
+        yield* Effect.flatMap(SnapshotRepo, (repo) => repo.append(many)).pipe(Effect.provide(storageOn(path)))
+        const bytes = yield* fs.readFile(path)
+        bytes.fill(0xff, 65_536, bytes.length - 65_536)
+        yield* fs.writeFile(path, bytes)
+        const error = yield* Effect.flatMap(SnapshotRepo, (repo) =>
+          Effect.flip(Effect.zipRight(repo.streams, repo.append(many)))
+        ).pipe(
+          Effect.provide(storageOn(path)),
+          Effect.catchAll((error) => Effect.succeed(error))
+        )
+        expect(error.message).toMatch(/SQLITE_CORRUPT.*: database disk image is malformed/)
+      })
     )
   )
 })

@@ -74,7 +74,8 @@ describe("append", () => {
       expect(yield* append(snapshot(2), snapshot(3), snapshot(3), snapshot(3, trade))).toEqual({
         inserted: 2,
         duplicates: 2,
-        rejected: 0
+        rejected: 0,
+        exceptions: [{ stream: 0, duplicates: 2, rejected: 0 }]
       })
     }).pipe(Effect.provide(storage))
   )
@@ -88,7 +89,8 @@ describe("append", () => {
       expect(yield* append(...range(0, 300).map((n) => snapshot(n)))).toEqual({
         inserted: 299,
         duplicates: 0,
-        rejected: 1
+        rejected: 1,
+        exceptions: [{ stream: 0, duplicates: 0, rejected: 1 }]
       })
     }).pipe(Effect.provide(storage))
   )
@@ -150,7 +152,7 @@ describe("nextRange", () => {
           const plan = planOf(stream, found.value.firstId, found.value.lastId, found.value.date)
           const rows = yield* rowsOf(plan)
           expect(rows.every((row) => dateOf(row.timestamp) === plan.date)).toBe(true)
-          expect(yield* repo.purge(plan)).toBe(rows.length)
+          expect(yield* repo.purge(plan, rows.length)).toBe(rows.length)
           seen.push(...rows.map((row) => row.exchangeSequenceId))
         }
         expect(seen.map(Number).sort((a, b) => a - b)).toEqual(range(0, offsets.length))
@@ -188,7 +190,7 @@ describe("rows and purge", () => {
       const expected = range(0, 11_000).filter((n) => n % 3 === 0)
       expect(rows.map((row) => Number(row.exchangeSequenceId))).toEqual(expected)
       expect(rows.map((row) => row.id)).toEqual(expected.map((n) => n + 1))
-      const [purged] = yield* Effect.all([repo.purge(plan), append(snapshot(200_000))], {
+      const [purged] = yield* Effect.all([repo.purge(plan, expected.length), append(snapshot(200_000))], {
         concurrency: "unbounded"
       })
       expect(purged).toBe(expected.length)

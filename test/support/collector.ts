@@ -1,6 +1,6 @@
 import * as NodePath from "node:path"
 import { Effect, type Scope } from "effect"
-import { type Child, freePort, makeFolder, startNode } from "./process.ts"
+import { type Child, makeFolder, startNode } from "./process.ts"
 
 /** The built program: `npm test` builds it first. */
 export const program = NodePath.resolve(import.meta.dirname, "../../dist/main.js")
@@ -49,19 +49,19 @@ export const startCollector = (
         DATABASE_PATH: database,
         LOG_DIR: logs,
         HOME_SERVER_NAME: serverName,
-        HTTP_PORT: String(yield* freePort),
+        HTTP_PORT: "0",
         ...(isS3 ? {} : { ARCHIVE_STORE: "file", ARCHIVE_DIR: archive }),
         ...variables
       }
     })
   })
 
-/** The same, and waits until it is subscribed. */
+/** The same, and waits until it is connected. */
 export const startReceiving = (
   where: Workspace,
   variables: Variables
 ): Effect.Effect<Child, never, Scope.Scope> =>
-  Effect.tap(startCollector(where, variables), (collector) => collector.awaitLine(/ subscribed /))
+  Effect.tap(startCollector(where, variables), (collector) => collector.awaitLine(/ connected /))
 
 /** An environment in which nothing of the user's own is found. */
 export const isolated = (folder: string): Variables => ({

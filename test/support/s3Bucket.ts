@@ -13,6 +13,9 @@ import type { Variables } from "./collector.ts"
 import { makeFolder } from "./process.ts"
 import { freshBucket, type S3Server, s3Missing, startS3 } from "./s3.ts"
 
+// The SDK announces on stderr that it will want a newer Node one day.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = "true"
+
 /** Whether the tests' S3 server is only s3rver from npm: it accepts any secret and has no checksums. */
 export const isPortable = s3Missing !== undefined
 

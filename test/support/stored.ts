@@ -98,9 +98,9 @@ export const lockDatabase = (database: string): Effect.Effect<void, never, Scope
 export const archivedRowsIn = (stdout: string): number =>
   Array.from(stdout.matchAll(/ archived .*\brows=(\d+)/g)).reduce((sum, [, rows]) => sum + Number(rows), 0)
 
-/** The archive files below a folder, as paths relative to it. */
+/** The archive files of rows below a folder, as paths relative to it. */
 export const archiveFiles = (folder: string): ReadonlyArray<string> =>
-  filesBelow(folder).filter((file) => file.endsWith(".parquet"))
+  filesBelow(folder).filter((file) => file.startsWith("exchange=") && file.endsWith(".parquet"))
 
 /** All files below a folder, as paths relative to it; none if there is no folder. */
 export const filesBelow = (folder: string): ReadonlyArray<string> =>
@@ -118,7 +118,7 @@ export const archivedRows = (folder: string): Effect.Effect<ReadonlyArray<Archiv
     : duckdb(
         `SELECT filename, exchange, symbol, data_type, exchange_sequence_id, data,
            epoch_us("timestamp")::DOUBLE AS received, epoch_us(exchange_timestamp)::DOUBLE AS sent
-         FROM read_parquet('${folder}/**/*.parquet',
+         FROM read_parquet('${folder}/exchange=*/**/*.parquet',
            hive_partitioning = false, filename = true, file_row_number = true)
          ORDER BY filename, file_row_number`
       ).pipe(

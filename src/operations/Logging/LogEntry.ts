@@ -1,4 +1,14 @@
-import { Array as Arr, Cause, Either, type Logger } from "effect"
+import {
+  Array as Arr,
+  Cause,
+  Context,
+  Either,
+  FiberRef,
+  FiberRefs,
+  type Logger,
+  Option,
+  Tracer
+} from "effect"
 import { type Plain, plain, textOf } from "./plain.ts"
 
 /** What was logged, as values that JSON can hold: no secrets, no cycles, nothing endless. */
@@ -16,6 +26,8 @@ export interface LogEntry {
   readonly cause: { readonly line: string; readonly stacks: string } | undefined
   /** Log spans: milliseconds that each has lasted. */
   readonly spans: ReadonlyArray<readonly [string, number]>
+  /** The span that it was logged in, as traces know it. */
+  readonly trace: { readonly traceId: string; readonly spanId: string } | undefined
 }
 
 /** Never throws, whatever was logged. */
@@ -32,8 +44,14 @@ export const logEntry = (log: Logger.Logger.Options<unknown>): LogEntry => {
       .join(" "),
     fields: annotations.filter(([name]) => name !== "module").sort(([a], [b]) => (a < b ? -1 : 1)),
     cause: Cause.isEmpty(log.cause) ? undefined : causeOf(log.cause),
-    spans: Array.from(log.spans, (span) => [span.label, time - span.startTime] as const)
+    spans: Array.from(log.spans, (span) => [span.label, time - span.startTime] as const),
+    trace: traceOf(log.context)
   }
+}
+
+const traceOf = (context: FiberRefs.FiberRefs): LogEntry["trace"] => {
+  const span = Context.getOption(FiberRefs.getOrDefault(context, FiberRef.currentContext), Tracer.ParentSpan)
+  return Option.isNone(span) ? undefined : { traceId: span.value.traceId, spanId: span.value.spanId }
 }
 
 const causeOf = (cause: Cause.Cause<unknown>) => {

@@ -54,7 +54,16 @@ export const makeLogFile = (options: {
 
     const tell = (level: string, message: string, fields: LogEntry["fields"]) =>
       Effect.map(Clock.currentTimeMillis, (time): LogEntry => {
-        const entry = { time, level, module: "operations", message, fields, cause: undefined, spans: [] }
+        const entry = {
+          time,
+          level,
+          module: "operations",
+          message,
+          fields,
+          cause: undefined,
+          spans: [],
+          trace: undefined
+        }
         report(entry)
         return entry
       })

@@ -11,7 +11,9 @@ export const jsonLine = (entry: LogEntry): string =>
     message: entry.message,
     fields: entry.fields.length === 0 ? undefined : Object.fromEntries(entry.fields),
     cause: entry.cause?.stacks,
-    span: entry.spans.length === 0 ? undefined : Object.fromEntries(entry.spans)
+    span: entry.spans.length === 0 ? undefined : Object.fromEntries(entry.spans),
+    trace_id: entry.trace?.traceId,
+    span_id: entry.trace?.spanId
   })}\n`
 
 /** `time LEVEL module message key=value …`, with its line end. What came from outside cannot break it. */

@@ -1,5 +1,5 @@
-import { type BookSide, bookDepth } from "../Book.ts"
-import { formatNumber, type Instrument, type NumberFormat, widthOf } from "./instrument.ts"
+import { type BookSide, bookDepth } from "../market/Book.ts"
+import { formatNumber, type Instrument, type NumberFormat, widthOf } from "../market/instrument.ts"
 
 /**
  * The levels of a book as Binance writes them, `["<price>","<quantity>"],` one after the other, kept up to date by patching

@@ -1,7 +1,7 @@
-import type { BookListener, BookSide } from "../Book.ts"
+import type { BookListener, BookSide } from "../market/Book.ts"
+import { formatNumber, type Instrument } from "../market/instrument.ts"
 import type { Source } from "../Protocol.ts"
 import type { BookText } from "./BookText.ts"
-import { formatNumber, type Instrument } from "./instrument.ts"
 
 /** `{"lastUpdateId":..,"bids":[["<price>","<quantity>"],..],"asks":[..]}` with 5, 10 or 20 levels a side. */
 export const partialBookSource = (

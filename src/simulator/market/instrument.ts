@@ -1,10 +1,10 @@
-import { type Book, makeBook } from "../Book.ts"
 import type { MarketOptions } from "../Protocol.ts"
 import { hashText, makeRandom, type Random } from "../random.ts"
+import { type Book, makeBook } from "./Book.ts"
 
 /** A symbol of the simulated market: how its numbers are written, its book and its trade ids. */
 export interface Instrument {
-  /** Lower case, as in stream names. */
+  /** As the exchange spells it. */
   readonly symbol: string
   readonly price: NumberFormat
   readonly quantity: NumberFormat
@@ -34,9 +34,12 @@ export const widthOf = (format: NumberFormat): number => format.padding.length +
 export const formatNumber = (format: NumberFormat, value: number): string =>
   (value === 0 ? "" : format.padding) + (value / 10 ** format.decimals).toFixed(8)
 
-export const makeInstrument = (symbol: string, options: MarketOptions): Instrument => {
+export const makeInstrument = (
+  symbol: string,
+  options: Pick<MarketOptions, "seed" | "bookBytes">
+): Instrument => {
   const seeded = (purpose: string) => hashText(`${options.seed}:${symbol}:${purpose}`)
-  const spec = specs.get(symbol) ?? unknownSpec(hashText(symbol))
+  const spec = specs.get(baseOf(symbol)) ?? unknownSpec(hashText(symbol))
   const price: NumberFormat = {
     integerDigits: Math.floor(spec.price).toString().length,
     decimals: spec.priceDecimals,
@@ -75,12 +78,18 @@ interface Spec {
 
 /** Prices that keep their number of digits while the book walks from -20 % to +10 %. */
 const specs: ReadonlyMap<string, Spec> = new Map([
-  ["btcusdt", { price: 86_704.77, priceDecimals: 2, quantityDigits: 1, quantityDecimals: 5 }],
-  ["ethusdt", { price: 3_182.4, priceDecimals: 2, quantityDigits: 2, quantityDecimals: 4 }],
-  ["bnbusdt", { price: 842.15, priceDecimals: 2, quantityDigits: 2, quantityDecimals: 3 }],
-  ["solusdt", { price: 187.42, priceDecimals: 2, quantityDigits: 3, quantityDecimals: 3 }],
-  ["xrpusdt", { price: 2.4012, priceDecimals: 4, quantityDigits: 4, quantityDecimals: 1 }]
+  ["btc", { price: 86_704.77, priceDecimals: 2, quantityDigits: 1, quantityDecimals: 5 }],
+  ["eth", { price: 3_182.4, priceDecimals: 2, quantityDigits: 2, quantityDecimals: 4 }],
+  ["bnb", { price: 842.15, priceDecimals: 2, quantityDigits: 2, quantityDecimals: 3 }],
+  ["sol", { price: 187.42, priceDecimals: 2, quantityDigits: 3, quantityDecimals: 3 }],
+  ["xrp", { price: 2.4012, priceDecimals: 4, quantityDigits: 4, quantityDecimals: 1 }]
 ])
+
+/** The asset that is traded, of those that have a price here: BTC of btcusdt, BTC-USD, KRW-BTC and BTC/USD. */
+const baseOf = (symbol: string): string => {
+  const text = symbol.toLowerCase()
+  return Array.from(specs.keys()).find((base) => text.startsWith(base) || text.endsWith(`-${base}`)) ?? ""
+}
 
 const unknownSpec = (hash: number): Spec => ({
   price: 2 + (hash % 6_000) / 1_000,

@@ -1,4 +1,4 @@
-import type { Random } from "./random.ts"
+import type { Random } from "../random.ts"
 
 /** Levels on each side of a synthetic book; it never has more or fewer. */
 export const bookDepth = 20

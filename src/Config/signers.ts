@@ -1,0 +1,43 @@
+import type { FileSystem } from "@effect/platform"
+import { Effect, Either, Option, Redacted } from "effect"
+import type { Exchange, Signer } from "../exchange/Exchange.ts"
+import type { Checked } from "./Checked.ts"
+import { all } from "./Checked.ts"
+import { optional, type Rule } from "./Rule.ts"
+import type { Sources } from "./Sources.ts"
+
+/** Signers of the exchanges that credentials are given for, by exchange. A key that is none is a problem. */
+export const signers = (
+  sources: Sources,
+  exchanges: ReadonlyMap<string, Exchange>
+): Effect.Effect<Checked<ReadonlyMap<string, Signer>>, never, FileSystem.FileSystem> =>
+  Effect.map(
+    Effect.forEach(exchanges.values(), (exchange) => Effect.either(signerOf(sources, exchange))),
+    (found) =>
+      Either.map(
+        Either.all(found),
+        (found) =>
+          new Map(found.flatMap(({ name, signer }) => Option.toArray(signer).map((s) => [name, s] as const)))
+      )
+  )
+
+/** Names of the settings that exchanges take for credentials. */
+export const signerNames = (exchanges: ReadonlyMap<string, Exchange>): ReadonlyArray<string> =>
+  Array.from(exchanges.values()).flatMap(({ authentication }) => authentication?.settings ?? [])
+
+const signerOf = (sources: Sources, { authentication, name }: Exchange) =>
+  Effect.gen(function* () {
+    if (authentication === undefined) return { name, signer: Option.none<Signer>() }
+    const texts = yield* all(
+      Object.fromEntries(
+        authentication.settings.map((setting) => [setting, optional(sources, [setting], anyText)])
+      )
+    )
+    const given = Object.entries(texts).flatMap(([setting, text]) =>
+      Option.toArray(text).map((text) => [setting, Redacted.make(text)] as const)
+    )
+    const signer = yield* Effect.mapError(authentication.signer(new Map(given)), (problem) => [problem])
+    return { name, signer }
+  })
+
+const anyText: Rule<string> = { type: "text", show: "nothing", parse: Either.right }

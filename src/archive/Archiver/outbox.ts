@@ -1,0 +1,53 @@
+import { FileSystem, Path } from "@effect/platform"
+import { Effect } from "effect"
+
+/**
+ * Puts the outbox in order, while nothing is written into it: the files of pending archives stay, those of archives that
+ * are done are removed, and what no event knows is moved to its folder `quarantine` and reported. So is a file that was
+ * not finished. Never fails: what cannot be moved is warned of.
+ */
+export const tidyOutbox = (options: {
+  readonly directory: string
+  readonly isPending: (archiveId: string) => boolean
+  /** Whether an archive of this id was planned, and is done. */
+  readonly isDone: (archiveId: string) => Effect.Effect<boolean>
+}): Effect.Effect<void, never, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    if (!(yield* fs.exists(options.directory))) return
+    const quarantine = path.join(options.directory, quarantineName)
+    for (const name of yield* fs.readDirectory(options.directory)) {
+      if (name === quarantineName) continue
+      const file = path.join(options.directory, name)
+      const [, archiveId = "", part] = /^([0-9a-f]{24})\.parquet(\.part)?$/.exec(name) ?? []
+      if (options.isPending(archiveId)) {
+        if (part !== undefined) yield* fs.remove(file)
+      } else if (archiveId !== "" && (yield* options.isDone(archiveId))) {
+        yield* fs.remove(file)
+      } else {
+        yield* fs.makeDirectory(quarantine, { recursive: true })
+        yield* fs.rename(file, yield* freeName(path.join(quarantine, name)))
+        yield* Effect.logWarning(
+          "the outbox had a file that the journal does not know: it is put aside"
+        ).pipe(Effect.annotateLogs({ file, quarantine }))
+      }
+    }
+  }).pipe(
+    Effect.catchAll((error) =>
+      Effect.logWarning("the outbox could not be put in order").pipe(
+        Effect.annotateLogs({ reason: error.message })
+      )
+    )
+  )
+
+const quarantineName = "quarantine"
+
+const freeName = (file: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    for (let n = 1; ; n++) {
+      const name = n === 1 ? file : `${file}.${n}`
+      if (!(yield* fs.exists(name))) return name
+    }
+  })

@@ -1,0 +1,137 @@
+import { Duration } from "effect"
+import type { DayCoverage, HourCoverage } from "../../domain/CoverageReport.ts"
+import { streamKey } from "../../domain/StreamId.ts"
+import type { Window } from "../../domain/Window.ts"
+
+export interface ServerReport {
+  readonly server: string
+  readonly days: ReadonlyArray<DayCoverage>
+}
+
+/** For programs: one object for each server, stream and day. Times are ISO 8601 in UTC, durations seconds. */
+export const asJson = (reports: ReadonlyArray<ServerReport>): string =>
+  JSON.stringify(
+    reports.flatMap(({ days, server }) => days.map((day) => ({ server, ...jsonOf(day) }))),
+    null,
+    2
+  )
+
+/** For people. */
+export const asText = (reports: ReadonlyArray<ServerReport>, coloured: boolean): string => {
+  const paint = coloured ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m` : (_: number, text: string) => text
+  const blocks = reports.flatMap(({ days, server }) =>
+    days.length === 0 ? [] : [`${paint(1, `server ${server}`)}`, ...days.map((day) => dayText(day, paint))]
+  )
+  return blocks.length === 0
+    ? "Nothing was recorded, as far as the database and the archive know."
+    : [...blocks, legend(paint)].join("\n\n")
+}
+
+/** An ISO 8601 time in UTC with microseconds. */
+export const isoOf = (micros: number): string =>
+  `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, -1)}${String(Math.floor(micros % 1000)).padStart(3, "0")}Z`
+
+type Paint = (code: number, text: string) => string
+
+const red = 31
+const yellow = 33
+const green = 32
+const grey = 90
+
+const dayText = (day: DayCoverage, paint: Paint): string => {
+  const { connected, doubts, down, drops, exclude, gaps, messages } = day
+  const known = gaps.reduce((sum, { size }) => sum + (size ?? 0), 0)
+  const unknown = gaps.filter(({ size }) => size === null).length
+  const dropped = drops.reduce((sum, { count }) => sum + count, 0)
+  const sizes = [...(known > 0 ? [`${known} missing`] : []), ...(unknown > 0 ? [`${unknown} of unknown size`] : [])]
+  const facts = [
+    `${messages} messages`,
+    `connected ${timeText(connected)}`,
+    `down ${timeText(down)}`,
+    `${gaps.length} gaps${sizes.length === 0 ? "" : ` (${sizes.join(", ")})`}`,
+    `${dropped} dropped by us`,
+    ...(doubts.length === 0 ? [] : [`${doubts.length} restarts or silences`])
+  ]
+  return [
+    `${paint(1, `${streamKey(day.stream)}  ${day.date}`)}`,
+    `  ${facts.join("   ")}`,
+    `  verified ${percentText(day.verifiedPercent)}   unverifiable ${percentText(day.unverifiablePercent)}   to exclude ${percentText(day.excludedPercent)}`,
+    `  00h ${day.hours.map((hour) => hourText(hour, day.unverifiablePercent > 0, paint)).join("")} 24h`,
+    ...exclude
+      .slice(0, maxWindows)
+      .map((window) => `  exclude ${windowText(window)}  ${window.reasons.join(", ")}`),
+    ...(exclude.length > maxWindows
+      ? [`  … and ${exclude.length - maxWindows} more windows to exclude: --json shows all`]
+      : [])
+  ].join("\n")
+}
+
+const maxWindows = 20
+
+/** A bar as high as the part of the hour that is whole; `!` where there is a hole in it. */
+const hourText = ({ excluded, wanted }: HourCoverage, isUnverifiable: boolean, paint: Paint): string => {
+  if (wanted === 0) return paint(grey, "· ")
+  const whole = 1 - excluded / wanted
+  const bar = bars[Math.min(bars.length - 1, Math.floor(whole * (bars.length - 1)))] ?? " "
+  if (excluded > 0) return paint(whole === 0 ? red : yellow, `${whole === 0 ? "x" : bar}!`)
+  return isUnverifiable ? paint(grey, "▒ ") : paint(green, `${bar} `)
+}
+
+const bars = "▁▂▃▄▅▆▇█"
+
+const legend = (paint: Paint): string =>
+  [
+    "each hour: ",
+    paint(green, "█ verified"),
+    ", ",
+    paint(grey, "▒ nothing is known to be missing, but nothing proves it"),
+    ", ",
+    paint(yellow, "▄! a part to exclude"),
+    ", ",
+    paint(red, "x! all of it"),
+    ", ",
+    paint(grey, "· not to be recorded")
+  ].join("")
+
+/** A duration for people, to a tenth of a second. */
+export const timeText = (micros: number): string =>
+  micros <= 0 ? "0s" : Duration.format(Duration.millis(Math.round(micros / 100_000) * 100))
+
+const percentText = (percent: number): string => `${Math.floor(percent * 100) / 100} %`
+
+/** A window for people. */
+export const windowText = ({ from, to }: Window): string => `${isoOf(from)} to ${isoOf(to)} (${timeText(to - from)})`
+
+const seconds = (micros: number): number => micros / 1_000_000
+
+const times = ({ from, to }: Window) => ({ from: isoOf(from), to: isoOf(to) })
+
+const jsonOf = (day: DayCoverage) => ({
+  ...day.stream,
+  date: day.date,
+  messages: day.messages,
+  wantedSeconds: seconds(day.wanted),
+  connectedSeconds: seconds(day.connected),
+  downSeconds: seconds(day.down),
+  gaps: day.gaps.map((gap) => ({
+    ...times(gap),
+    size: gap.size,
+    rule: gap.rule,
+    scope: gap.scope,
+    expected: gap.expected,
+    received: gap.received
+  })),
+  dropped: day.drops.reduce((sum, { count }) => sum + count, 0),
+  drops: day.drops.map((drop) => ({ ...times(drop), count: drop.count })),
+  doubts: day.doubts.map((doubt) => ({ ...times(doubt), reason: doubt.reason })),
+  verifiedPercent: day.verifiedPercent,
+  unverifiablePercent: day.unverifiablePercent,
+  excludedPercent: day.excludedPercent,
+  exclude: day.exclude.map((window) => ({ ...times(window), reasons: window.reasons })),
+  hours: day.hours.map(({ excluded, messages, wanted }, hour) => ({
+    hour,
+    messages,
+    wantedSeconds: seconds(wanted),
+    excludedSeconds: seconds(excluded)
+  }))
+})

@@ -1,0 +1,55 @@
+import { Effect, Option, Order, Stream } from "effect"
+import { type ArchivedJournal, archivedEntries, archivedJournals } from "../archive/ArchivedJournal.ts"
+import type { ArchiveStoreError } from "../archive/ArchiveStore.ts"
+import type { JournalEntry } from "../domain/JournalEvent.ts"
+import { openLiveJournal } from "../storage/LiveJournal.ts"
+import type { Reading } from "./reading.ts"
+
+/** A server's journal, from the archive and, if it is our own, from the database. */
+export interface WholeJournal<R, E> {
+  readonly server: string
+  /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
+  readonly entries: Stream.Stream<JournalEntry, E, R>
+  /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
+  readonly lastSeen: number
+}
+
+/**
+ * The journals of all servers, in the order in which they were begun. `orElse` says what to do if the archive cannot be
+ * read.
+ */
+export const wholeJournals = <E, R>(
+  { folder, settings }: Reading,
+  orElse: (error: ArchiveStoreError) => Effect.Effect<ReadonlyArray<ArchivedJournal>, E, R>
+) =>
+  Effect.gen(function* () {
+    const live = yield* openLiveJournal(settings.databasePath)
+    const archived = yield* Effect.catchAll(archivedJournals, orElse)
+    const isArchived = (id: string) => archived.some(({ journal }) => journal === id)
+    const journals = [
+      ...archived.toSorted((a, b) => Order.string(firstArchiveId(a.keys), firstArchiveId(b.keys))),
+      ...(Option.isSome(live) && !isArchived(live.value.id)
+        ? [{ server: settings.serverName, journal: live.value.id, keys: [] }]
+        : [])
+    ]
+    return journals.map((journal) => {
+      const isLive = Option.isSome(live) && live.value.id === journal.journal
+      let last = 0
+      const entries = archivedEntries(journal, folder).pipe(
+        Stream.tap(({ id }) => Effect.sync(() => (last = Math.max(last, id))))
+      )
+      return {
+        server: journal.server,
+        entries: isLive
+          ? Stream.concat(
+              entries,
+              Stream.suspend(() => live.value.entriesAfter(last))
+            )
+          : entries,
+        lastSeen: isLive ? live.value.lastSeen : 0
+      }
+    })
+  })
+
+/** A key ends in the archive id and `.parquet`. */
+const firstArchiveId = ([first = ""]: ReadonlyArray<string>): string => first.slice(-32)

@@ -1,0 +1,85 @@
+import { Command, Options } from "@effect/cli"
+import { Console, Effect, Layer, Stream } from "effect"
+import { ArchiveStore } from "../archive/ArchiveStore.ts"
+import * as HyparquetWriter from "../archive/HyparquetWriter.ts"
+import { microsOf, parseKey } from "../domain/Archive.ts"
+import { scratchDatabase } from "../storage/scratch.ts"
+import { readCoverage } from "./coverage/read.ts"
+import { timeText, windowText } from "./coverage/render.ts"
+import { mergeDay } from "./merge/mergeDay.ts"
+import { unionHoles } from "./merge/unionHoles.ts"
+import { loadReading } from "./reading.ts"
+import { selection, selectionOptions } from "./selection.ts"
+
+/** `merge`: what several servers archived of the same streams, as one. */
+export const merge = Command.make(
+  "merge",
+  {
+    into: Options.directory("into", { exists: "either" }).pipe(
+      Options.withDescription(
+        "The folder for the merged files. Files of an earlier merge there are replaced."
+      )
+    ),
+    ...selectionOptions
+  },
+  ({ into, ...options }) =>
+    Effect.gen(function* () {
+      const select = yield* selection(options)
+      const reading = yield* loadReading
+      const store = yield* ArchiveStore.pipe(Effect.provide(reading.services))
+      const scratch = yield* scratchDatabase(`${reading.folder}/objects.db`)
+      yield* scratch`
+        CREATE TABLE objects (exchange TEXT, symbol TEXT, data_type TEXT, date TEXT, server TEXT, key TEXT)`
+      yield* Stream.runForEach(store.list("exchange="), ({ key }) => {
+        const parsed = parseKey(key)
+        if (parsed?._tag !== "Archive" || !select.takes(parsed.stream)) return Effect.void
+        const { end, start } = microsOf(parsed.date)
+        if (end <= select.range.from || start >= select.range.to) return Effect.void
+        const { dataType, exchange, symbol } = parsed.stream
+        return scratch`
+          INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${parsed.date}, ${parsed.server}, ${key})`
+      })
+      const days = yield* scratch<{
+        readonly exchange: string
+        readonly symbol: string
+        readonly dataType: string
+        readonly date: string
+        readonly servers: string
+      }>`
+        SELECT exchange, symbol, data_type AS dataType, date, group_concat(DISTINCT server) AS servers
+        FROM objects GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
+      const coverage = yield* readCoverage(reading, select)
+      for (const day of days) {
+        const keys = yield* scratch<{ key: string }>`
+          SELECT key FROM objects WHERE exchange = ${day.exchange} AND symbol = ${day.symbol}
+            AND data_type = ${day.dataType} AND date = ${day.date} ORDER BY key`
+        const { duplicates, file, path } = yield* mergeDay({
+          day,
+          keys: keys.map(({ key }) => key),
+          range: select.range,
+          into,
+          scratch,
+          folder: reading.folder
+        }).pipe(Effect.provide(Layer.merge(Layer.succeedContext(reading.services), HyparquetWriter.layer())))
+        yield* Console.log(
+          `${day.exchange}:${day.symbol}:${day.dataType}  ${day.date}  from ${day.servers}\n  ${file.rows} messages, ${duplicates} of which were held more than once were left out: ${path}`
+        )
+        const holes = unionHoles(coverage, day, select.range)
+        yield* Console.log(
+          holes.wanted === 0
+            ? "  no journal tells of its holes"
+            : holes.windows.length === 0
+              ? `  no hole remains in ${timeText(holes.wanted)}`
+              : [
+                  `  holes that remain: ${timeText(holes.length)} of ${timeText(holes.wanted)}`,
+                  ...holes.windows.map((window) => `  exclude ${windowText(window)}`)
+                ].join("\n")
+        )
+      }
+      if (days.length === 0) yield* Console.log("There are no such archives.")
+    }).pipe(Effect.scoped)
+).pipe(
+  Command.withDescription(
+    "Makes one Parquet file of each stream and day out of what several servers have archived: every message once, in the order of the exchange; and shows which holes remain."
+  )
+)

@@ -1,0 +1,43 @@
+import { FileSystem, type Path } from "@effect/platform"
+import { Context, Effect, Layer, type Scope, Stream } from "effect"
+import { ArchiveStore } from "../archive/ArchiveStore.ts"
+import * as HyparquetReader from "../archive/HyparquetReader.ts"
+import { ParquetReader } from "../archive/ParquetReader.ts"
+import { loadSettings, type Settings } from "../Config.ts"
+import type { StartupError } from "../domain/StartupError.ts"
+import { exchanges } from "../exchange/registry.ts"
+import { archiveStore } from "../thread/services.ts"
+
+/** What a command that only reads has at hand. */
+export interface Reading {
+  readonly settings: Settings
+  readonly services: Context.Context<ArchiveStore | ParquetReader>
+  /** For one file at a time. Removed with the scope. */
+  readonly folder: string
+}
+
+/** The settings of the collector, and its archive, which is not changed. A folder that is not there is an empty archive. */
+export const loadReading: Effect.Effect<
+  Reading,
+  StartupError,
+  Scope.Scope | FileSystem.FileSystem | Path.Path
+> = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const settings = yield* loadSettings(exchanges)
+  const isThere =
+    settings.archiveStore._tag === "S3" || (yield* Effect.orDie(fs.exists(settings.archiveStore.directory)))
+  const store = isThere ? archiveStore(settings.archiveStore, { readOnly: true }) : emptyStore
+  const services = yield* Layer.build(Layer.merge(store, HyparquetReader.layer))
+  const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "crypto-collector-" }))
+  return { settings, services: Context.pick(ArchiveStore, ParquetReader)(services), folder }
+})
+
+const emptyStore = Layer.succeed(
+  ArchiveStore,
+  ArchiveStore.of({
+    put: () => Effect.dieMessage("not for reading"),
+    head: () => Effect.succeedNone,
+    get: () => Stream.empty,
+    list: () => Stream.empty
+  })
+)

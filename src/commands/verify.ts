@@ -1,0 +1,52 @@
+import { Command, Options } from "@effect/cli"
+import { Console, Data, Effect } from "effect"
+import { jsonOption } from "./options.ts"
+import { loadReading } from "./reading.ts"
+import { type Finding, type Findings, findFaults } from "./verify/findFaults.ts"
+
+/** Something in the archive is not as the journal says. */
+export class ArchiveIsOff extends Data.TaggedError("ArchiveIsOff")<{ readonly faults: number }> {
+  override get message() {
+    return `the archive is not as the journal says: ${this.faults} ${this.faults === 1 ? "object is" : "objects are"} off`
+  }
+}
+
+/** `verify`: whether the archive holds what the journal says it holds. */
+export const verify = Command.make(
+  "verify",
+  {
+    deep: Options.boolean("deep").pipe(
+      Options.withDescription(
+        "Download every object, compute its SHA-256 anew, count its rows, and check their ids and order."
+      )
+    ),
+    json: jsonOption
+  },
+  ({ deep, json }) =>
+    Effect.gen(function* () {
+      const report = (finding: Finding) => (json ? Effect.void : Console.log(lineOf(finding)))
+      const findings = yield* findFaults(yield* loadReading, { deep, report })
+      yield* Console.log(json ? JSON.stringify(findings, null, 2) : summaryOf(findings, deep))
+      if (findings.faults > 0) return yield* new ArchiveIsOff({ faults: findings.faults })
+    }).pipe(Effect.scoped)
+).pipe(
+  Command.withDescription(
+    "Compares the journal with the archive: every verified object is there, with its length and SHA-256, and nothing else is. Ends with exit code 1 if anything is off."
+  )
+)
+
+const lineOf = ({ key, kind, reason }: Finding): string =>
+  `${kind.padEnd(8)} ${key}${reason === "" ? "" : `: ${reason}`}`
+
+const summaryOf = (findings: Findings, deep: boolean): string =>
+  [
+    `${findings.archives} archives with ${findings.rows} rows (${findings.bytes} bytes) and ${findings.segments} parts of the journal ${deep ? "were read and" : ""} are as they should be.`.replace(
+      "  ",
+      " "
+    ),
+    ...(findings.pending > 0 ? [`${findings.pending} archives are not finished yet.`] : []),
+    ...(findings.newer > 0
+      ? [`${findings.newer} objects are newer than what is known of their server's journal.`]
+      : []),
+    findings.faults === 0 ? "Nothing is off." : `${findings.faults} objects are off.`
+  ].join("\n")

@@ -1,0 +1,170 @@
+import type { SqliteClient } from "@effect/sql-sqlite-node"
+import { Chunk, Effect, Option, Stream } from "effect"
+import { ArchiveStore } from "../../archive/ArchiveStore.ts"
+import { millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
+import type { JournalEvent } from "../../domain/JournalEvent.ts"
+import { scratchDatabase } from "../../storage/scratch.ts"
+import { wholeJournals } from "../journals.ts"
+import type { Reading } from "../reading.ts"
+import { checkContent } from "./checkContent.ts"
+
+/** An object that is not as it should be. */
+export interface Finding {
+  /** `missing`: it is not there. `damaged`: it is, with other content. `unknown`: no journal knows it. */
+  readonly kind: "missing" | "damaged" | "unknown"
+  readonly key: string
+  readonly reason: string
+}
+
+export interface Findings {
+  /** Verified archives of rows that are as they should be, their rows and bytes. */
+  readonly archives: number
+  readonly rows: number
+  readonly bytes: number
+  /** Parts of the journal that are as they should be. */
+  readonly segments: number
+  /** Archives that were planned and are not finished. */
+  readonly pending: number
+  /** Objects of another server, or of a lost database, that are newer than what is known of its journal. */
+  readonly newer: number
+  readonly faults: number
+  /** The first of them. */
+  readonly findings: ReadonlyArray<Finding>
+}
+
+/** What the journals say about an object. */
+export interface Expected {
+  readonly key: string
+  readonly archive_id: string
+  readonly server: string
+  /** 1 for rows, 0 for the journal. */
+  readonly is_rows: number
+  readonly verified: number
+  readonly rows: number | null
+  readonly size: number | null
+  readonly sha256: string | null
+}
+
+/**
+ * Compares all that the journals know with all that the store has. `report` hears of every fault as it is found. What is
+ * expected lies in a scratch file, so that memory does not grow with the archive.
+ */
+export const findFaults = (
+  reading: Reading,
+  options: { readonly deep: boolean; readonly report: (finding: Finding) => Effect.Effect<void> }
+) =>
+  Effect.gen(function* () {
+    const store = yield* ArchiveStore
+    const scratch = yield* scratchDatabase(`${reading.folder}/expected.db`)
+    yield* scratch`
+      CREATE TABLE expected (key TEXT PRIMARY KEY, archive_id TEXT UNIQUE, server TEXT, is_rows INTEGER,
+        verified INTEGER DEFAULT 0, rows INTEGER, size INTEGER, sha256 TEXT) WITHOUT ROWID`
+    yield* scratch`CREATE TABLE messages (stream TEXT, id TEXT, PRIMARY KEY (stream, id)) WITHOUT ROWID`
+
+    const knownUntil = new Map<string, number>()
+    for (const { entries, server } of yield* wholeJournals(reading, Effect.fail)) {
+      yield* Stream.runForEach(entries, ({ at, event }) => {
+        knownUntil.set(server, Math.max(knownUntil.get(server) ?? 0, at))
+        return expect(scratch, server, event)
+      })
+    }
+
+    const findings: Array<Finding> = []
+    const sums = { archives: 0, rows: 0, bytes: 0, segments: 0, pending: 0, newer: 0, faults: 0 }
+    const fault = (finding: Finding) => {
+      sums.faults++
+      if (findings.length < maxFindings) findings.push(finding)
+      return options.report(finding)
+    }
+
+    const check = (expected: Expected) =>
+      Effect.gen(function* () {
+        const { key, rows, sha256, size } = expected
+        const stored = yield* store.head(key)
+        if (Option.isNone(stored)) return yield* fault({ kind: "missing", key, reason: "" })
+        const found = Option.getOrElse(stored.value.sha256, () => sha256)
+        const reason =
+          stored.value.size !== size
+            ? `it has ${stored.value.size} bytes instead of ${size}`
+            : found !== sha256
+              ? `its SHA-256 is ${found} instead of ${sha256}`
+              : options.deep
+                ? yield* checkContent(expected, scratch, reading.folder)
+                : undefined
+        if (reason !== undefined) return yield* fault({ kind: "damaged", key, reason })
+        if (expected.is_rows === 0) sums.segments++
+        else {
+          sums.archives++
+          sums.rows += rows ?? 0
+          sums.bytes += size ?? 0
+        }
+      })
+
+    yield* expectedPages(scratch).pipe(
+      Stream.mapEffect(
+        (expected) => (expected.verified === 1 ? check(expected) : Effect.sync(() => sums.pending++)),
+        {
+          concurrency: options.deep ? 1 : requestsAtOnce
+        }
+      ),
+      Stream.runDrain
+    )
+
+    yield* Stream.runForEach(store.list(""), ({ key }) =>
+      Effect.gen(function* () {
+        const known = yield* scratch`SELECT 1 FROM expected WHERE key = ${key}`
+        if (known.length > 0) return
+        const parsed = parseKey(key)
+        const isNewer =
+          parsed !== undefined &&
+          millisOfArchiveId(parsed.archiveId) * 1000 >= (knownUntil.get(parsed.server) ?? 0)
+        if (isNewer) sums.newer++
+        else yield* fault({ kind: "unknown", key, reason: "no journal knows it" })
+      })
+    )
+    return { ...sums, findings } satisfies Findings
+  }).pipe(Effect.provide(reading.services))
+
+const requestsAtOnce = 8
+const maxFindings = 1000
+const expectedPerPage = 500
+
+const expect = (scratch: SqliteClient.SqliteClient, server: string, event: JournalEvent) => {
+  switch (event._tag) {
+    case "ArchivePlanned":
+    case "JournalSegmentPlanned": {
+      const { archiveId, key } = event.plan
+      const isRows = event._tag === "ArchivePlanned" ? 1 : 0
+      return scratch`
+        INSERT INTO expected (key, archive_id, server, is_rows)
+        VALUES (${key}, ${archiveId}, ${server}, ${isRows}) ON CONFLICT DO NOTHING`
+    }
+    case "ArchiveWritten": {
+      const { rows, sha256, size } = event.file
+      return scratch`
+        UPDATE expected SET rows = ${rows}, size = ${size}, sha256 = ${sha256}
+        WHERE archive_id = ${event.archiveId}`
+    }
+    case "ArchiveVerified":
+      return scratch`UPDATE expected SET verified = 1 WHERE archive_id = ${event.archiveId}`
+    case "ArchiveFailed":
+      return event.stage === "verify"
+        ? scratch`UPDATE expected SET verified = 0 WHERE archive_id = ${event.archiveId}`
+        : Effect.void
+    default:
+      return Effect.void
+  }
+}
+
+const expectedPages = (scratch: SqliteClient.SqliteClient) =>
+  Stream.unfoldChunkEffect("", (after) =>
+    Effect.map(
+      scratch<Expected>`SELECT * FROM expected WHERE key > ${after} ORDER BY key LIMIT ${expectedPerPage}`,
+      (page) => {
+        const last = page.at(-1)
+        return last === undefined
+          ? Option.none()
+          : Option.some([Chunk.unsafeFromArray(page), last.key] as const)
+      }
+    )
+  )

@@ -1,0 +1,208 @@
+import { Chunk, HashMap, Option } from "effect"
+import type { GapDetected } from "./ExchangeEvent.ts"
+import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
+import { type StreamId, streamKey } from "./StreamId.ts"
+import type { Window } from "./Window.ts"
+
+/** Messages that are missing between two that were received. */
+export interface Gap extends Window {
+  /** How many; null if nobody knows. */
+  readonly size: number | null
+  readonly rule: (typeof GapDetected.Type)["rule"]
+  readonly scope: (typeof GapDetected.Type)["scope"]
+  /** The numbers between which they are missing, as the exchange counts. */
+  readonly expected: number
+  readonly received: number
+}
+
+/** Messages that gave way in our queue. */
+export interface DropWindow extends Window {
+  readonly count: number
+}
+
+/** A time of which nobody can say whether messages are missing. */
+export interface Doubt extends Window {
+  readonly reason: "reconnect" | "snapshot" | "set back" | "silent"
+}
+
+/** What the journal says about a stream. Times in microseconds since the epoch. */
+export interface StreamCoverage {
+  readonly stream: StreamId
+  /** When it was first and last to be recorded. */
+  readonly wanted: Window
+  /** Whether the running process records it. */
+  readonly isWanted: boolean
+  readonly connected: Chunk.Chunk<Window>
+  /** Since when, by connection: those that are open. */
+  readonly open: HashMap.HashMap<string, number>
+  /** By the hour of receipt, hours since the epoch. */
+  readonly messages: HashMap.HashMap<number, number>
+  readonly gaps: Chunk.Chunk<Gap>
+  readonly drops: Chunk.Chunk<DropWindow>
+  readonly doubts: Chunk.Chunk<Doubt>
+  /** Messages that had been reported as missing and came late. */
+  readonly late: number
+  readonly refusals: number
+}
+
+/** What a journal says about the recording: a fold over its entries. */
+export interface Coverage {
+  readonly streams: HashMap.HashMap<string, StreamCoverage>
+  /** Up to here, microseconds, the running process has committed what it received. */
+  readonly lastSeen: number
+  /** Until when the journal speaks, microseconds. */
+  readonly through: number
+}
+
+export const noCoverage: Coverage = { streams: HashMap.empty(), lastSeen: 0, through: 0 }
+
+/** The state after an entry. */
+export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): Coverage => {
+  switch (event._tag) {
+    case "ProcessStarted":
+      return { ...endProcess(state, event.previous?.lastSeen ?? state.lastSeen), lastSeen: at, through: at }
+    case "ProcessStopped":
+      return { ...endProcess({ ...state, lastSeen: Math.max(state.lastSeen, at) }, at), through: at }
+    case "ProcessAlive":
+      return seen(state, event.lastSeen)
+    case "RecordingStarted":
+      return event.streams.reduce((all, stream) => update(all, stream, at, (of) => of), state)
+    default:
+      return "stream" in event ? applyToStream(state, at, event) : state
+  }
+}
+
+/** The journal ends here: what is open ends where the process was last seen. */
+export const endOfJournal = (state: Coverage, lastSeen = 0): Coverage =>
+  endProcess(seen(state, lastSeen), Math.max(state.lastSeen, lastSeen))
+
+type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
+
+const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverage => {
+  const change = (time: number, f: (of: StreamCoverage) => StreamCoverage) =>
+    update(state, event.stream, time, f)
+  switch (event._tag) {
+    case "MessagesCommitted": {
+      const counted = change(event.first, (of) => ({
+        ...of,
+        messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
+          Option.some(Option.getOrElse(before, () => 0) + event.messages)
+        )
+      }))
+      return seen(
+        update(counted, event.stream, event.last + 1, (of) => of),
+        event.last + 1
+      )
+    }
+    case "MessagesDropped":
+      return change(event.last, (of) => ({
+        ...of,
+        wanted: { ...of.wanted, from: Math.min(of.wanted.from, event.first) },
+        drops: Chunk.append(of.drops, { from: event.first, to: event.last + 1, count: event.count })
+      }))
+    case "StreamConnected":
+      return change(at, (of) => ({ ...of, open: HashMap.set(of.open, event.connection, at) }))
+    case "StreamDisconnected":
+      return change(at, (of) =>
+        Option.match(HashMap.get(of.open, event.connection), {
+          onNone: () => of,
+          onSome: (from) => ({
+            ...of,
+            open: HashMap.remove(of.open, event.connection),
+            connected: Chunk.append(of.connected, { from, to: at })
+          })
+        })
+      )
+    case "SubscriptionRefused":
+      return change(at, (of) => ({ ...of, refusals: of.refusals + 1 }))
+    case "StreamSilent":
+      return change(at, (of) => ({
+        ...of,
+        doubts: Chunk.append(of.doubts, { from: at - event.seconds * 1_000_000, to: at, reason: "silent" })
+      }))
+    case "GapDetected":
+      return change(at, (of) => ({
+        ...of,
+        gaps: Chunk.append(of.gaps, {
+          ...between(event, at),
+          size: event.size,
+          rule: event.rule,
+          scope: event.scope,
+          expected: event.expected,
+          received: event.received
+        })
+      }))
+    case "Discontinuity":
+      return change(at, (of) => ({
+        ...of,
+        doubts: Chunk.append(of.doubts, { ...between(event, at), reason: event.reason })
+      }))
+    case "OutOfOrder":
+      return change(at, (of) => ({ ...of, late: of.late + event.count }))
+    default:
+      return change(at, (of) => of)
+  }
+}
+
+const between = (
+  event: { readonly after: number | null; readonly before: number | null },
+  at: number
+): Window => {
+  const to = event.before ?? at
+  return { from: Math.min(event.after ?? at, to - 1), to }
+}
+
+const seen = (state: Coverage, at: number): Coverage => ({
+  ...state,
+  lastSeen: Math.max(state.lastSeen, at),
+  through: Math.max(state.through, at)
+})
+
+/** The process is gone: it was last seen at `at`. */
+const endProcess = (state: Coverage, at: number): Coverage => ({
+  ...state,
+  through: Math.max(state.through, at),
+  streams: HashMap.map(state.streams, (of) => ({
+    ...of,
+    isWanted: false,
+    wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted,
+    open: HashMap.empty<string, number>(),
+    connected: Chunk.appendAll(
+      of.connected,
+      Chunk.fromIterable(Array.from(HashMap.values(of.open), (from) => ({ from, to: Math.max(from, at) })))
+    )
+  }))
+})
+
+const update = (
+  state: Coverage,
+  stream: StreamId,
+  at: number,
+  f: (of: StreamCoverage) => StreamCoverage
+): Coverage => ({
+  ...state,
+  streams: HashMap.modifyAt(state.streams, streamKey(stream), (known) => {
+    const of = Option.getOrElse(known, () => newStream(stream, at))
+    return Option.some(
+      f({
+        ...of,
+        isWanted: true,
+        wanted: { from: Math.min(of.wanted.from, at), to: Math.max(of.wanted.to, at) }
+      })
+    )
+  })
+})
+
+const newStream = (stream: StreamId, at: number): StreamCoverage => ({
+  stream,
+  wanted: { from: at, to: at },
+  isWanted: true,
+  connected: Chunk.empty(),
+  open: HashMap.empty(),
+  messages: HashMap.empty(),
+  gaps: Chunk.empty(),
+  drops: Chunk.empty(),
+  doubts: Chunk.empty(),
+  late: 0,
+  refusals: 0
+})

@@ -1,0 +1,120 @@
+import { Chunk, HashMap } from "effect"
+import { dateOf, microsOf } from "./Archive.ts"
+import type { Doubt, DropWindow, Gap, StreamCoverage } from "./Coverage.ts"
+import type { StreamId } from "./StreamId.ts"
+import { difference, intersection, lengthOf, union, type Window } from "./Window.ts"
+
+/** Why a time should be left out of a study. */
+export type Reason = "down" | "gap" | "dropped" | Doubt["reason"]
+
+export interface ExcludedWindow extends Window {
+  readonly reasons: ReadonlyArray<Reason>
+}
+
+/** An hour of a day: how long it was to be recorded, and how much of that is a hole. Microseconds. */
+export interface HourCoverage {
+  readonly wanted: number
+  readonly excluded: number
+  readonly messages: number
+}
+
+/** A stream on one day. The percentages are of the time in which it was to be recorded, and add up to 100. */
+export interface DayCoverage {
+  readonly stream: StreamId
+  readonly date: string
+  readonly messages: number
+  /** Microseconds in which it was to be recorded. */
+  readonly wanted: number
+  readonly connected: number
+  readonly down: number
+  readonly gaps: ReadonlyArray<Gap>
+  readonly drops: ReadonlyArray<DropWindow>
+  readonly doubts: ReadonlyArray<Doubt>
+  readonly exclude: ReadonlyArray<ExcludedWindow>
+  readonly verifiedPercent: number
+  readonly unverifiablePercent: number
+  readonly excludedPercent: number
+  readonly hours: ReadonlyArray<HourCoverage>
+}
+
+/**
+ * What is known of a stream on each day of a range of time. `isProvable`: the exchange's messages prove that none is
+ * missing; else what looks whole is unverifiable.
+ */
+export const daysOf = (
+  of: StreamCoverage,
+  range: Window,
+  isProvable: boolean
+): ReadonlyArray<DayCoverage> => {
+  const [wanted] = intersection(
+    [{ from: of.wanted.from, to: Math.max(of.wanted.to, of.wanted.from + 1) }],
+    [range]
+  )
+  if (wanted === undefined) return []
+  const days: Array<DayCoverage> = []
+  for (let from = microsOf(dateOf(wanted.from)).start; from < wanted.to; from += microsPerDay) {
+    days.push(dayOf(of, from, wanted, isProvable))
+  }
+  return days
+}
+
+/** The times that should be left out, with the reasons of each. */
+export const holesOf = (of: StreamCoverage, within: Window): ReadonlyArray<ExcludedWindow> => {
+  const causes: ReadonlyArray<readonly [Reason, Iterable<Window>]> = [
+    ["down", difference([within], of.connected)],
+    ["gap", of.gaps],
+    ["dropped", of.drops],
+    ...Array.from(of.doubts, (doubt) => [doubt.reason, [doubt]] as const)
+  ]
+  const clipped = causes.flatMap(([reason, windows]) =>
+    intersection(windows, [within]).map((window) => ({ ...window, reason }))
+  )
+  return union(clipped).map((window) => ({
+    ...window,
+    reasons: Array.from(
+      new Set(
+        clipped.filter(({ from, to }) => from < window.to && to > window.from).map(({ reason }) => reason)
+      )
+    )
+  }))
+}
+
+const microsPerHour = 3_600_000_000
+const microsPerDay = 24 * microsPerHour
+
+const dayOf = (of: StreamCoverage, from: number, range: Window, isProvable: boolean): DayCoverage => {
+  const day = { from, to: from + microsPerDay }
+  const within = { from: Math.max(day.from, range.from), to: Math.min(day.to, range.to) }
+  const exclude = holesOf(of, within)
+  const wanted = within.to - within.from
+  const excluded = lengthOf(exclude)
+  const connected = lengthOf(intersection(of.connected, [within]))
+  const beginsIn = (window: Window) => window.from >= within.from && window.from < within.to
+  const hours = Array.from({ length: 24 }, (_, n): HourCoverage => {
+    const hour = { from: from + n * microsPerHour, to: from + (n + 1) * microsPerHour }
+    return {
+      wanted: lengthOf(intersection([hour], [within])),
+      excluded: lengthOf(intersection([hour], exclude)),
+      messages: HashMap.get(of.messages, hour.from / microsPerHour).pipe((n) =>
+        n._tag === "Some" ? n.value : 0
+      )
+    }
+  })
+  const percent = (micros: number) => (wanted === 0 ? 0 : (100 * micros) / wanted)
+  return {
+    stream: of.stream,
+    date: dateOf(from),
+    messages: hours.reduce((sum, { messages }) => sum + messages, 0),
+    wanted,
+    connected,
+    down: wanted - connected,
+    gaps: Chunk.toReadonlyArray(of.gaps).filter(beginsIn),
+    drops: Chunk.toReadonlyArray(of.drops).filter(beginsIn),
+    doubts: Chunk.toReadonlyArray(of.doubts).filter(beginsIn),
+    exclude,
+    verifiedPercent: isProvable ? percent(wanted - excluded) : 0,
+    unverifiablePercent: isProvable ? 0 : percent(wanted - excluded),
+    excludedPercent: percent(excluded),
+    hours
+  }
+}

@@ -1,0 +1,145 @@
+import { Schema } from "effect"
+import { StreamId } from "./StreamId.ts"
+
+/** Microseconds since the epoch. */
+const Micros = Schema.Number
+
+/** When it happened. */
+const at = { at: Micros }
+
+/** The receive times of the messages before and after it; null where there is none. */
+const between = { after: Schema.NullOr(Micros), before: Schema.NullOr(Micros) }
+
+/** What ended a connection. */
+export const EndKind = Schema.Literal(
+  /** It could not be made. */
+  "connect",
+  /** The exchange, or the network between, closed it. */
+  "closed",
+  /** Nothing at all was heard. */
+  "idle",
+  /** A ping was not answered. */
+  "pong",
+  /** Most of what came could not be read. */
+  "unreadable",
+  /** No subscription was answered. */
+  "unanswered",
+  /** Its streams were silent. */
+  "silent",
+  /** Another connection has taken over: its lifetime was up, or the exchange announced that it will close it. */
+  "replaced",
+  /** It has no streams any more. */
+  "empty"
+)
+export type EndKind = typeof EndKind.Type
+
+/** The exchange confirmed a stream, or its first message came. `connection` names the connection within this process. */
+export const StreamConnected = Schema.TaggedStruct("StreamConnected", {
+  ...at,
+  stream: StreamId,
+  connection: Schema.String
+})
+
+/** The connection that carried the stream ended. `code` is the WebSocket close code, where there was one. */
+export const StreamDisconnected = Schema.TaggedStruct("StreamDisconnected", {
+  ...at,
+  stream: StreamId,
+  connection: Schema.String,
+  kind: EndKind,
+  reason: Schema.String,
+  code: Schema.NullOr(Schema.Int)
+})
+
+/** The exchange refused a stream; `reason` in its words. It is asked for again at `retryAt`. */
+export const SubscriptionRefused = Schema.TaggedStruct("SubscriptionRefused", {
+  ...at,
+  stream: StreamId,
+  reason: Schema.String,
+  retryAt: Micros
+})
+
+/** A stream that was accepted says nothing, or nothing any more, and what was done about it. */
+export const StreamSilent = Schema.TaggedStruct("StreamSilent", {
+  ...at,
+  stream: StreamId,
+  /** Since the last message, or since it was asked for. */
+  seconds: Schema.Number,
+  action: Schema.Literal("resubscribed", "moved")
+})
+
+/** Messages of a stream are missing; see `ContinuityRule`. */
+export const GapDetected = Schema.TaggedStruct("GapDetected", {
+  ...at,
+  stream: StreamId,
+  rule: Schema.Literal("counter", "range", "chain"),
+  /** `connection`: so many frames of the connection, and nobody knows of which of its streams. */
+  scope: Schema.Literal("stream", "connection"),
+  expected: Schema.Number,
+  received: Schema.Number,
+  /** How many numbers are missing; null where that cannot be known. */
+  size: Schema.NullOr(Schema.Number),
+  ...between
+})
+
+/** The stream began anew, as its exchange defines it: nothing says whether messages are missing in between. */
+export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
+  ...at,
+  stream: StreamId,
+  reason: Schema.Literal("reconnect", "snapshot", "set back"),
+  ...between
+})
+
+/** So many messages arrived late since the last such event of the stream: they had been reported as missing. */
+export const OutOfOrder = Schema.TaggedStruct("OutOfOrder", { ...at, stream: StreamId, count: Schema.Int })
+
+/** So many messages came twice since the last such event of the stream. */
+export const Repeated = Schema.TaggedStruct("Repeated", { ...at, stream: StreamId, count: Schema.Int })
+
+/** A symbol that a pattern of MARKETS matches is in the exchange's list for the first time. */
+export const SymbolListed = Schema.TaggedStruct("SymbolListed", {
+  ...at,
+  exchange: Schema.String,
+  symbol: Schema.String
+})
+
+/** A symbol is not in the exchange's list any more. */
+export const SymbolDelisted = Schema.TaggedStruct("SymbolDelisted", {
+  ...at,
+  exchange: Schema.String,
+  symbol: Schema.String
+})
+
+/** A connection was made. */
+export const ConnectionOpened = Schema.TaggedStruct("ConnectionOpened", {
+  ...at,
+  exchange: Schema.String,
+  connection: Schema.String,
+  streams: Schema.Int
+})
+
+/** A connection ended, or could not be made. */
+export const ConnectionEnded = Schema.TaggedStruct("ConnectionEnded", {
+  ...at,
+  exchange: Schema.String,
+  connection: Schema.String,
+  kind: EndKind,
+  reason: Schema.String,
+  code: Schema.NullOr(Schema.Int)
+})
+
+/** What was seen of the exchanges, besides their messages. */
+export const ExchangeEvent = Schema.Union(
+  StreamConnected,
+  StreamDisconnected,
+  SubscriptionRefused,
+  StreamSilent,
+  GapDetected,
+  Discontinuity,
+  OutOfOrder,
+  Repeated,
+  SymbolListed,
+  SymbolDelisted,
+  ConnectionOpened,
+  ConnectionEnded
+)
+export type ExchangeEvent = typeof ExchangeEvent.Type

@@ -1,0 +1,93 @@
+import { HashMap, Option } from "effect"
+import type { JournalEntry } from "./JournalEvent.ts"
+import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
+
+/** What the archiver goes by: a fold over the journal. */
+export interface JournalState {
+  readonly pending: PendingArchives
+  /** Up to this id the journal's entries belong to planned segments. */
+  readonly plannedThrough: number
+  /**
+   * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
+   * the steps of a pending archive, the connections that are open, the process that runs, the latest segment.
+   */
+  readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
+}
+
+export const emptyJournalState: JournalState = {
+  pending: noPendingArchives,
+  plannedThrough: 0,
+  needed: HashMap.empty()
+}
+
+/** The state after an entry. */
+export const applyEntry = (state: JournalState, entry: JournalEntry): JournalState => ({
+  pending: applyArchiveEvent(state.pending, entry.event),
+  plannedThrough:
+    entry.event._tag === "JournalSegmentPlanned"
+      ? Math.max(state.plannedThrough, entry.event.plan.lastId)
+      : state.plannedThrough,
+  needed: needs(state.needed, entry)
+})
+
+/** Up to this id the entries are in verified objects. */
+export const archivedThrough = (state: JournalState): number => {
+  let through = state.plannedThrough
+  for (const archive of HashMap.values(state.pending)) {
+    if (!isOfRows(archive)) through = Math.min(through, archive.plan.firstId - 1)
+  }
+  return through
+}
+
+/** The ids of the entries that have to stay whatever their age. */
+export const neededIds = (state: JournalState): ReadonlySet<number> =>
+  new Set(Array.from(HashMap.values(state.needed)).flat())
+
+const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): JournalState["needed"] => {
+  switch (event._tag) {
+    case "JournalSegmentPlanned":
+    case "ArchivePlanned":
+      return HashMap.set(needed, event.plan.archiveId, [id])
+    case "ArchiveWritten":
+    case "ArchiveUploaded":
+    case "ArchiveVerified":
+    case "ArchiveRowsPurged":
+    case "ArchiveFailed":
+      return HashMap.modify(needed, event.archiveId, (ids) => [...ids, id])
+    case "ArchivePurged":
+      return HashMap.remove(needed, event.archiveId)
+    case "JournalSegmentArchived": {
+      // The latest one says how far the journal is archived; without its end it would be pending again.
+      const [plan] = Option.getOrElse(HashMap.get(needed, event.archiveId), () => [])
+      return plan === undefined
+        ? needed
+        : HashMap.set(HashMap.remove(needed, event.archiveId), "segment", [plan, id])
+    }
+    case "ProcessStarted":
+      return HashMap.set(withoutProcess(needed), `${ofProcess}start`, [id])
+    case "ProcessStopped":
+      return withoutProcess(needed)
+    case "RecordingStarted":
+      return HashMap.set(needed, `${ofProcess}recording`, [id])
+    case "StreamConnected":
+      return HashMap.set(needed, connectionKey(event), [id])
+    case "StreamDisconnected":
+      return HashMap.remove(needed, connectionKey(event))
+    default:
+      return needed
+  }
+}
+
+/** What begins with this ends with the process. */
+const ofProcess = "process "
+
+const withoutProcess = (needed: JournalState["needed"]): JournalState["needed"] =>
+  HashMap.filter(needed, (_, key) => !key.startsWith(ofProcess))
+
+const connectionKey = ({
+  connection,
+  stream
+}: {
+  readonly connection: string
+  readonly stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string }
+}): string => `${ofProcess}${stream.exchange}:${stream.symbol}:${stream.dataType} ${connection}`

@@ -1,0 +1,58 @@
+/** A time from `from` up to `to`, microseconds since the epoch. */
+export interface Window {
+  readonly from: number
+  readonly to: number
+}
+
+/** The same times as windows that are in order and do not touch. Windows without length are left out. */
+export const union = (windows: Iterable<Window>): ReadonlyArray<Window> => {
+  const sorted = Array.from(windows)
+    .filter(({ from, to }) => to > from)
+    .sort((a, b) => a.from - b.from)
+  const merged: Array<Window> = []
+  for (const window of sorted) {
+    const last = merged.at(-1)
+    if (last === undefined || window.from > last.to) merged.push({ from: window.from, to: window.to })
+    else if (window.to > last.to) merged[merged.length - 1] = { from: last.from, to: window.to }
+  }
+  return merged
+}
+
+/** What lies in both. */
+export const intersection = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyArray<Window> => {
+  const left = union(a)
+  const right = union(b)
+  const common: Array<Window> = []
+  for (let i = 0, j = 0; i < left.length && j < right.length; ) {
+    const x = left[i]
+    const y = right[j]
+    if (x === undefined || y === undefined) break
+    const from = Math.max(x.from, y.from)
+    const to = Math.min(x.to, y.to)
+    if (to > from) common.push({ from, to })
+    if (x.to < y.to) i++
+    else j++
+  }
+  return common
+}
+
+/** What lies in the first and not in the second. */
+export const difference = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyArray<Window> => {
+  const holes = union(b)
+  const rest: Array<Window> = []
+  for (const window of union(a)) {
+    let { from } = window
+    for (const hole of holes) {
+      if (hole.to <= from) continue
+      if (hole.from >= window.to) break
+      if (hole.from > from) rest.push({ from, to: hole.from })
+      from = Math.max(from, hole.to)
+    }
+    if (from < window.to) rest.push({ from, to: window.to })
+  }
+  return rest
+}
+
+/** How long they are in all, microseconds. */
+export const lengthOf = (windows: Iterable<Window>): number =>
+  union(windows).reduce((sum, { from, to }) => sum + to - from, 0)

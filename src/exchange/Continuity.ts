@@ -1,0 +1,126 @@
+/**
+ * How a stream proves that no message is missing.
+ *
+ * - `counter`: numbers that step by one with every message, or with every part of it;
+ * - `range`: every message covers a range of numbers that begins where the one before ended;
+ * - `chain`: every message names the one before; the numbers themselves may jump, or even go back;
+ * - `none`: nothing on the wire proves it.
+ */
+export interface ContinuityRule {
+  readonly kind: "counter" | "range" | "chain" | "none"
+  /** Of what the numbers are: of each stream, or of all frames of a connection together. */
+  readonly scope: "stream" | "connection"
+  /** Whether the numbers go on over a reconnect: those of the exchange do, those of a connection do not. */
+  readonly spansConnections: boolean
+}
+
+/** Which numbers a message covers: those above `previous`, up to and including `last`. NaN where it has none. */
+export interface Place {
+  readonly previous: number
+  readonly last: number
+  /** Whether the message stands for itself, whatever came before: a whole book, or the begin of a new numbering. */
+  readonly snapshot: boolean
+}
+
+/** What was seen of a numbering so far. */
+export interface Continuity {
+  /** The number up to which messages were seen; NaN before the first one. */
+  readonly last: number
+  /** The newest holes: what arrives late lies in one of them. At most `maxHoles`. */
+  readonly holes: ReadonlyArray<Hole>
+  /** Messages in a row that had been seen before. */
+  readonly repeats: number
+}
+
+/** Numbers above `from`, up to and including `to`, that were not seen. */
+export interface Hole {
+  readonly from: number
+  readonly to: number
+}
+
+/** How a message stands to those before it. */
+export type Verdict =
+  /** The first one, or the next one, or it has no number. */
+  | { readonly _tag: "Continues" }
+  /** Messages are missing before it; `size` is how many numbers, null where that cannot be known. */
+  | { readonly _tag: "Gap"; readonly hole: Hole; readonly size: number | null }
+  /** It was missing and arrives late. */
+  | { readonly _tag: "OutOfOrder" }
+  /** It was seen before. */
+  | { readonly _tag: "Repeated" }
+  /** A snapshot: what came before is replaced, and nothing is said about it. */
+  | { readonly _tag: "Restarted" }
+  /** The exchange set its numbers back, and said so in a message that continues the chain. */
+  | { readonly _tag: "SetBack" }
+
+export const nothingSeen: Continuity = { last: Number.NaN, holes: [], repeats: 0 }
+
+/** Judges a message against what was seen before it. Pure: the state is changed by `advance`. */
+export const judge = (rule: ContinuityRule["kind"], seen: Continuity, place: Place): Verdict => {
+  const { last } = seen
+  const { previous } = place
+  if (Number.isNaN(place.last) || rule === "none") return continues
+  if (place.snapshot) return Number.isNaN(last) ? continues : restarted
+  if (Number.isNaN(last)) return continues
+  if (previous === last) return place.last < previous ? setBack : continues
+  if (previous > last) return gap(rule, last, previous)
+  if (seen.holes.some((hole) => previous >= hole.from && place.last <= hole.to)) return outOfOrder
+  if (place.last > last) return rule === "chain" ? gap(rule, last, previous) : continues
+  return seen.repeats < maxRepeats ? repeated : gap("chain", last, previous)
+}
+
+/** What was seen after a message with this verdict. */
+export const advance = (seen: Continuity, place: Place, verdict: Verdict): Continuity => {
+  if (Number.isNaN(place.last)) return seen
+  switch (verdict._tag) {
+    case "Continues":
+    case "SetBack":
+      return { last: place.last, holes: seen.holes, repeats: 0 }
+    case "Restarted":
+      return { last: place.last, holes: [], repeats: 0 }
+    case "Gap":
+      return {
+        last: place.last,
+        holes: [...seen.holes.slice(1 - maxHoles), verdict.hole],
+        repeats: 0
+      }
+    case "OutOfOrder":
+      return { last: seen.last, holes: seen.holes.flatMap((hole) => without(hole, place)), repeats: 0 }
+    case "Repeated":
+      return { last: seen.last, holes: seen.holes, repeats: seen.repeats + 1 }
+  }
+}
+
+/** The number that was to come and the one that came, as the exchange writes them. */
+export const numbersAround = (
+  rule: ContinuityRule["kind"],
+  { from, to }: Hole
+): { readonly expected: number; readonly received: number } =>
+  rule === "chain" ? { expected: from, received: to } : { expected: from + 1, received: to + 1 }
+
+/** Holes of a stream that are remembered, to know what arrives late from what arrives twice. */
+export const maxHoles = 16
+
+/** So many repeated messages in a row, and none that is new, mean that the numbers were set back unseen. */
+export const maxRepeats = 1000
+
+const continues: Verdict = { _tag: "Continues" }
+const outOfOrder: Verdict = { _tag: "OutOfOrder" }
+const repeated: Verdict = { _tag: "Repeated" }
+const restarted: Verdict = { _tag: "Restarted" }
+const setBack: Verdict = { _tag: "SetBack" }
+
+const gap = (rule: ContinuityRule["kind"], from: number, to: number): Verdict => ({
+  _tag: "Gap",
+  hole: { from, to },
+  size: rule === "chain" ? null : to - from
+})
+
+/** A hole without the numbers of a message that lies in it. */
+const without = (hole: Hole, { last, previous }: Place): ReadonlyArray<Hole> =>
+  previous < hole.from || last > hole.to
+    ? [hole]
+    : [
+        { from: hole.from, to: previous },
+        { from: last, to: hole.to }
+      ].filter(({ from, to }) => to > from)

@@ -1,0 +1,227 @@
+import { FetchHttpClient, HttpClient } from "@effect/platform"
+import { Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
+import type { MarketPattern } from "../domain/MarketPattern.ts"
+import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { type Connection, makeConnection } from "./Connection.ts"
+import { partition } from "./chunk.ts"
+import type { Exchange } from "./Exchange.ts"
+import { matcher } from "./instruments.ts"
+import type { SessionContext } from "./Session.ts"
+import { type TrackedStream, trackStream } from "./TrackedStream.ts"
+
+/** Records the streams of one exchange. */
+export interface ExchangeRunner {
+  readonly run: Effect.Effect<never>
+  readonly streams: () => ReadonlyArray<TrackedStream>
+  readonly connections: () => ReadonlyArray<Connection>
+}
+
+/**
+ * Divides streams over connections as the limits allow, moves those that stay silent to a connection of their own, and
+ * follows the exchange's list of instruments where a pattern asks for it.
+ */
+export const makeExchangeRunner = (options: {
+  readonly context: SessionContext
+  readonly streams: ReadonlyArray<StreamId>
+  readonly patterns: ReadonlyArray<MarketPattern>
+  /** The REST interface. */
+  readonly restUrl: string
+  readonly refreshEvery: Duration.Duration
+}): ExchangeRunner => {
+  const { context, patterns } = options
+  const { clock, emit, exchange, url } = context
+  const tracked = new Map<string, TrackedStream>()
+  const known = new Map<string, TrackedStream>()
+  const connections = new Set<Connection>()
+  const fits = (streams: ReadonlyArray<TrackedStream>) =>
+    exchange.limits.fits(
+      streams.map((stream) => stream.id),
+      url
+    )
+
+  /** The same object for a stream that comes back. */
+  const track = (id: StreamId): TrackedStream => {
+    const key = streamKey(id)
+    const stream = known.get(key) ?? trackStream(exchange, id)
+    known.set(key, stream)
+    tracked.set(key, stream)
+    return stream
+  }
+
+  const run = Effect.gen(function* () {
+    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+
+    const start = (streams: ReadonlyArray<TrackedStream>): void => {
+      for (const part of partition(streams, fits)) {
+        const connection = makeConnection(context, part, (silent) => move(connection, silent))
+        connections.add(connection)
+        fork(
+          Effect.ensuring(
+            keep(connection),
+            Effect.sync(() => connections.delete(connection))
+          )
+        )
+      }
+    }
+
+    /** To a connection of their own, so that nobody else is disturbed; beyond so many, they share the newest. */
+    const move = (from: Connection, streams: ReadonlyArray<TrackedStream>): void => {
+      from.remove(streams)
+      for (const stream of streams) stream.state = "connecting"
+      const newest = Array.from(connections).at(-1)
+      if (
+        connections.size < partition([...tracked.values()], fits).length + maxExtraConnections ||
+        newest === undefined ||
+        newest === from ||
+        !fits([...newest.streams, ...streams])
+      ) {
+        start(streams)
+      } else {
+        newest.add(streams)
+      }
+    }
+
+    const add = (streams: ReadonlyArray<TrackedStream>): void => {
+      const homeless = streams.filter((stream) => {
+        const room = Array.from(connections).find((connection) => fits([...connection.streams, stream]))
+        room?.add([stream])
+        return room === undefined
+      })
+      start(homeless)
+    }
+
+    const remove = (streams: ReadonlyArray<TrackedStream>): void => {
+      for (const stream of streams) tracked.delete(streamKey(stream.id))
+      for (const connection of [...connections]) {
+        const some = streams.filter((stream) => connection.streams.has(stream))
+        if (some.length > 0) connection.remove(some)
+      }
+      for (const stream of streams) stream.state = "connecting"
+    }
+
+    start(options.streams.map(track))
+    if (patterns.length > 0) {
+      yield* follow(
+        { exchange, patterns, restUrl: options.restUrl, refreshEvery: options.refreshEvery },
+        (list, isFirst) => {
+          const given = new Set(options.streams.map(streamKey))
+          const listed = new Map(list.map((id) => [streamKey(id), id]))
+          const fresh = list.filter((id) => !tracked.has(streamKey(id)))
+          const gone = Array.from(tracked.values()).filter(
+            ({ id }) => !listed.has(streamKey(id)) && !given.has(streamKey(id))
+          )
+          add(fresh.map(track))
+          remove(gone)
+          if (isFirst) return
+          const at = clock.unsafeNow()
+          for (const symbol of new Set(fresh.map((id) => id.symbol))) {
+            emit({ _tag: "SymbolListed", at, exchange: exchange.name, symbol })
+          }
+          for (const symbol of new Set(gone.map(({ id }) => id.symbol))) {
+            emit({ _tag: "SymbolDelisted", at, exchange: exchange.name, symbol })
+          }
+        }
+      )
+    }
+    return yield* Effect.never
+  }).pipe(Effect.scoped, Effect.annotateLogs({ module: "exchange", exchange: exchange.name }))
+
+  return {
+    run,
+    streams: () => [...tracked.values()],
+    connections: () => [...connections]
+  }
+}
+
+/** Connections beyond those that the streams need, for streams that were silent. */
+const maxExtraConnections = 16
+
+/** Whatever goes wrong in a connection is a mistake of ours: it is told, and the connection begins anew. */
+const keep = (connection: Connection): Effect.Effect<void> =>
+  connection.run.pipe(
+    Effect.tapErrorCause((cause) => Effect.logError("a connection failed and begins anew", cause)),
+    Effect.sandbox,
+    Effect.retry({
+      schedule: Schedule.spaced("1 second"),
+      while: (cause) => !Cause.isInterruptedOnly(cause)
+    }),
+    Effect.catchAll(Effect.failCause)
+  )
+
+/**
+ * Hands over the streams that the patterns mean, at once and then again and again. A list that cannot be had is asked for
+ * again, sooner and then later: what is recorded goes on meanwhile.
+ */
+const follow = (
+  options: {
+    readonly exchange: Exchange
+    readonly patterns: ReadonlyArray<MarketPattern>
+    readonly restUrl: string
+    readonly refreshEvery: Duration.Duration
+  },
+  onList: (streams: ReadonlyArray<StreamId>, isFirst: boolean) => void
+) =>
+  Effect.gen(function* () {
+    const { exchange, patterns } = options
+    const symbols = fetchSymbols(exchange, options.restUrl).pipe(
+      Effect.tapError((reason) =>
+        Effect.logWarning("the list of instruments cannot be had, it is asked for again").pipe(
+          Effect.annotateLogs({ reason })
+        )
+      ),
+      Effect.retry(listRetries),
+      // It is retried for ever.
+      Effect.orDieWith(String)
+    )
+    const streamsOf = (listed: ReadonlyArray<string>) =>
+      patterns.map(({ dataTypes, pattern }) => {
+        const matches = listed.filter(matcher(pattern))
+        return {
+          pattern,
+          streams: matches.flatMap((symbol) =>
+            dataTypes.map((dataType): StreamId => ({ exchange: exchange.name, symbol, dataType }))
+          )
+        }
+      })
+    let isFirst = true
+    while (true) {
+      const found = streamsOf(yield* symbols)
+      for (const { pattern, streams } of found) {
+        if (streams.length > 0) continue
+        yield* Effect.logWarning("a pattern of MARKETS matches nothing that the exchange lists").pipe(
+          Effect.annotateLogs({ pattern })
+        )
+      }
+      const streams = new Map(found.flatMap(({ streams }) => streams).map((id) => [streamKey(id), id]))
+      onList([...streams.values()], isFirst)
+      yield* Effect.logInfo("the list of instruments was read").pipe(
+        Effect.annotateLogs({ streams: streams.size })
+      )
+      isFirst = false
+      yield* Effect.sleep(options.refreshEvery)
+    }
+  })
+
+/** 1 s, doubling up to 5 minutes. */
+const listRetries = Schedule.exponential("1 second").pipe(
+  Schedule.either(Schedule.spaced("5 minutes")),
+  Schedule.jittered
+)
+
+/** What the exchange lists now, each symbol once. An empty list counts as a failure: it would end everything. */
+const fetchSymbols = (
+  { instruments }: Exchange,
+  restUrl: string
+): Effect.Effect<ReadonlyArray<string>, string> =>
+  Effect.gen(function* () {
+    const client = yield* HttpClient.HttpClient
+    const response = yield* client.get(`${restUrl.replace(/\/+$/, "")}${instruments.path}`)
+    const text = yield* response.text
+    if (response.status !== 200) return yield* Effect.fail(`HTTP status ${response.status}`)
+    const symbols = yield* instruments.parse(text)
+    return symbols.length === 0 ? yield* Effect.fail("the list is empty") : [...new Set(symbols)]
+  }).pipe(
+    Effect.mapError((error) => (typeof error === "string" ? error : error.message)),
+    Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => "no answer within 30 s" }),
+    Effect.provide(FetchHttpClient.layer)
+  )

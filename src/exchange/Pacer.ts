@@ -1,0 +1,33 @@
+import { Duration } from "effect"
+import type { Quota } from "./Exchange.ts"
+
+/** Spaces things out so that quotas are never exceeded, whatever moment their time is counted from. */
+export interface Pacer {
+  /** Milliseconds to wait from `now` (milliseconds, never less than before). Whoever asks has to go then. */
+  readonly reserve: (now: number) => number
+}
+
+/**
+ * A pacer for quotas. It stays one below each and counts its time a little longer, because what leaves us evenly does not
+ * arrive evenly, and because answers to pings count too. Remembers as many times as the counts of its quotas.
+ */
+export const makePacer = (quotas: ReadonlyArray<Quota>): Pacer => {
+  const windows = quotas.map(({ count, per }) => ({
+    times: new Float64Array(Math.max(1, count - 1)).fill(Number.NEGATIVE_INFINITY),
+    next: 0,
+    millis: Duration.toMillis(per) * 1.05 + 50
+  }))
+  return {
+    reserve: (now) => {
+      let at = now
+      for (const { millis, next, times } of windows) {
+        at = Math.max(at, (times[next] ?? Number.NEGATIVE_INFINITY) + millis)
+      }
+      for (const window of windows) {
+        window.times[window.next] = at
+        window.next = (window.next + 1) % window.times.length
+      }
+      return at - now
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import type { EndKind } from "../domain/ExchangeEvent.ts"
+import type { StreamId } from "../domain/StreamId.ts"
+import { type Continuity, type ContinuityRule, nothingSeen } from "./Continuity.ts"
+import type { Exchange } from "./Exchange.ts"
+import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
+
+/**
+ * - `connecting`: no connection, or not asked for yet;
+ * - `subscribed`: the exchange took it, and nothing has come so far;
+ * - `live`: messages come;
+ * - `silent`: it was taken, and should say something by now;
+ * - `refused`: the exchange does not want it; it is asked for again later.
+ */
+export type StreamState = "connecting" | "subscribed" | "live" | "silent" | "refused"
+
+/** All that is known of a stream, over all its connections. Times in microseconds since the epoch, NaN for never. */
+export interface TrackedStream {
+  readonly id: StreamId
+  readonly channel: string
+  readonly rule: ContinuityRule
+  readonly watch: StreamWatch
+  state: StreamState
+  /** The connection that its messages come from. */
+  connection: string | null
+  continuity: Continuity
+  lastMessageAt: number
+  messages: number
+  gaps: number
+  /** Since they were last reported. */
+  outOfOrder: number
+  repeated: number
+  /** How often it was refused in a row, and when to ask again. */
+  refusals: number
+  retryAt: number
+  readonly reconnects: Map<EndKind, number>
+}
+
+export const trackStream = (exchange: Exchange, id: StreamId): TrackedStream => ({
+  id,
+  channel: exchange.channelOf(id),
+  rule: exchange.continuity(id.dataType),
+  watch: makeStreamWatch(),
+  state: "connecting",
+  connection: null,
+  continuity: nothingSeen,
+  lastMessageAt: Number.NaN,
+  messages: 0,
+  gaps: 0,
+  outOfOrder: 0,
+  repeated: 0,
+  refusals: 0,
+  retryAt: 0,
+  reconnects: new Map()
+})
+
+/** The exchange refused it: asks again after 5 minutes, and every time after twice as long, up to an hour. */
+export const refuse = (stream: TrackedStream, now: number): void => {
+  stream.state = "refused"
+  stream.retryAt = now + Math.min(firstRetryMicros * 2 ** stream.refusals, lastRetryMicros)
+  stream.refusals++
+}
+
+const firstRetryMicros = 300_000_000
+const lastRetryMicros = 3_600_000_000
+
+/** A time for others: null for never. */
+export const timeOf = (micros: number): number | null => (Number.isNaN(micros) ? null : micros)

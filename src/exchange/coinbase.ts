@@ -1,0 +1,324 @@
+import { Duration, Either, Schema } from "effect"
+import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { ContinuityRule } from "./Continuity.ts"
+import { authentication } from "./coinbase/authentication.ts"
+import type { Decoder, Exchange, Frame, Part, Request, SubscriptionChange } from "./Exchange.ts"
+import { flawOf, noOthers, notJson } from "./frames.ts"
+import { listOf } from "./instruments.ts"
+import * as Scan from "./scan.ts"
+import { fromRfc3339At } from "./time.ts"
+import { addTrade, partOf, type TradeGroup } from "./trades.ts"
+
+/**
+ * Coinbase Advanced Trade. Protocol facts: docs.cdp.coinbase.com, Advanced Trade WebSocket (August 2026); that `sequence_num`
+ * counts all frames of a connection, acknowledgements and heartbeats too, was measured in August and September 2026.
+ *
+ * Sequence ids: `<connection>-sequence_num` of a book, because the numbers begin at 0 on every connection; `trade_id` of a
+ * trade, both ends and the number where a frame has several, with `snapshot-` before it for the recent trades that a
+ * subscription begins with.
+ */
+export const coinbase: Exchange = {
+  name: "coinbase",
+  url: "wss://advanced-trade-ws.coinbase.com",
+  dataTypes: ["orderbook", "trade"],
+  parseSymbol: (text) => {
+    const symbol = text.toUpperCase()
+    return /^[A-Z0-9]{1,20}(-[A-Z0-9]{1,20}){1,2}$/.test(symbol)
+      ? Either.right(symbol)
+      : Either.left("a product id with hyphens, as in BTC-USD")
+  },
+  channelOf: (stream) => `${inFrames[stream.dataType]}:${stream.symbol}`,
+  continuity: () => connectionCounter,
+  limits: {
+    messages: [{ count: 8, per: Duration.seconds(1) }],
+    messagesOf: "address",
+    // 8 a second; fewer, so that each can send its three messages in time: the first has to come within 5 s.
+    connections: [{ count: 3, per: Duration.seconds(1) }],
+    // A lost frame casts doubt on every stream of its connection.
+    fits: (streams) => streams.length <= 20
+  },
+  // The heartbeats channel brings a frame every second.
+  keepalive: { ping: { _tag: "None" }, every: Duration.seconds(20), pongWithin: Duration.seconds(10) },
+  idleTimeout: Duration.seconds(20),
+  opening: ['{"type":"subscribe","channel":"heartbeats"}'],
+  acknowledges: true,
+  requests,
+  makeDecoder,
+  instruments: {
+    url: "https://api.coinbase.com",
+    path: "/api/v3/brokerage/market/products?product_type=SPOT",
+    parse: listOf(
+      Schema.Struct({
+        products: Schema.Array(
+          Schema.Struct({
+            product_id: Schema.String,
+            status: Schema.optional(Schema.String),
+            alias: Schema.optional(Schema.String),
+            is_disabled: Schema.optional(Schema.Boolean),
+            trading_disabled: Schema.optional(Schema.Boolean)
+          })
+        )
+      }),
+      ({ products }) =>
+        products
+          .filter(
+            ({ alias, is_disabled, status, trading_disabled }) =>
+              (status === undefined || status === "" || status === "online") &&
+              (alias === undefined || alias === "") &&
+              is_disabled !== true &&
+              trading_disabled !== true
+          )
+          .map(({ product_id }) => product_id)
+    )
+  },
+  authentication
+}
+
+const connectionCounter: ContinuityRule = { kind: "counter", scope: "connection", spansConnections: false }
+
+/** The channel of books has one name in requests and another in frames. */
+const inRequests: Record<DataType, string> = {
+  orderbook: "level2",
+  trade: "market_trades",
+  orderbook_diff: "level2"
+}
+const inFrames: Record<DataType, string> = {
+  orderbook: "l2_data",
+  trade: "market_trades",
+  orderbook_diff: "l2_data"
+}
+
+/** One channel a request. Answers do not repeat an id: they list all that the connection is subscribed to. */
+function requests(
+  { subscribe, unsubscribe }: SubscriptionChange,
+  nextId: () => string
+): ReadonlyArray<Request> {
+  const parts = (type: string, streams: ReadonlyArray<StreamId>) =>
+    (["orderbook", "trade"] as const).flatMap((dataType) => {
+      const part = streams.filter((stream) => stream.dataType === dataType)
+      const product_ids = part.map((stream) => stream.symbol)
+      return part.length === 0
+        ? []
+        : [
+            {
+              id: nextId(),
+              frame: JSON.stringify({ type, product_ids, channel: inRequests[dataType] }),
+              streams: type === "subscribe" ? part : []
+            }
+          ]
+    })
+  return [...parts("unsubscribe", unsubscribe), ...parts("subscribe", subscribe)]
+}
+
+const frameKeys = ["channel", "timestamp", "sequence_num", "events", "type", "message"]
+const eventKeys = ["type", "product_id", "updates", "trades"]
+const tradeKeys = ["product_id", "trade_id", "time"]
+
+function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+  const member = Scan.makeMember()
+  const inFrame = new Int32Array(frameKeys.length)
+  const inEvent = new Int32Array(eventKeys.length)
+  const inTrade = new Int32Array(tradeKeys.length)
+
+  return (frame) => {
+    const flaw = flawOf(frame)
+    if (flaw !== undefined) return flaw
+    const start = Scan.skipSpace(frame, 0)
+    const quick = longBook(frame, start)
+    if (quick !== undefined) return quick
+    const end = Scan.readObject(frame, start, frameKeys, inFrame, member)
+    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
+    const [channelAt = -1, sentAt = -1, numberAt = -1, eventsAt = -1, typeAt = -1, messageAt = -1] = inFrame
+    const channel = textAt(frame, channelAt)
+    if (channel === undefined) return refusal(frame, typeAt, messageAt)
+    const counter = numberAt < 0 ? Number.NaN : Scan.integerAt(frame, numberAt)
+    if (Number.isNaN(counter)) return { _tag: "Malformed", reason: "without a sequence id" }
+    switch (channel) {
+      case "heartbeats":
+        return { _tag: "Heartbeat", counter }
+      case "subscriptions":
+        return subscriptions(frame, counter)
+      case "l2_data":
+      case "market_trades":
+        return frame[eventsAt] === Scan.openBracket
+          ? events(frame, channel, eventsAt, fromRfc3339At(frame, sentAt), counter)
+          : { _tag: "Malformed", reason: "of an unknown shape", counter }
+      default:
+        return { _tag: "Malformed", reason: "of a stream that was not asked for", counter }
+    }
+  }
+
+  /**
+   * A book with a single event, by its members before the levels: these are not walked through, for a snapshot has tens of
+   * thousands. Undefined for whatever else it may be.
+   */
+  function longBook(frame: Buffer, start: number): Frame | undefined {
+    if (frame.length < longFrame || !frame.subarray(-bookTail.length).equals(bookTail)) return undefined
+    let counter = Number.NaN
+    let sentAt = -1
+    let isBook = false
+    let value = Scan.nextMember(frame, start + 1, member)
+    while (value >= 0 && !Scan.isKey(frame, member, "events")) {
+      if (Scan.isKey(frame, member, "channel")) isBook = Scan.stringAt(frame, value) === "l2_data"
+      else if (Scan.isKey(frame, member, "sequence_num")) counter = Scan.integerAt(frame, value)
+      else if (Scan.isKey(frame, member, "timestamp")) sentAt = value
+      value = Scan.nextMember(frame, Scan.skipValue(frame, value), member)
+    }
+    if (value < 0 || !isBook || Number.isNaN(counter)) return undefined
+    const event = Scan.nextItem(frame, value + 1)
+    if (event < 0 || frame[event] !== Scan.openBrace) return undefined
+    let product: string | undefined
+    let snapshot = false
+    value = Scan.nextMember(frame, event + 1, member)
+    while (value >= 0 && !Scan.isKey(frame, member, "updates")) {
+      if (Scan.isKey(frame, member, "product_id")) product = Scan.stringAt(frame, value)
+      else if (Scan.isKey(frame, member, "type")) snapshot = Scan.stringAt(frame, value) === "snapshot"
+      value = Scan.nextMember(frame, Scan.skipValue(frame, value), member)
+    }
+    if (product === undefined || value < 0 || frame.indexOf(productKey, value) >= 0) return undefined
+    const stream = streamOf("l2_data", product)
+    if (stream === undefined) {
+      return { _tag: "Malformed", reason: "of a stream that was not asked for", counter }
+    }
+    return {
+      ...bookPart(stream, fromRfc3339At(frame, sentAt), counter, snapshot),
+      _tag: "Data",
+      start: 0,
+      end: frame.length,
+      also: noOthers
+    }
+  }
+
+  /** `events: [{type, product_id, updates}, ...]` of books, `events: [{type, trades}, ...]` of trades. */
+  function events(
+    frame: Buffer,
+    channel: string,
+    eventsAt: number,
+    sent: number | null,
+    counter: number
+  ): Frame {
+    const parts: Array<Part> = []
+    const trades: Array<TradeGroup> = []
+    let ofSnapshot = false
+    let at = Scan.nextItem(frame, eventsAt + 1)
+    while (at >= 0) {
+      const behind = Scan.readObject(frame, at, eventKeys, inEvent, member)
+      if (behind < 0) return { _tag: "Malformed", reason: "of an unknown shape", counter }
+      const [typeAt = -1, productAt = -1, , tradesAt = -1] = inEvent
+      const snapshot = textAt(frame, typeAt) === "snapshot"
+      ofSnapshot ||= snapshot
+      if (channel === "l2_data") {
+        const stream = streamOf(channel, textAt(frame, productAt) ?? "")
+        if (stream !== undefined && !parts.some((part) => part.stream === stream)) {
+          parts.push(bookPart(stream, sent, counter, snapshot))
+        }
+      } else if (frame[tradesAt] === Scan.openBracket) {
+        collectTrades(frame, tradesAt, trades)
+      }
+      at = Scan.nextItem(frame, behind)
+    }
+    for (const group of trades) {
+      const part = partOf(group, ofSnapshot)
+      parts.push({
+        stream: part.stream,
+        exchangeSequenceId: ofSnapshot ? `snapshot-${part.exchangeSequenceId}` : part.exchangeSequenceId,
+        exchangeTimestamp: part.exchangeTimestamp ?? sent,
+        previous: counter - 1,
+        last: counter,
+        snapshot: ofSnapshot
+      })
+    }
+    const [first, ...others] = parts
+    return first === undefined
+      ? { _tag: "Malformed", reason: "of a stream that was not asked for", counter }
+      : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
+  }
+
+  /** `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. */
+  function collectTrades(frame: Buffer, tradesAt: number, groups: Array<TradeGroup>): void {
+    let at = Scan.nextItem(frame, tradesAt + 1)
+    while (at >= 0) {
+      const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
+      const [productAt = -1, idAt = -1, timeAt = -1] = inTrade
+      const stream = streamOf("market_trades", textAt(frame, productAt) ?? "")
+      const id = textAt(frame, idAt)
+      if (stream !== undefined && id !== undefined && id !== "") {
+        addTrade(groups, stream, id, fromRfc3339At(frame, timeAt))
+      }
+      at = Scan.nextItem(frame, behind)
+    }
+  }
+
+  function bookPart(
+    stream: StreamId,
+    exchangeTimestamp: number | null,
+    counter: number,
+    snapshot: boolean
+  ): Part {
+    return {
+      stream,
+      exchangeSequenceId: `${connection}-${counter}`,
+      exchangeTimestamp,
+      previous: counter - 1,
+      last: counter,
+      snapshot
+    }
+  }
+
+  /** A `-USDC` product is an alias: what is sent for it has the name of the `-USD` one. */
+  function streamOf(channel: string, product: string): StreamId | undefined {
+    return (
+      streams.get(`${channel}:${product}`) ??
+      (product.endsWith("-USD") ? streams.get(`${channel}:${product}C`) : undefined)
+    )
+  }
+
+  /** The products of every channel that the connection is subscribed to now. */
+  function subscriptions(frame: Buffer, counter: number): Frame {
+    const taken = Either.match(decodeSubscriptions(frame.toString()), {
+      onLeft: () => [],
+      onRight: ({ events }) =>
+        events.flatMap(({ subscriptions }) =>
+          (["orderbook", "trade"] as const).flatMap((dataType) =>
+            (subscriptions[inRequests[dataType]] ?? []).flatMap((product) => {
+              const stream = streams.get(`${inFrames[dataType]}:${product}`)
+              return stream === undefined ? [] : [stream]
+            })
+          )
+        )
+    })
+    return { _tag: "Acknowledged", request: null, streams: taken, others: "pending", counter }
+  }
+}
+
+/** `{"type":"error","message":".."}`: says not to which request it belongs. */
+const refusal = (frame: Buffer, typeAt: number, messageAt: number): Frame =>
+  textAt(frame, typeAt) === "error"
+    ? {
+        _tag: "Refused",
+        request: null,
+        streams: [],
+        reason: textAt(frame, messageAt) ?? "error",
+        others: "dropped"
+      }
+    : { _tag: "Malformed", reason: "of an unknown shape" }
+
+/** Bytes: what is shorter is read as a whole. */
+const longFrame = 512
+const bookTail = Buffer.from("}]}]}")
+const productKey = Buffer.from('"product_id"')
+
+const textAt = (frame: Buffer, at: number): string | undefined =>
+  at < 0 ? undefined : Scan.stringAt(frame, at)
+
+const decodeSubscriptions = Schema.decodeUnknownEither(
+  Schema.parseJson(
+    Schema.Struct({
+      events: Schema.Array(
+        Schema.Struct({
+          subscriptions: Schema.Record({ key: Schema.String, value: Schema.Array(Schema.String) })
+        })
+      )
+    })
+  )
+)

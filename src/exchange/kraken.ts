@@ -1,0 +1,240 @@
+import { crc32 } from "node:zlib"
+import { Duration, Either, Schema } from "effect"
+import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { ContinuityRule } from "./Continuity.ts"
+import { chunk } from "./chunk.ts"
+import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
+import {
+  flawOf,
+  heartbeat,
+  noOthers,
+  noSequenceId,
+  notAskedFor,
+  notJson,
+  pong,
+  unknownShape
+} from "./frames.ts"
+import { listOf } from "./instruments.ts"
+import * as Scan from "./scan.ts"
+import { fromRfc3339At } from "./time.ts"
+import { addTrade, partOf, type TradeGroup } from "./trades.ts"
+
+/**
+ * Kraken spot, WebSocket v2. Protocol facts: docs.kraken.com/api, spot WebSocket v2 (2026).
+ *
+ * Sequence ids: `trade_id` of a trade, both ends and the number where a frame has several. A book has no number: its time and
+ * a CRC-32 of the frame, with `snapshot-<connection>-` before it for a whole book. The checksum in a book proves only its best
+ * ten levels, and only to one who keeps the book: here it counts as unproven.
+ */
+export const kraken: Exchange = {
+  name: "kraken",
+  url: "wss://ws.kraken.com/v2",
+  dataTypes: ["orderbook", "trade"],
+  parseSymbol: (text) => {
+    // Tokenised stocks have lower-case letters, as in TSLAx/USD.
+    const symbol = text === text.toLowerCase() ? text.toUpperCase() : text
+    return /^[A-Za-z0-9.]{1,20}\/[A-Za-z0-9]{2,10}$/.test(symbol)
+      ? Either.right(symbol)
+      : Either.left("a pair with a slash, as in BTC/USD")
+  },
+  channelOf: (stream) => `${channels[stream.dataType]}:${stream.symbol}`,
+  continuity: (dataType) => (dataType === "trade" ? tradeRule : unproven),
+  limits: {
+    // Neither is documented; about 150 connections in ten minutes are said to be allowed.
+    messages: [{ count: 20, per: Duration.seconds(1) }],
+    messagesOf: "connection",
+    connections: [{ count: 100, per: Duration.minutes(10) }],
+    fits: (streams) => streams.length <= 400
+  },
+  keepalive: {
+    ping: { _tag: "Text", text: '{"method":"ping"}' },
+    every: Duration.seconds(20),
+    pongWithin: Duration.seconds(10)
+  },
+  // While nothing else is sent a heartbeat comes about every second.
+  idleTimeout: Duration.seconds(30),
+  opening: [],
+  acknowledges: true,
+  requests,
+  makeDecoder,
+  instruments: {
+    url: "https://api.kraken.com",
+    path: "/0/public/AssetPairs",
+    parse: listOf(
+      Schema.Struct({
+        result: Schema.Record({
+          key: Schema.String,
+          value: Schema.Struct({
+            wsname: Schema.optional(Schema.String),
+            status: Schema.optional(Schema.String)
+          })
+        })
+      }),
+      ({ result }) =>
+        Object.values(result)
+          .filter(({ status }) => status === "online")
+          .flatMap(({ wsname }) =>
+            wsname === undefined ? [] : [wsname.replace(/\bXBT\b/, "BTC").replace(/\bXDG\b/, "DOGE")]
+          )
+    )
+  }
+}
+
+const symbolsPerRequest = 100
+const depth = 100
+
+const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
+const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
+
+const channels: Record<DataType, string> = { orderbook: "book", trade: "trade", orderbook_diff: "book" }
+
+/** One channel a request; one answer for each symbol. */
+function requests(
+  { subscribe, unsubscribe }: SubscriptionChange,
+  nextId: () => string
+): ReadonlyArray<Request> {
+  const request = (method: string, dataType: DataType, streams: ReadonlyArray<StreamId>) => {
+    const id = nextId()
+    const symbol = streams.map((stream) => stream.symbol)
+    const params =
+      dataType === "trade"
+        ? { channel: "trade", symbol, snapshot: false }
+        : { channel: "book", symbol, depth, snapshot: true }
+    return { id, frame: JSON.stringify({ method, params, req_id: Number(id) }) }
+  }
+  const parts = (streams: ReadonlyArray<StreamId>) =>
+    (["orderbook", "trade"] as const).flatMap((dataType) =>
+      chunk(
+        streams.filter((stream) => stream.dataType === dataType),
+        symbolsPerRequest
+      ).map((part) => ({ dataType, part }))
+    )
+  return [
+    ...parts(unsubscribe).map(({ dataType, part }) => ({
+      ...request("unsubscribe", dataType, part),
+      streams: []
+    })),
+    ...parts(subscribe).map(({ dataType, part }) => ({
+      ...request("subscribe", dataType, part),
+      streams: part
+    }))
+  ]
+}
+
+const frameKeys = ["channel", "type", "data"]
+const itemKeys = ["symbol", "timestamp", "trade_id", "checksum"]
+
+function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+  const member = Scan.makeMember()
+  const inFrame = new Int32Array(frameKeys.length)
+  const inItem = new Int32Array(itemKeys.length)
+
+  return (frame) => {
+    const flaw = flawOf(frame)
+    if (flaw !== undefined) return flaw
+    const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), frameKeys, inFrame, member)
+    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
+    const [channelAt = -1, typeAt = -1, dataAt = -1] = inFrame
+    if (channelAt < 0) return answer(frame, streams)
+    const channel = Scan.stringAt(frame, channelAt)
+    if (channel === "heartbeat" || channel === "status") return heartbeat
+    if (dataAt < 0 || frame[dataAt] !== Scan.openBracket) return unknownShape
+    const snapshot = typeAt >= 0 && Scan.stringAt(frame, typeAt) === "snapshot"
+    return channel === "trade" ? trades(frame, dataAt, snapshot) : book(frame, dataAt, channel, snapshot)
+  }
+
+  /** `{channel, type, data: [{symbol, bids, asks, checksum, timestamp}]}` */
+  function book(frame: Buffer, dataAt: number, channel: string | undefined, snapshot: boolean): Frame {
+    const at = Scan.nextItem(frame, dataAt + 1)
+    if (at < 0 || Scan.readObject(frame, at, itemKeys, inItem, member) < 0) return unknownShape
+    const [symbolAt = -1, timeAt = -1, , checksumAt = -1] = inItem
+    const stream = streamOf(frame, channel ?? "", symbolAt)
+    if (stream === undefined) return notAskedFor
+    if (checksumAt < 0) return noSequenceId
+    const time = fromRfc3339At(frame, timeAt)
+    const id = `${time ?? 0}-${crc32(frame).toString(16).padStart(8, "0")}`
+    return {
+      _tag: "Data",
+      stream,
+      exchangeSequenceId: snapshot ? `snapshot-${connection}-${id}` : id,
+      exchangeTimestamp: time,
+      start: 0,
+      end: frame.length,
+      previous: Number.NaN,
+      last: Number.NaN,
+      snapshot,
+      also: noOthers
+    }
+  }
+
+  /** `{channel, type, data: [{symbol, side, price, qty, ord_type, trade_id, timestamp}, ...]}` */
+  function trades(frame: Buffer, dataAt: number, snapshot: boolean): Frame {
+    const groups: Array<TradeGroup> = []
+    let at = Scan.nextItem(frame, dataAt + 1)
+    while (at >= 0) {
+      const behind = Scan.readObject(frame, at, itemKeys, inItem, member)
+      const [symbolAt = -1, timeAt = -1, idAt = -1] = inItem
+      if (behind < 0) return unknownShape
+      const id = idAt < 0 ? undefined : Scan.integerTextAt(frame, idAt)
+      if (id === undefined) return noSequenceId
+      const stream = streamOf(frame, "trade", symbolAt)
+      if (stream !== undefined) addTrade(groups, stream, id, fromRfc3339At(frame, timeAt))
+      at = Scan.nextItem(frame, behind)
+    }
+    const [first, ...others] = groups.map((group) => partOf(group, snapshot))
+    return first === undefined
+      ? notAskedFor
+      : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
+  }
+
+  function streamOf(frame: Buffer, channel: string, symbolAt: number): StreamId | undefined {
+    const symbol = symbolAt < 0 ? undefined : Scan.stringAt(frame, symbolAt)
+    return symbol === undefined ? undefined : streams.get(`${channel}:${symbol}`)
+  }
+}
+
+const Answer = Schema.parseJson(
+  Schema.Struct({
+    method: Schema.String,
+    success: Schema.optional(Schema.Boolean),
+    error: Schema.optional(Schema.String),
+    symbol: Schema.optional(Schema.String),
+    req_id: Schema.optional(Schema.Number),
+    result: Schema.optional(
+      Schema.Struct({ channel: Schema.optional(Schema.String), symbol: Schema.optional(Schema.String) })
+    )
+  })
+)
+const decodeAnswer = Schema.decodeUnknownEither(Answer)
+
+const answer = (frame: Buffer, streams: ReadonlyMap<string, StreamId>): Frame => {
+  if (frame.length > maxAnswerBytes) return unknownShape
+  return Either.match(decodeAnswer(frame.toString()), {
+    onLeft: () => unknownShape,
+    onRight: ({ error, method, req_id, result, success, symbol }) => {
+      if (method === "pong") return pong
+      const request = req_id === undefined ? null : String(req_id)
+      const found = (channel: string, symbol: string | undefined) => {
+        const stream = streams.get(`${channel}:${symbol ?? ""}`)
+        return stream === undefined ? [] : [stream]
+      }
+      if (success === true && method === "subscribe") {
+        const taken = found(result?.channel ?? "", result?.symbol)
+        return { _tag: "Acknowledged", request, streams: taken, others: "pending" }
+      }
+      if (success !== false) return heartbeat
+      // The channel is that of the request; the pair is a member, or a word of the text.
+      const words = symbol === undefined ? (error ?? "").split(/\s+/) : [symbol]
+      const refused = words.flatMap((word) => [...found("book", word), ...found("trade", word)])
+      return {
+        _tag: "Refused",
+        request,
+        streams: refused,
+        reason: error ?? "refused",
+        others: refused.length === 0 ? "dropped" : "pending"
+      }
+    }
+  })
+}
+
+const maxAnswerBytes = 10_000

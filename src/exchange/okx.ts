@@ -1,0 +1,263 @@
+import { Duration, Either, Schema } from "effect"
+import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { ContinuityRule } from "./Continuity.ts"
+import { chunk } from "./chunk.ts"
+import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
+import {
+  flawOf,
+  heartbeat,
+  noOthers,
+  noSequenceId,
+  notAskedFor,
+  notJson,
+  pong,
+  unknownShape
+} from "./frames.ts"
+import { listOf } from "./instruments.ts"
+import * as Scan from "./scan.ts"
+import { fromMillisOrMicros } from "./time.ts"
+import { tradesId } from "./trades.ts"
+
+/**
+ * OKX v5. Protocol facts: www.okx.com/docs-v5/en, sections on the public WebSocket (July and August 2026).
+ *
+ * Sequence ids: `prevSeqId-seqId` of a change of the book, `snapshot-<connection>-seqId` of a whole book; `tradeId` of a
+ * trade, both ends and the number where a frame has several.
+ */
+export const okx: Exchange = {
+  name: "okx",
+  url: "wss://ws.okx.com:8443/ws/v5/public",
+  dataTypes: ["orderbook", "trade"],
+  parseSymbol: (text) => {
+    const symbol = text.toUpperCase()
+    return /^[A-Z0-9]+(-[A-Z0-9_]+){1,4}$/.test(symbol) && symbol.length <= 40
+      ? Either.right(symbol)
+      : Either.left("an instrument id with hyphens, as in BTC-USDT")
+  },
+  channelOf: (stream) => `${channels[stream.dataType]}:${stream.symbol}`,
+  continuity: (dataType) => (dataType === "trade" ? tradeRule : bookRule),
+  limits: {
+    // Subscribing and unsubscribing, 480 an hour; what else is sent has no limit of its own.
+    messages: [
+      { count: 10, per: Duration.seconds(1) },
+      { count: 480, per: Duration.hours(1) }
+    ],
+    messagesOf: "connection",
+    connections: [{ count: 3, per: Duration.seconds(1) }],
+    fits: (streams) =>
+      streams.length <= streamsPerConnection &&
+      streams.filter((stream) => stream.dataType === "orderbook").length <= booksPerConnection
+  },
+  keepalive: {
+    ping: { _tag: "Text", text: "ping" },
+    every: Duration.seconds(20),
+    pongWithin: Duration.seconds(9)
+  },
+  idleTimeout: Duration.seconds(30),
+  opening: [],
+  acknowledges: true,
+  requests,
+  makeDecoder,
+  instruments: {
+    url: "https://openapi.okx.com",
+    path: "/api/v5/public/instruments?instType=SPOT",
+    parse: listOf(
+      Schema.Struct({
+        data: Schema.Array(Schema.Struct({ instId: Schema.String, state: Schema.String }))
+      }),
+      ({ data }) => data.filter(({ state }) => state === "live").map(({ instId }) => instId)
+    )
+  }
+}
+
+/** Keeps a request well below its 64 KB. */
+const streamsPerRequest = 100
+const streamsPerConnection = 100
+/** The advice is less than 30 deep books. */
+const booksPerConnection = 25
+
+/** Ids of books jump by any amount; a trade's id is the last of the `count` that it stands for. */
+const bookRule: ContinuityRule = { kind: "chain", scope: "stream", spansConnections: true }
+const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
+
+const channels: Record<DataType, string> = { orderbook: "books", trade: "trades", orderbook_diff: "books" }
+
+function requests(
+  { subscribe, unsubscribe }: SubscriptionChange,
+  nextId: () => string
+): ReadonlyArray<Request> {
+  const request = (op: string, streams: ReadonlyArray<StreamId>) => {
+    const id = nextId()
+    const args = streams.map(({ dataType, symbol }) => ({ channel: channels[dataType], instId: symbol }))
+    return { id, frame: JSON.stringify({ id, op, args }) }
+  }
+  return [
+    ...chunk(unsubscribe, streamsPerRequest).map((streams) => ({
+      ...request("unsubscribe", streams),
+      streams: []
+    })),
+    ...chunk(subscribe, streamsPerRequest).map((streams) => ({ ...request("subscribe", streams), streams }))
+  ]
+}
+
+const frameKeys = ["arg", "action", "data", "event"]
+const argKeys = ["channel", "instId"]
+const bookKeys = ["ts", "seqId", "prevSeqId"]
+const tradeKeys = ["tradeId", "count", "ts"]
+
+function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+  const member = Scan.makeMember()
+  const inFrame = new Int32Array(frameKeys.length)
+  const inArg = new Int32Array(argKeys.length)
+  const inBook = new Int32Array(bookKeys.length)
+  const inTrade = new Int32Array(tradeKeys.length)
+
+  return (frame) => {
+    if (frame.length === pongText.length && frame.equals(pongText)) return pong
+    const flaw = flawOf(frame)
+    if (flaw !== undefined) return flaw
+    const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), frameKeys, inFrame, member)
+    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
+    const [argAt = -1, actionAt = -1, dataAt = -1, eventAt = -1] = inFrame
+    if (eventAt >= 0) return answer(frame, streams)
+    if (argAt < 0 || dataAt < 0 || frame[dataAt] !== Scan.openBracket) return unknownShape
+    if (Scan.readObject(frame, argAt, argKeys, inArg, member) < 0) return unknownShape
+    const [channelAt = -1, symbolAt = -1] = inArg
+    const stream = streams.get(`${textAt(frame, channelAt)}:${textAt(frame, symbolAt)}`)
+    if (stream === undefined) return notAskedFor
+    return stream.dataType === "trade"
+      ? trades(frame, stream, dataAt)
+      : book(frame, stream, dataAt, textAt(frame, actionAt) === "snapshot")
+  }
+
+  /** `{arg, action, data: [{asks, bids, ts, checksum, prevSeqId, seqId}]}` */
+  function book(frame: Buffer, stream: StreamId, dataAt: number, isSnapshot: boolean): Frame {
+    let first = Number.NaN
+    let last = Number.NaN
+    let timestamp: number | null = null
+    let at = Scan.nextItem(frame, dataAt + 1)
+    if (at < 0) return noSequenceId
+    while (at >= 0) {
+      const behind = Scan.readObject(frame, at, bookKeys, inBook, member)
+      const [timeAt = -1, lastAt = -1, previousAt = -1] = inBook
+      if (behind < 0 || lastAt < 0 || previousAt < 0) return noSequenceId
+      if (Number.isNaN(first)) first = Scan.signedIntegerAt(frame, previousAt)
+      last = Scan.integerAt(frame, lastAt)
+      if (Number.isNaN(first) || Number.isNaN(last)) return noSequenceId
+      timestamp = fromMillisOrMicros(Scan.quotedIntegerAt(frame, timeAt))
+      at = Scan.nextItem(frame, behind)
+    }
+    const snapshot = isSnapshot || first === -1
+    return {
+      _tag: "Data",
+      stream,
+      exchangeSequenceId: snapshot ? `snapshot-${connection}-${last}` : `${first}-${last}`,
+      exchangeTimestamp: timestamp,
+      start: 0,
+      end: frame.length,
+      previous: first,
+      last,
+      snapshot,
+      also: noOthers
+    }
+  }
+
+  /** `{arg, data: [{instId, tradeId, px, sz, side, ts, count, source, seqId}, ...]}` */
+  function trades(frame: Buffer, stream: StreamId, dataAt: number): Frame {
+    let first: string | undefined
+    let last: string | undefined
+    let timestamp: number | null = null
+    let items = 0
+    let before = Number.POSITIVE_INFINITY
+    let highest = Number.NEGATIVE_INFINITY
+    let at = Scan.nextItem(frame, dataAt + 1)
+    while (at >= 0) {
+      const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
+      const [idAt = -1, countAt = -1, timeAt = -1] = inTrade
+      const id = Scan.quotedIntegerAt(frame, idAt)
+      if (behind < 0 || Number.isNaN(id)) return noSequenceId
+      const merged = countAt < 0 ? 1 : Scan.quotedIntegerAt(frame, countAt)
+      before = Math.min(before, id - (Number.isNaN(merged) ? 1 : merged))
+      highest = Math.max(highest, id)
+      last = textAt(frame, idAt)
+      first ??= last
+      timestamp = fromMillisOrMicros(Scan.quotedIntegerAt(frame, timeAt))
+      items++
+      at = Scan.nextItem(frame, behind)
+    }
+    if (first === undefined || last === undefined) return noSequenceId
+    return {
+      _tag: "Data",
+      stream,
+      exchangeSequenceId: tradesId(first, last, items),
+      exchangeTimestamp: timestamp,
+      start: 0,
+      end: frame.length,
+      previous: before,
+      last: highest,
+      snapshot: false,
+      also: noOthers
+    }
+  }
+}
+
+const pongText = Buffer.from("pong")
+
+const textAt = (frame: Buffer, at: number): string => (at < 0 ? "" : (Scan.stringAt(frame, at) ?? ""))
+
+const Answer = Schema.parseJson(
+  Schema.Struct({
+    event: Schema.String,
+    id: Schema.optional(Schema.String),
+    arg: Schema.optional(
+      Schema.Struct({
+        channel: Schema.optional(Schema.String),
+        instId: Schema.optional(Schema.String)
+      })
+    ),
+    code: Schema.optional(Schema.String),
+    msg: Schema.optional(Schema.String)
+  })
+)
+const decodeAnswer = Schema.decodeUnknownEither(Answer)
+
+/** One acknowledgement for each arg. An error names its arg only in the text, and the others of the request go on. */
+const answer = (frame: Buffer, streams: ReadonlyMap<string, StreamId>): Frame => {
+  if (frame.length > maxAnswerBytes) return unknownShape
+  return Either.match(decodeAnswer(frame.toString()), {
+    onLeft: () => unknownShape,
+    onRight: ({ arg, code, event, id, msg }) => {
+      const request = id === undefined || id === "" ? null : id
+      const found = (channel: string | undefined, symbol: string | undefined) => {
+        const stream = streams.get(`${channel ?? ""}:${symbol ?? ""}`)
+        return stream === undefined ? [] : [stream]
+      }
+      switch (event) {
+        case "subscribe":
+          return {
+            _tag: "Acknowledged",
+            request,
+            streams: found(arg?.channel, arg?.instId),
+            others: "pending"
+          }
+        case "error": {
+          const named = /channel:([\w-]+),\s*instId:([\w-]+)/.exec(msg ?? "")
+          const refused = named === null ? found(arg?.channel, arg?.instId) : found(named[1], named[2])
+          return {
+            _tag: "Refused",
+            request,
+            streams: refused,
+            reason: `${code ?? ""} ${msg ?? ""}`.trim(),
+            others: refused.length === 0 ? "dropped" : "pending"
+          }
+        }
+        case "notice":
+          return { _tag: "Closing", reason: `${code ?? ""} ${msg ?? ""}`.trim() }
+        default:
+          return heartbeat
+      }
+    }
+  })
+}
+
+const maxAnswerBytes = 10_000

@@ -1,0 +1,34 @@
+import { type Family, histogramSamples, type Labels } from "./Family.ts"
+
+/** Counts by size, cheap enough for every message. */
+export interface Histogram {
+  /** Upper bounds, inclusive, ascending; what is above the last is in one more bucket. */
+  readonly bounds: ReadonlyArray<number>
+  /** Not cumulative; one longer than `bounds`. */
+  readonly counts: Array<number>
+  sum: number
+}
+
+export const makeHistogram = (bounds: ReadonlyArray<number>): Histogram => ({
+  bounds,
+  counts: Array.from({ length: bounds.length + 1 }, () => 0),
+  sum: 0
+})
+
+export const observe = (histogram: Histogram, value: number): void => {
+  const { bounds, counts } = histogram
+  let bucket = 0
+  while (bucket < bounds.length && value > (bounds[bucket] ?? 0)) bucket++
+  counts[bucket] = (counts[bucket] ?? 0) + 1
+  histogram.sum += value
+}
+
+/** The lines of a histogram in a family. */
+export const samplesOfHistogram = ({ bounds, counts, sum }: Histogram, labels: Labels): Family["samples"] => {
+  let below = 0
+  const buckets = bounds.map((bound, i) => {
+    below += counts[i] ?? 0
+    return [bound, below] as const
+  })
+  return histogramSamples(labels, buckets, sum, below + (counts[bounds.length] ?? 0))
+}

@@ -1,0 +1,194 @@
+import { Clock, Context, Effect, Layer, Metric, Ref, Schedule } from "effect"
+import { EndKind, type ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { ExchangeStream, type StreamStatus } from "../exchange/ExchangeStream.ts"
+import { latencyOf } from "../exchange/Latency.ts"
+import { Batcher } from "../ingest/Batcher.ts"
+import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
+import { Storage } from "../thread/Storage.ts"
+import { samplesOfHistogram } from "./Histogram.ts"
+import { measureLag } from "./Lag.ts"
+import { families } from "./Metrics.ts"
+import {
+  type ExchangeReport,
+  type Report,
+  type StreamColumn,
+  type StreamTable,
+  streamColumns,
+  streamStates
+} from "./Report.ts"
+import type { StorageView } from "./StorageView.ts"
+
+/** Says how receiving and storing are doing. */
+export class Reporter extends Context.Tag("collector/Reporter")<
+  Reporter,
+  {
+    /** As of now, with columns of its own. Waits for nothing: what storage says is asked for on the side. */
+    readonly report: Effect.Effect<Report>
+    /** Counts what ended connections. Never waits and never fails; made for the call stack of a socket. */
+    readonly unsafeCount: (event: ExchangeEvent) => void
+  }
+>() {
+  /** `streams` are those that are known before anything was received. */
+  static readonly layer = (streams: ReadonlyArray<StreamId>) => Layer.scoped(this, make(streams))
+}
+
+const make = (configured: ReadonlyArray<StreamId>) =>
+  Effect.gen(function* () {
+    const exchangeStream = yield* ExchangeStream
+    const queue = yield* SnapshotQueue
+    const batcher = yield* Batcher
+    const storage = yield* Storage
+    const lag = yield* measureLag
+    const startedAt = (yield* Clock.currentTimeMillis) * 1000
+    const stored = yield* Ref.make<StorageView | null>(null)
+    const silentSince = yield* Ref.make<number | null>(null)
+    const exchanges = makeExchangeCounts()
+    let ids: ReadonlyArray<StreamId> = configured
+    let version = 1
+
+    const askStorage = storage.view.pipe(
+      Effect.timeout("30 seconds"),
+      Effect.matchEffect({
+        onFailure: () =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Ref.update(silentSince, (since) => since ?? now * 1000)
+          ),
+        onSuccess: (view) => Effect.zipRight(Ref.set(silentSince, null), Ref.set(stored, view))
+      })
+    )
+    yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(askStorage, Schedule.spaced("2 seconds"))))
+    for (const exchange of new Set(configured.map((stream) => stream.exchange))) {
+      exchanges.announce(exchange)
+      yield* Metric.value(latencyOf(exchange))
+    }
+
+    const streamTable = Effect.gen(function* () {
+      const statuses = yield* exchangeStream.status
+      if (statuses.length > 0 && !areSame(ids, statuses)) {
+        ids = statuses.map(({ dataType, exchange, symbol }) => ({ exchange, symbol, dataType }))
+        version++
+      }
+      const offers = new Map((yield* queue.offers).map((offer) => [streamKey(offer.stream), offer]))
+      const values = new Float64Array(ids.length * streamColumns.length)
+      for (const [row, id] of ids.entries()) {
+        const status = statuses[row]
+        const offer = offers.get(streamKey(id))
+        const commits = offer === undefined ? undefined : batcher.tally.streams.get(offer.stream)
+        const columns: Readonly<Record<StreamColumn, number>> = {
+          state: streamStates.indexOf(status?.state ?? "connecting"),
+          lastMessageAt: status?.lastMessageAt ?? Number.NaN,
+          received: offer?.received ?? 0,
+          committed: commits?.committed ?? 0,
+          duplicates: commits?.duplicates ?? 0,
+          dropped: offer?.dropped ?? 0,
+          rejected: commits?.rejected ?? 0,
+          gaps: status?.gaps ?? 0,
+          unverifiable: status?.unverifiable === true ? 1 : 0
+        }
+        values.set(
+          streamColumns.map((column) => columns[column]),
+          row * streamColumns.length
+        )
+      }
+      return { version, ids, values } satisfies StreamTable
+    })
+
+    const report = Effect.gen(function* () {
+      const { depth, dropped, received } = yield* queue.counts
+      const { failing, last } = yield* batcher.state
+      return {
+        at: (yield* Clock.currentTimeMillis) * 1000,
+        startedAt,
+        streams: yield* streamTable,
+        exchanges: exchanges.report(yield* exchangeStream.connections),
+        queue: { received, dropped, depth, capacity: queue.capacity },
+        commits: {
+          ...(yield* batcher.counts),
+          lastAt: last?.at ?? null,
+          lastSeconds: last?.seconds ?? null,
+          failingSince: failing?.since ?? null,
+          failure: failing?.reason ?? null
+        },
+        storage: yield* Ref.get(stored),
+        storageSilentSince: yield* Ref.get(silentSince),
+        heapUsed: process.memoryUsage().heapUsed,
+        lag: yield* lag,
+        families: [
+          ...(yield* families),
+          {
+            name: "collector_commit_latency_seconds",
+            type: "histogram" as const,
+            help: "Time from the receipt of a message to its commit.",
+            samples: samplesOfHistogram(batcher.tally.latency, {})
+          }
+        ]
+      } satisfies Report
+    })
+
+    return Reporter.of({ report, unsafeCount: exchanges.count })
+  })
+
+const areSame = (ids: ReadonlyArray<StreamId>, statuses: ReadonlyArray<StreamStatus>): boolean =>
+  ids.length === statuses.length &&
+  statuses.every((status, i) => {
+    const id = ids[i]
+    return (
+      id !== undefined &&
+      id.symbol === status.symbol &&
+      id.dataType === status.dataType &&
+      id.exchange === status.exchange
+    )
+  })
+
+/** A connection that is open, with its counts since it was opened. */
+type Open = Effect.Effect.Success<ExchangeStream["Type"]["connections"]>[number]
+
+/** Adds up what connections count, over all of them that there were. */
+const makeExchangeCounts = () => {
+  const totals = new Map<
+    string,
+    { pings: number; pongs: number; answered: number; ends: Map<string, number> }
+  >()
+  let seen = new Map<string, Open>()
+
+  const announce = (exchange: string) => {
+    const known = totals.get(exchange)
+    if (known !== undefined) return known
+    const fresh = {
+      pings: 0,
+      pongs: 0,
+      answered: 0,
+      ends: new Map(EndKind.literals.map((kind): [string, number] => [kind, 0]))
+    }
+    totals.set(exchange, fresh)
+    return fresh
+  }
+
+  return {
+    announce,
+    count: (event: ExchangeEvent): void => {
+      if (event._tag !== "ConnectionEnded") return
+      const { ends } = announce(event.exchange)
+      ends.set(event.kind, (ends.get(event.kind) ?? 0) + 1)
+    },
+    report: (open: ReadonlyArray<Open>): ReadonlyArray<ExchangeReport> => {
+      for (const now of open) {
+        const before = seen.get(now.connection)
+        const total = announce(now.exchange)
+        total.pings += now.pings - (before?.pings ?? 0)
+        total.pongs += now.pongs - (before?.pongs ?? 0)
+        total.answered += now.pingsAnswered - (before?.pingsAnswered ?? 0)
+      }
+      seen = new Map(open.map((connection) => [connection.connection, connection]))
+      return Array.from(totals, ([exchange, { answered, ends, pings, pongs }]) => ({
+        exchange,
+        connections: open.filter((connection) => connection.exchange === exchange).length,
+        pings,
+        pongs,
+        pingsAnswered: answered,
+        reconnects: Array.from(ends)
+      }))
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { version } from "../../version.ts"
+import { CoverageReply, HoleEvents } from "./coverageReply.ts"
+import { maxDays } from "./Holes.ts"
+import { HealthStatus, Status } from "./Status.ts"
+
+const health = { status: HealthStatus, reasons: Schema.Array(Schema.String) }
+
+/** How the collector is, and why it is not better. */
+export const Healthy = Schema.Struct(health).annotations({ identifier: "Health" })
+
+/** The same where nothing is received or storage has failed. */
+export class Unhealthy extends Schema.TaggedError<Unhealthy>()(
+  "Unhealthy",
+  health,
+  HttpApiSchema.annotations({ status: 503 })
+) {}
+
+/** It has not begun to record yet. */
+export class NotReady extends Schema.TaggedError<NotReady>()(
+  "NotReady",
+  { ready: Schema.Literal(false) },
+  HttpApiSchema.annotations({ status: 503 })
+) {}
+
+/** As many status pages are open as may be. */
+export class Busy extends Schema.TaggedError<Busy>()(
+  "Busy",
+  { reason: Schema.String },
+  HttpApiSchema.annotations({ status: 503 })
+) {}
+
+/** The journal does not know this stream. */
+export class NoSuchStream extends Schema.TaggedError<NoSuchStream>()(
+  "NoSuchStream",
+  { stream: Schema.String },
+  HttpApiSchema.annotations({ status: 404 })
+) {}
+
+const days = Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, maxDays))
+
+const hourBegin = Schema.NumberFromString.pipe(
+  Schema.int(),
+  Schema.between(0, Number.MAX_SAFE_INTEGER),
+  Schema.multipleOf(3_600_000_000)
+).annotations({ description: "Begin of the hour, microseconds since the epoch." })
+
+const describe = (description: string) => OpenApi.annotations({ description })
+
+/** All that can be asked of a collector. It can only be read. */
+export const Api = HttpApi.make("crypto-collector")
+  .add(
+    HttpApiGroup.make("operations", { topLevel: true })
+      .add(
+        HttpApiEndpoint.get("health", "/health")
+          .addSuccess(Healthy)
+          .addError(Unhealthy)
+          .annotateContext(
+            describe(
+              "200 while it records, degraded or not; 503 when nothing is received or storage has failed."
+            )
+          )
+      )
+      .add(
+        HttpApiEndpoint.get("ready", "/ready")
+          .addSuccess(Schema.Struct({ ready: Schema.Literal(true) }))
+          .addError(NotReady)
+          .annotateContext(describe("200 once storage is open and a stream is subscribed, 503 before."))
+      )
+      .add(
+        HttpApiEndpoint.get("metrics", "/metrics")
+          .addSuccess(HttpApiSchema.Text({ contentType: "text/plain" }))
+          .annotateContext(describe("Metrics in the text format of Prometheus."))
+      )
+      .add(
+        HttpApiEndpoint.get("status", "/api/status")
+          .addSuccess(Status)
+          .annotateContext(describe("Streams, queue, commits, archives and disk, as of the last second."))
+      )
+      .add(
+        HttpApiEndpoint.get("coverage", "/api/coverage")
+          .setUrlParams(
+            Schema.Struct({
+              days: Schema.optionalWith(days, { default: () => 3 }).annotations({
+                description: "How many days, up to the hour that has begun."
+              }),
+              stream: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).annotations({
+                description: "exchange:symbol:data_type, any number of them; all streams without it."
+              })
+            })
+          )
+          .addSuccess(CoverageReply)
+          .annotateContext(
+            describe("What was recorded in each hour of the last days, and where the holes are.")
+          )
+      )
+      .add(
+        HttpApiEndpoint.get("events", "/api/coverage/events")
+          .setUrlParams(
+            Schema.Struct({
+              stream: Schema.String.annotations({ description: "exchange:symbol:data_type" }),
+              from: hourBegin
+            })
+          )
+          .addSuccess(HoleEvents)
+          .addError(NoSuchStream)
+          .annotateContext(describe("The holes of a stream in an hour."))
+      )
+      .add(
+        HttpApiEndpoint.get("live", "/api/live")
+          .addSuccess(HttpApiSchema.Text({ contentType: "text/event-stream" }))
+          .addError(Busy)
+          .annotateContext(
+            describe("Server-sent events for the status page: hello once, then a tick every second.")
+          )
+      )
+  )
+  .annotateContext(
+    OpenApi.annotations({
+      title: "crypto-collector",
+      version,
+      description: "What the collector does and how it is. Read-only."
+    })
+  )

@@ -1,0 +1,44 @@
+import { readdir, stat, statfs } from "node:fs/promises"
+import { dirname, join } from "node:path"
+import { Effect } from "effect"
+
+/** Bytes on the disk of the database. */
+export interface Disk {
+  readonly database: number
+  readonly wal: number
+  readonly outbox: number
+  readonly free: number
+}
+
+/** Looks once. What is not there yet has 0 bytes; null while there is not even its folder. */
+export const lookAtDisk = (options: {
+  readonly databasePath: string
+  readonly outboxDirectory: string
+}): Effect.Effect<Disk | null> =>
+  Effect.all(
+    {
+      database: sizeOf(options.databasePath),
+      wal: sizeOf(`${options.databasePath}-wal`),
+      outbox: Effect.flatMap(filesIn(options.outboxDirectory), (files) =>
+        Effect.map(Effect.forEach(files, sizeOf, { concurrency: 4 }), (sizes) =>
+          sizes.reduce((sum, size) => sum + size, 0)
+        )
+      ),
+      free: Effect.tryPromise(() => statfs(dirname(options.databasePath))).pipe(
+        Effect.map(({ bavail, bsize }) => bavail * bsize)
+      )
+    },
+    { concurrency: "unbounded" }
+  ).pipe(Effect.orElseSucceed(() => null))
+
+const sizeOf = (path: string): Effect.Effect<number> =>
+  Effect.tryPromise(() => stat(path)).pipe(
+    Effect.map(({ size }) => size),
+    Effect.orElseSucceed(() => 0)
+  )
+
+const filesIn = (directory: string): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.tryPromise(() => readdir(directory)).pipe(
+    Effect.map((names) => names.map((name) => join(directory, name))),
+    Effect.orElseSucceed(() => [])
+  )

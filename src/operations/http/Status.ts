@@ -1,0 +1,143 @@
+import { Schema } from "effect"
+import { DataType } from "../../domain/StreamId.ts"
+import { cell, type Report, type StreamColumn, stateOf, streamStates } from "../Report.ts"
+import type { Disk } from "./Disk.ts"
+import type { History } from "./History.ts"
+
+const Micros = Schema.Number.annotations({ description: "Microseconds since the epoch." })
+const Count = Schema.Number.annotations({ description: "Since the collector started." })
+const Bytes = Schema.Number.annotations({ description: "Bytes." })
+
+export const HealthStatus = Schema.Literal("healthy", "degraded", "unhealthy")
+
+const StreamStatus = Schema.Struct({
+  exchange: Schema.String,
+  symbol: Schema.String,
+  dataType: DataType,
+  state: Schema.Literal(...streamStates),
+  lastMessageAt: Schema.NullOr(Micros),
+  messagesPerSecond: Schema.Number,
+  received: Count,
+  committed: Count,
+  duplicates: Count,
+  dropped: Count,
+  rejected: Count,
+  gaps: Count,
+  gapsToday: Schema.Number.annotations({ description: "Since midnight UTC, or since the start." }),
+  unverifiable: Schema.Boolean.annotations({ description: "Whether nothing on the wire would prove a gap." })
+})
+
+const ExchangeStatus = Schema.Struct({
+  exchange: Schema.String,
+  connections: Schema.Number.annotations({ description: "Those that are open." }),
+  pings: Count,
+  pongs: Count,
+  pingsAnswered: Count.annotations({ description: "Pings of the exchange." }),
+  reconnects: Schema.Record({ key: Schema.String, value: Count })
+})
+
+const ArchiveStatus = Schema.Struct({
+  key: Schema.String,
+  step: Schema.String.annotations({ description: "The last step that is done." }),
+  at: Micros,
+  rows: Schema.NullOr(Schema.Number),
+  bytes: Schema.NullOr(Bytes),
+  seconds: Schema.NullOr(Schema.Number)
+})
+
+/** Everything that the collector says about itself at this moment. */
+export const Status = Schema.Struct({
+  server: Schema.String,
+  version: Schema.String,
+  status: HealthStatus,
+  reasons: Schema.Array(Schema.String),
+  at: Schema.NullOr(Micros),
+  streams: Schema.Array(StreamStatus),
+  exchanges: Schema.Array(ExchangeStatus),
+  queue: Schema.NullOr(
+    Schema.Struct({ received: Count, dropped: Count, depth: Schema.Number, capacity: Schema.Number })
+  ),
+  commits: Schema.NullOr(
+    Schema.Struct({
+      committed: Count,
+      duplicates: Count,
+      rejected: Count,
+      lastAt: Schema.NullOr(Micros),
+      lastSeconds: Schema.NullOr(Schema.Number),
+      failingSince: Schema.NullOr(Micros),
+      failure: Schema.NullOr(Schema.String)
+    })
+  ),
+  archives: Schema.NullOr(
+    Schema.Struct({
+      done: Count,
+      pending: Schema.Number,
+      rows: Count,
+      bytes: Count,
+      recent: Schema.Array(ArchiveStatus)
+    })
+  ),
+  disk: Schema.NullOr(Schema.Struct({ database: Bytes, wal: Bytes, outbox: Bytes, free: Bytes })),
+  lag: Schema.NullOr(
+    Schema.Struct({ p50: Schema.Number, p99: Schema.Number, max: Schema.Number })
+  ).annotations({ description: "Seconds that receiving was late, over the last half minute or more." })
+}).annotations({ identifier: "Status" })
+export type Status = typeof Status.Type
+
+/** The part of a status that follows from a report. */
+export const statusOf = (
+  report: Report | null,
+  disk: Disk | null,
+  history: History
+): Omit<Status, "server" | "version" | "status" | "reasons"> => ({
+  at: report?.at ?? null,
+  streams: streamsOf(report, history),
+  exchanges: (report?.exchanges ?? []).map((exchange) => ({
+    ...exchange,
+    reconnects: Object.fromEntries(exchange.reconnects)
+  })),
+  queue: report?.queue ?? null,
+  commits: report?.commits ?? null,
+  archives:
+    report?.storage == null
+      ? null
+      : {
+          done: report.storage.archives,
+          pending: report.storage.pending,
+          rows: report.storage.rows,
+          bytes: report.storage.bytes,
+          recent: report.storage.recent
+        },
+  disk,
+  lag: report?.lag ?? null
+})
+
+const streamsOf = (report: Report | null, history: History): Status["streams"] => {
+  if (report === null) return []
+  const { streams } = report
+  const rates = history.rates()
+  const gapsToday = history.gapsToday()
+  return streams.ids.map((id, i) => {
+    const count = (column: StreamColumn) => {
+      const value = cell(streams, i, column)
+      return Number.isNaN(value) ? 0 : value
+    }
+    const lastMessageAt = cell(streams, i, "lastMessageAt")
+    return {
+      exchange: id.exchange,
+      symbol: id.symbol,
+      dataType: id.dataType,
+      state: stateOf(streams, i),
+      lastMessageAt: Number.isNaN(lastMessageAt) ? null : lastMessageAt,
+      messagesPerSecond: rates[i] ?? 0,
+      received: count("received"),
+      committed: count("committed"),
+      duplicates: count("duplicates"),
+      dropped: count("dropped"),
+      rejected: count("rejected"),
+      gaps: count("gaps"),
+      gapsToday: gapsToday[i] ?? 0,
+      unverifiable: count("unverifiable") === 1
+    }
+  })
+}

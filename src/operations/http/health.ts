@@ -1,0 +1,136 @@
+import { streamKey } from "../../domain/StreamId.ts"
+import { cell, type Report, type StreamState, stateOf, streamStates } from "../Report.ts"
+import type { Disk } from "./Disk.ts"
+
+/** How the collector is, and why it is not better. */
+export interface Health {
+  readonly status: "healthy" | "degraded" | "unhealthy"
+  /** One line each; the worst first. */
+  readonly reasons: ReadonlyArray<string>
+}
+
+/** Everything that health follows from. Times in microseconds since the epoch. */
+export interface Evidence {
+  readonly now: number
+  readonly startedAt: number
+  /** The newest report; null before the first one. */
+  readonly report: Report | null
+  readonly disk: Disk | null
+  /** When the queue last dropped messages; null if it never did. */
+  readonly droppedAt: number | null
+  /** How long nothing at all may be received, seconds. */
+  readonly silenceSeconds: number
+  /** How long an archive may be under way, seconds. */
+  readonly archiveSeconds: number
+  /** Bytes that the disk should have left. */
+  readonly minFreeDisk: number
+}
+
+/** Seconds that may pass before what is broken counts as broken: reconnects and retries take a moment. */
+const patienceSeconds = 10
+
+/** Seconds for which a drop is remembered. */
+const dropMemorySeconds = 60
+
+/** Seconds. */
+const muchLag = 1
+
+/** Unhealthy: nothing is received, or storage has failed. Degraded: it records, but not all that it should. */
+export const healthOf = (evidence: Evidence): Health => {
+  const broken = failures(evidence)
+  const worse = evidence.report === null ? [] : shortcomings(evidence, evidence.report)
+  const status = broken.length > 0 ? "unhealthy" : worse.length > 0 ? "degraded" : "healthy"
+  return { status, reasons: [...broken, ...worse] }
+}
+
+/** Whether it has begun to record: storage is open and some stream is subscribed. */
+export const isReady = (report: Report | null): boolean => report !== null && isSubscribed(report)
+
+const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): ReadonlyArray<string> => {
+  const age = (now - (report?.at ?? startedAt)) / 1e6
+  if (age > patienceSeconds) return [`receiving has not reported for ${whole(age)} s`]
+  if (report === null) return ["the collector is starting"]
+  const reasons: Array<string> = []
+  const quiet = (now - newestMessage(report, startedAt)) / 1e6
+  if (quiet >= silenceSeconds || (quiet >= patienceSeconds && !isSubscribed(report))) {
+    reasons.push(`nothing was received for ${whole(quiet)} s`)
+  }
+  const { failing } = commitFailure(report, now)
+  if (failing > patienceSeconds) {
+    reasons.push(
+      `storage has failed: nothing could be committed for ${whole(failing)} s: ${report.commits.failure}`
+    )
+  }
+  const silent = secondsSince(report.storageSilentSince, now)
+  if (silent > patienceSeconds) reasons.push(`storage has failed: it has not answered for ${whole(silent)} s`)
+  return reasons
+}
+
+const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string> => {
+  const { archiveSeconds, disk, droppedAt, minFreeDisk, now } = evidence
+  const reasons: Array<string> = []
+  for (const state of ["refused", "silent", "connecting"] as const) {
+    const streams = streamsIn(report, state)
+    if (streams.length > 0)
+      reasons.push(`${streams.length} ${plural(streams.length)} ${what[state]}: ${few(streams)}`)
+  }
+  const { failing } = commitFailure(report, now)
+  if (failing >= 0 && failing <= patienceSeconds) {
+    reasons.push(`a batch could not be committed, it is kept: ${report.commits.failure}`)
+  }
+  if (droppedAt !== null && now - droppedAt < dropMemorySeconds * 1e6) {
+    reasons.push(`the queue was full within the last ${dropMemorySeconds} s, messages were dropped`)
+  }
+  if (disk !== null && disk.free < minFreeDisk) {
+    reasons.push(`the disk of the database has ${Math.floor(disk.free / 1024 ** 2)} MiB left`)
+  }
+  const late = (report.storage?.recent ?? []).filter(
+    ({ at, seconds }) => seconds === null && (now - at) / 1e6 > archiveSeconds
+  )
+  if (late.length > 0) reasons.push(`${late.length} archives are late, the store may be down: see the log`)
+  if (report.lag.p99 > muchLag) {
+    reasons.push(`receiving is late by ${report.lag.p99.toFixed(1)} s: the machine is too slow or too busy`)
+  }
+  return reasons
+}
+
+const what: Readonly<Record<Exclude<StreamState, "subscribed" | "live">, string>> = {
+  refused: "refused by the exchange",
+  silent: "silent",
+  connecting: "not connected"
+}
+
+const isSubscribed = ({ streams }: Report): boolean => {
+  for (let i = 0; i < streams.ids.length; i++) {
+    const state = cell(streams, i, "state")
+    if (state === streamStates.indexOf("subscribed") || state === streamStates.indexOf("live")) return true
+  }
+  return false
+}
+
+const newestMessage = ({ streams }: Report, otherwise: number): number => {
+  let newest = otherwise
+  for (let i = 0; i < streams.ids.length; i++) {
+    const at = cell(streams, i, "lastMessageAt")
+    if (at > newest) newest = at
+  }
+  return newest
+}
+
+const streamsIn = ({ streams }: Report, state: StreamState): ReadonlyArray<string> =>
+  streams.ids.filter((_, i) => stateOf(streams, i) === state).map(streamKey)
+
+/** How many seconds commits have been failing; negative while they do not. */
+const commitFailure = ({ commits }: Report, now: number) => ({
+  failing: secondsSince(commits.failingSince, now)
+})
+
+const secondsSince = (at: number | null, now: number): number =>
+  at === null ? -1 : Math.max(0, (now - at) / 1e6)
+
+const few = (names: ReadonlyArray<string>): string =>
+  names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ")
+
+const plural = (count: number): string => (count === 1 ? "stream is" : "streams are")
+
+const whole = (seconds: number): number => Math.floor(seconds)

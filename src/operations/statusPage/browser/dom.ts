@@ -1,0 +1,27 @@
+/** The element of the page with this id; it is there, and of this kind. */
+export const byId = <E extends HTMLElement>(id: string, kind: new () => E): E => {
+  const found = document.getElementById(id)
+  if (!(found instanceof kind)) throw new Error(`the page has no #${id}`)
+  return found
+}
+
+/** A new element. Texts are texts: nothing that came from outside becomes markup. */
+export const make = <K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Readonly<Record<string, string>> = {},
+  ...children: ReadonlyArray<Node | string>
+): HTMLElementTagNameMap[K] => {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  element.append(...children)
+  return element
+}
+
+/** The rows of a table. */
+export const bodyOf = (table: HTMLTableElement): HTMLTableSectionElement =>
+  table.tBodies[0] ?? table.createTBody()
+
+/** Changes a text only where it is another: nothing is laid out anew for what stays. */
+export const setText = (element: Element, text: string): void => {
+  if (element.textContent !== text) element.textContent = text
+}

@@ -1,0 +1,24 @@
+import { binance } from "./binance.ts"
+import { bybit } from "./bybit.ts"
+import { coinbase } from "./coinbase.ts"
+import { kraken } from "./kraken.ts"
+import { okx } from "./okx.ts"
+import type { MarketOptions, Protocol } from "./Protocol.ts"
+import { upbit } from "./upbit.ts"
+
+/** An exchange that can be simulated. */
+export interface SimulatedExchange {
+  readonly make: (market: MarketOptions) => Protocol
+  /** Symbols that exist unless others are given, as the exchange spells them. */
+  readonly symbols: ReadonlyArray<string>
+}
+
+/** Every exchange that can be simulated, by name. */
+export const protocols: ReadonlyMap<string, SimulatedExchange> = new Map([
+  ["binance", { make: binance, symbols: ["btcusdt", "ethusdt", "bnbusdt", "solusdt", "xrpusdt"] }],
+  ["coinbase", { make: coinbase, symbols: ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD"] }],
+  ["bybit", { make: bybit, symbols: ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"] }],
+  ["okx", { make: okx, symbols: ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"] }],
+  ["upbit", { make: upbit, symbols: ["KRW-BTC", "KRW-ETH", "KRW-SOL", "KRW-XRP"] }],
+  ["kraken", { make: kraken, symbols: ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"] }]
+])

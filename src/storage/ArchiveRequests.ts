@@ -1,0 +1,54 @@
+import { SqlClient } from "@effect/sql"
+import { Effect, Option, Schema } from "effect"
+import { CycleReport } from "../domain/StorageReport.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+
+/** Another process asks the one that holds the database's lock for an archive cycle: a row, and what was done as its answer. */
+export const requestCycle: Effect.Effect<number, DatabaseError, SqlClient.SqlClient> = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) => sql<{ id: number }>`INSERT INTO archive_requests (report) VALUES (NULL) RETURNING id`
+).pipe(
+  Effect.map((rows) => rows[0]?.id ?? 0),
+  Effect.mapError(DatabaseError.from)
+)
+
+/** The answer to a request, once there is one; it can be taken once. */
+export const takeAnswer = (
+  id: number
+): Effect.Effect<Option.Option<CycleReport>, DatabaseError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const [answer] = yield* sql<{ report: string }>`
+      SELECT report FROM archive_requests WHERE id = ${id} AND report IS NOT NULL`
+    if (answer === undefined) return Option.none()
+    yield* sql`DELETE FROM archive_requests WHERE id = ${id}`
+    return Option.some(yield* decode(answer.report))
+  }).pipe(Effect.mapError(DatabaseError.from))
+
+/** Withdraws a request. */
+export const withdraw = (id: number): Effect.Effect<void, DatabaseError, SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DELETE FROM archive_requests WHERE id = ${id}`).pipe(
+    Effect.asVoid,
+    Effect.mapError(DatabaseError.from)
+  )
+
+/** Answers all requests with one cycle, if there are any. */
+export const answerRequests = (
+  runCycle: Effect.Effect<CycleReport>
+): Effect.Effect<void, DatabaseError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const [open] = yield* sql<{ last: number | null }>`
+      SELECT max(id) AS last FROM archive_requests WHERE report IS NULL`
+    const last = open?.last ?? null
+    if (last === null) return
+    const report = encode(yield* runCycle)
+    yield* sql`UPDATE archive_requests SET report = ${report} WHERE report IS NULL AND id <= ${last}`
+    yield* sql`DELETE FROM archive_requests WHERE id <= ${last - answersKept}`
+  }).pipe(Effect.mapError(DatabaseError.from))
+
+/** Of processes that did not wait for them. */
+const answersKept = 20
+
+const encode = Schema.encodeSync(Schema.parseJson(CycleReport))
+const decode = Schema.decodeUnknown(Schema.parseJson(CycleReport))

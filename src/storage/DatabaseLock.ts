@@ -1,0 +1,45 @@
+import { Reactivity } from "@effect/experimental"
+import { FileSystem, Path } from "@effect/platform"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { Effect, Layer, type Scope } from "effect"
+import { DatabaseUnusable, ResourceUnavailable } from "../domain/StartupError.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+
+/**
+ * Makes this process the only one that writes and archives a database: an exclusive lock on the file `<path>.lock`, which
+ * the operating system lets go of when the process ends, however it ends. Fails if another process has it.
+ */
+export const layer = (
+  path: string
+): Layer.Layer<never, DatabaseUnusable | ResourceUnavailable, FileSystem.FileSystem | Path.Path> =>
+  Layer.scopedDiscard(lock(path))
+
+/** The same for a scope. */
+export const lock = (
+  path: string
+): Effect.Effect<
+  void,
+  DatabaseUnusable | ResourceUnavailable,
+  Scope.Scope | FileSystem.FileSystem | Path.Path
+> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.makeDirectory((yield* Path.Path).dirname(path), { recursive: true })
+    const file = yield* SqliteClient.make({ filename: `${path}.lock`, disableWAL: true })
+    yield* file.unsafe(`PRAGMA busy_timeout = ${waitMillis}`)
+    yield* Effect.acquireRelease(file.unsafe("BEGIN EXCLUSIVE"), () => Effect.ignore(file.unsafe("ROLLBACK")))
+  }).pipe(
+    Effect.provide(Reactivity.layer),
+    Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
+    Effect.mapError((cause) => {
+      const error = DatabaseError.from(cause)
+      return error.code.startsWith("SQLITE_BUSY")
+        ? new ResourceUnavailable({
+            reason: `DATABASE_PATH=${path}: another collector is using this database`
+          })
+        : new DatabaseUnusable({ path, reason: `cannot be locked by ${path}.lock: ${error.message}` })
+    })
+  )
+
+/** A process that has just been killed may take a moment to vanish. */
+const waitMillis = 1000

@@ -1,0 +1,75 @@
+import * as NodeFs from "node:fs/promises"
+import { dirname } from "node:path"
+import { Clock, Effect, Option, Schedule } from "effect"
+import { DiskSpace } from "../domain/JournalEvent.ts"
+import { EventJournal } from "./EventJournal.ts"
+
+/** Bytes. */
+export interface DiskState {
+  /** On the file system of the database. */
+  readonly free: number
+  /** The database with its WAL. */
+  readonly database: number
+}
+
+/**
+ * Watches the file system of the database. While less than `minFree` bytes are free it warns once a minute and archives at
+ * once, which makes room; the journal tells when that began and ended, as soon as it can be written.
+ */
+export const watchDisk = (options: {
+  readonly databasePath: string
+  readonly minFree: number
+  readonly archive: Effect.Effect<unknown>
+}): Effect.Effect<never, never, EventJournal> =>
+  Effect.gen(function* () {
+    const journal = yield* EventJournal
+    let last: "low" | "enough" = "enough"
+    /** What the journal is still to be told: it may have had no room for it. */
+    let untold: ReadonlyArray<typeof DiskSpace.Type> = []
+    let warnedAt = Number.NEGATIVE_INFINITY
+
+    const look = Effect.gen(function* () {
+      const disk = yield* Effect.option(diskState(options.databasePath))
+      if (Option.isNone(disk)) return
+      const { database, free } = disk.value
+      const state: typeof last = free < options.minFree ? "low" : "enough"
+      const now = yield* Clock.currentTimeMillis
+      if (state === "low" && now - warnedAt >= millisBetweenWarnings) {
+        warnedAt = now
+        yield* Effect.logWarning("the disk is nearly full, archiving now").pipe(
+          Effect.annotateLogs({ free, minimum: options.minFree, database })
+        )
+        yield* options.archive
+      }
+      if (state !== last) {
+        last = state
+        untold = [...untold, DiskSpace.make({ at: now * 1000, state, free, database })]
+        if (state === "enough") {
+          warnedAt = Number.NEGATIVE_INFINITY
+          yield* Effect.logInfo("the disk has room again").pipe(Effect.annotateLogs({ free, database }))
+        }
+      }
+      if (untold.length === 0) return
+      yield* journal.append(...untold)
+      untold = []
+    }).pipe(Effect.ignore, Effect.annotateLogs({ module: "storage" }))
+
+    return yield* Effect.zipRight(Effect.repeat(look, Schedule.spaced("5 seconds")), Effect.never)
+  })
+
+/** Free space and size, as they are now. */
+export const diskState = (databasePath: string): Effect.Effect<DiskState, unknown> =>
+  Effect.tryPromise(async () => {
+    const { bavail, bsize } = await NodeFs.statfs(dirname(databasePath))
+    const sizes = await Promise.all(
+      ["", "-wal", "-shm"].map((suffix) =>
+        NodeFs.stat(`${databasePath}${suffix}`).then(
+          ({ size }) => size,
+          () => 0
+        )
+      )
+    )
+    return { free: bavail * bsize, database: sizes.reduce((sum, size) => sum + size, 0) }
+  })
+
+const millisBetweenWarnings = 60_000

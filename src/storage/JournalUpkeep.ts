@@ -1,0 +1,88 @@
+import { SqlClient } from "@effect/sql"
+import { Clock, Effect } from "effect"
+import { JournalPruned, ProcessAlive } from "../domain/JournalEvent.ts"
+import { transaction } from "./Database.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { EventJournal } from "./EventJournal.ts"
+import { yieldToEventLoop } from "./eventLoop.ts"
+import { openCounts } from "./MessageCounts.ts"
+
+/** How long archived entries stay in the database. */
+export interface JournalLimits {
+  readonly millis: number
+  readonly entries: number
+}
+
+export const journalLimits: JournalLimits = { millis: 86_400_000, entries: 20_000 }
+
+/** Tells the journal what has been counted since the last call, and the last sign of life, in one transaction. */
+export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> =
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const journal = yield* EventJournal
+    const counts = yield* openCounts
+    if (counts.length > 0) {
+      yield* journal.append(...counts)
+      yield* sql`DELETE FROM message_counts`
+    }
+    const [life] = yield* sql<{ process: string | null; last_seen: number | null }>`
+      SELECT process, last_seen FROM collector`
+    if (life === undefined || life.process === null || life.last_seen === null) return
+    yield* journal.append(ProcessAlive.make({ process: life.process, lastSeen: life.last_seen }))
+  }).pipe(
+    (effect) => Effect.flatMap(SqlClient.SqlClient, (sql) => transaction(sql)(effect)),
+    Effect.mapError(DatabaseError.from)
+  )
+
+/** Up to this id the entries that are in verified objects are old: by their time, or because so many newer ones are there. */
+export const prunableThrough = (
+  archivedThrough: number,
+  limits: JournalLimits
+): Effect.Effect<
+  { readonly through: number; readonly isWorthIt: boolean },
+  DatabaseError,
+  SqlClient.SqlClient
+> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const now = (yield* Clock.currentTimeMillis) * 1000
+    const [bounds] = yield* sql<{ newest: number | null; young: number | null }>`
+      SELECT max(id) AS newest,
+        (SELECT id FROM journal WHERE at >= ${now - limits.millis * 1000} ORDER BY id LIMIT 1) AS young
+      FROM journal`
+    const newest = bounds?.newest ?? 0
+    const old = Math.max((bounds?.young ?? newest + 1) - 1, newest - limits.entries)
+    const through = Math.min(archivedThrough, old)
+    const [some] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM journal WHERE id <= ${through}`
+    return { through, isWorthIt: (some?.n ?? 0) > limits.entries / 20 }
+  }).pipe(Effect.mapError(DatabaseError.from))
+
+/** Removes the entries up to an id, but for those in `needed`. */
+export const pruneJournal = (
+  through: number,
+  needed: ReadonlySet<number>
+): Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const journal = yield* EventJournal
+    yield* sql`CREATE TEMP TABLE IF NOT EXISTS needed_entries (id INTEGER PRIMARY KEY)`
+    yield* sql`DELETE FROM temp.needed_entries`
+    for (const id of needed) yield* sql`INSERT INTO temp.needed_entries VALUES (${id})`
+    while (true) {
+      const removed = yield* Effect.gen(function* () {
+        const gone = yield* sql<{ id: number }>`
+          DELETE FROM journal WHERE id IN (
+            SELECT id FROM journal WHERE id <= ${through} AND id NOT IN (SELECT id FROM temp.needed_entries)
+            ORDER BY id LIMIT ${entriesPerTransaction})
+          RETURNING id`
+        if (gone.length > 0) {
+          yield* journal.append(JournalPruned.make({ throughId: through, entries: gone.length }))
+        }
+        return gone.length
+      }).pipe(transaction(sql))
+      if (removed < entriesPerTransaction) return
+      yield* yieldToEventLoop
+    }
+  }).pipe(Effect.mapError(DatabaseError.from))
+
+const entriesPerTransaction = 5000

@@ -1,0 +1,115 @@
+import { SqlClient, type SqlError } from "@effect/sql"
+import { Effect, Schema } from "effect"
+import { MessagesCommitted } from "../domain/JournalEvent.ts"
+import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
+import { StreamId } from "../domain/StreamId.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import type { StreamNumber } from "./StreamNumbers.ts"
+
+/** Messages of a stream that were committed, by the hour of their receipt. */
+export interface MessageCount {
+  readonly stream: StreamNumber
+  /** Hours since the epoch. */
+  readonly hour: number
+  readonly messages: number
+  /** Receive times, microseconds. */
+  readonly first: number
+  readonly last: number
+}
+
+export const microsPerHour = 3_600_000_000
+
+/** The counts of a batch, or of those of its rows that are not skipped. */
+export const countsOf = (
+  batch: SnapshotBatch,
+  numbers: ReadonlyArray<StreamNumber>,
+  skipped: ReadonlySet<number>
+): ReadonlyArray<MessageCount> => {
+  const counts = new Map<string, { -readonly [K in keyof MessageCount]: MessageCount[K] }>()
+  const latest: Array<{ -readonly [K in keyof MessageCount]: MessageCount[K] } | undefined> = []
+  let row = 0
+  for (const block of batch.blocks) {
+    for (let i = 0; i < block.length; i++, row++) {
+      if (skipped.has(row)) continue
+      const position = block.stream[i] ?? 0
+      const timestamp = block.timestamp[i] ?? 0
+      const hour = Math.floor(timestamp / microsPerHour)
+      let count = latest[position]
+      if (count === undefined || count.hour !== hour) {
+        const key = `${position} ${hour}`
+        count = counts.get(key) ?? {
+          stream: numbers[position] ?? 0,
+          hour,
+          messages: 0,
+          first: timestamp,
+          last: timestamp
+        }
+        counts.set(key, count)
+        latest[position] = count
+      }
+      count.messages++
+      if (timestamp < count.first) count.first = timestamp
+      if (timestamp > count.last) count.last = timestamp
+    }
+  }
+  return Array.from(counts.values())
+}
+
+/** The counts of the rows with ids above `after`: for a batch of which the database refused or ignored some. */
+export const countRowsAfter = (
+  after: number
+): Effect.Effect<ReadonlyArray<MessageCount>, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql<MessageCount>`
+      SELECT streams.number AS stream, timestamp / 3600000000 AS hour, count(*) AS messages,
+        min(timestamp) AS first, max(timestamp) AS last
+      FROM snapshots JOIN streams USING (exchange, symbol, data_type)
+      WHERE snapshots.id > ${after} GROUP BY 1, 2`
+  )
+
+/** Adds counts to those that no event tells of yet. */
+export const addCounts = (
+  counts: ReadonlyArray<MessageCount>
+): Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) =>
+    Effect.forEach(
+      counts,
+      ({ first, hour, last, messages, stream }) => sql`
+        INSERT INTO message_counts (stream, hour, messages, first, last)
+        VALUES (${stream}, ${hour}, ${messages}, ${first}, ${last})
+        ON CONFLICT DO UPDATE SET messages = messages + excluded.messages,
+          first = min(first, excluded.first), last = max(last, excluded.last)`,
+      { discard: true }
+    )
+  )
+
+/** The counts that no event tells of yet, as the events that will. */
+export const openCounts: Effect.Effect<
+  ReadonlyArray<typeof MessagesCommitted.Type>,
+  DatabaseError,
+  SqlClient.SqlClient
+> = Effect.flatMap(
+  SqlClient.SqlClient,
+  (sql) => sql`
+    SELECT exchange, symbol, data_type AS dataType, hour, messages, first, last
+    FROM message_counts JOIN streams ON number = message_counts.stream ORDER BY number, hour`
+).pipe(
+  Effect.flatMap(Schema.decodeUnknown(Schema.Array(CountRow()))),
+  Effect.map((rows) =>
+    rows.map(({ first, hour, last, messages, ...stream }) =>
+      MessagesCommitted.make({ stream, hour, messages, first, last })
+    )
+  ),
+  Effect.mapError(DatabaseError.from)
+)
+
+function CountRow() {
+  return Schema.Struct({
+    ...StreamId.fields,
+    hour: Schema.Int,
+    messages: Schema.Int,
+    first: Schema.Number,
+    last: Schema.Number
+  })
+}

@@ -1,0 +1,59 @@
+import { SqlClient } from "@effect/sql"
+import { Clock, Effect, Layer } from "effect"
+import { ProcessStarted, ProcessStopped } from "../domain/JournalEvent.ts"
+import { version } from "../version.ts"
+import { transaction } from "./Database.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { EventJournal } from "./EventJournal.ts"
+
+/**
+ * Tells the journal when this process began and ended. In between there are signs of life in the table `collector`, so that
+ * the next process can tell up to when one that was killed had committed what it received. A storage thread
+ * that replaces a dead one of the same process goes on with its life.
+ */
+export const layer = (options: {
+  /** Names the process; no other one has this name. */
+  readonly process: string
+  readonly server: string
+}): Layer.Layer<never, DatabaseError, SqlClient.SqlClient | EventJournal> =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const journal = yield* EventJournal
+      const inTransaction = transaction(sql)
+
+      const start = Effect.gen(function* () {
+        const [last] = yield* sql<{ process: string | null; last_seen: number | null }>`
+          SELECT process, last_seen FROM collector`
+        if (last?.process === options.process) return
+        const previous =
+          last === undefined || last.process === null
+            ? null
+            : { process: last.process, lastSeen: last.last_seen ?? 0 }
+        yield* journal.append(
+          ProcessStarted.make({ process: options.process, server: options.server, version, previous })
+        )
+        const now = yield* nowMicros
+        yield* sql`UPDATE collector SET process = ${options.process}, last_seen = ${now}`
+      }).pipe(inTransaction)
+
+      const stop = Effect.gen(function* () {
+        yield* journal.append(ProcessStopped.make({ process: options.process }))
+        yield* sql`UPDATE collector SET process = NULL, last_seen = ${yield* nowMicros}`
+      }).pipe(inTransaction)
+
+      yield* Effect.acquireRelease(Effect.mapError(start, DatabaseError.from), () =>
+        Effect.catchAll(stop, (error) =>
+          Effect.logWarning("the end of the process could not be journalled").pipe(
+            Effect.annotateLogs({ module: "storage", reason: error.message })
+          )
+        )
+      )
+    })
+  )
+
+/** Notes that the process lives, and has committed all that it received up to this time, microseconds. */
+export const signOfLife = (sql: SqlClient.SqlClient, at: number) =>
+  sql`UPDATE collector SET last_seen = max(last_seen, ${at}) WHERE process IS NOT NULL`
+
+const nowMicros = Effect.map(Clock.currentTimeMillis, (millis) => millis * 1000)

@@ -1,0 +1,251 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import type { StreamId } from "../../src/domain/StreamId.ts"
+import type { Exchange } from "../../src/exchange/Exchange.ts"
+import { exchanges } from "../../src/exchange/registry.ts"
+import { protocols } from "../../src/simulator/protocols.ts"
+import { eventually, simulate, streamOf, textOf } from "./harness.ts"
+
+/** Symbols that an exchange does not have, spelled as it wants them. */
+const nowhere = new Map([
+  ["binance", "nowhereusdt"],
+  ["coinbase", "NOWHERE-USD"],
+  ["bybit", "NOWHEREUSDT"],
+  ["okx", "NOWHERE-USDT"],
+  ["upbit", "KRW-NOWHERE"],
+  ["kraken", "NOWHERE/USD"]
+])
+
+const symbolsOf = (exchange: Exchange): ReadonlyArray<string> => protocols.get(exchange.name)?.symbols ?? []
+
+const streamsOf = (exchange: Exchange, symbols = symbolsOf(exchange)): ReadonlyArray<StreamId> =>
+  symbols.flatMap((symbol) => exchange.dataTypes.map((dataType) => streamOf(exchange.name, symbol, dataType)))
+
+/** With times that a test can wait for. */
+const hurried = (exchange: Exchange): Exchange => ({
+  ...exchange,
+  keepalive: { ...exchange.keepalive, every: Duration.seconds(1), pongWithin: Duration.seconds(3) },
+  idleTimeout: Duration.seconds(5)
+})
+
+/** Streams are not called the same in the simulator: the name that begins with the channel and ends with the symbol. */
+const simulated = (names: Readonly<Record<string, unknown>>, stream: StreamId): string => {
+  const name = Object.keys(names).find(
+    (name) =>
+      name.includes(stream.symbol) &&
+      /book|depth20|level2/i.test(name) === (stream.dataType === "orderbook") &&
+      /depth@/.test(name) === (stream.dataType === "orderbook_diff")
+  )
+  return name ?? `no stream of the simulator for ${stream.symbol} ${stream.dataType}`
+}
+
+describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.name, exchange] as const))(
+  "%s",
+  (name, exchange) => {
+    it.scopedLive("subscribes, and receives every stream under its own name, byte for byte", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange)
+        const { events, eventsOf, of, simulator, snapshots, stream } = yield* simulate(exchange, streams)
+        yield* eventually("messages of every stream", () => streams.every((id) => of(id).length >= 12))
+        for (const id of streams) {
+          const messages = of(id)
+          const plain = id.symbol.toLowerCase()
+          for (const snapshot of messages) {
+            const text = textOf(snapshot)
+            expect(JSON.parse(text)).toBeTypeOf("object")
+            if (name !== "binance" || id.dataType !== "orderbook") expect(text.toLowerCase()).toContain(plain)
+            expect(snapshot.exchangeSequenceId).not.toBe("")
+            expect(Math.abs(snapshot.timestamp / 1000 - Date.now())).toBeLessThan(60_000)
+            if (snapshot.exchangeTimestamp !== null) {
+              expect(Math.abs(snapshot.exchangeTimestamp - snapshot.timestamp)).toBeLessThan(60_000_000)
+            }
+          }
+          const ids = messages.map((snapshot) => snapshot.exchangeSequenceId)
+          // A first message may say once more what the one before said.
+          expect(ids.length - new Set(ids).size).toBeLessThanOrEqual(1)
+        }
+        expect(snapshots.filter((snapshot) => snapshot.exchangeTimestamp === null).length === 0).toBe(
+          name !== "binance"
+        )
+        const status = yield* stream.status
+        expect(status.map((of) => of.state)).toEqual(streams.map(() => "live"))
+        expect(status.map((of) => of.gaps)).toEqual(streams.map(() => 0))
+        expect(eventsOf("StreamConnected").length).toBe(streams.length)
+        expect(events.filter((event) => !/Connected|ConnectionOpened/.test(event._tag))).toEqual([])
+        expect((yield* simulator.status).violations).toEqual({})
+      })
+    )
+
+    it.scopedLive("reports what is refused, and records the rest", () =>
+      Effect.gen(function* () {
+        const missing = nowhere.get(name) ?? ""
+        const known = symbolsOf(exchange).slice(0, 2)
+        const streams = streamsOf(exchange, [missing, ...known])
+        const { eventsOf, of, simulator, stream } = yield* simulate(exchange, streams, {
+          silenceTimeout: Duration.seconds(4)
+        })
+        const good = streams.filter((id) => id.symbol !== missing)
+        const bad = streams.filter((id) => id.symbol === missing)
+        yield* eventually("messages of the others", () => good.every((id) => of(id).length >= 5))
+        const problems = () => [...eventsOf("SubscriptionRefused"), ...eventsOf("StreamSilent")]
+        yield* eventually("the refusals", () =>
+          bad.every((id) => problems().some((event) => event.stream === id))
+        )
+        for (const event of problems()) expect(event.stream.symbol).toBe(missing)
+        const status = yield* stream.status
+        for (const { state, symbol } of status) {
+          expect(symbol === missing ? ["refused", "silent"] : ["live"]).toContain(state)
+        }
+        expect((yield* simulator.status).violations).toEqual({})
+      })
+    )
+
+    it.scopedLive("pings on time, and ends a connection that does not answer", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 1))
+        const { eventsOf, simulator, snapshots, stream } = yield* simulate(hurried(exchange), streams, {
+          ...(exchange.keepalive.ping._tag === "None" ? {} : { clientSilence: "3 seconds" }),
+          pingEvery: "500 millis",
+          pongWithin: "2 seconds"
+        })
+        yield* eventually("messages", () => snapshots.length > 5)
+        yield* Effect.sleep("5 seconds")
+        expect(eventsOf("ConnectionEnded")).toEqual([])
+        const [connection] = yield* stream.connections
+        if (exchange.keepalive.ping._tag === "None") {
+          expect(connection?.pings).toBe(0)
+          return
+        }
+        expect(connection?.pings).toBeGreaterThanOrEqual(3)
+        expect(connection?.pongs).toBeGreaterThanOrEqual((connection?.pings ?? 0) - 1)
+        yield* simulator.inject({ _tag: "nopong" })
+        yield* eventually("the end of the connection", () => eventsOf("ConnectionEnded").length > 0)
+        expect(eventsOf("ConnectionEnded")[0]?.kind).toBe("pong")
+        yield* simulator.heal
+        const before = snapshots.length
+        yield* eventually("messages of the next connection", () => snapshots.length > before + 10)
+      })
+    )
+
+    it.scopedLive("ends a connection that says nothing at all", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 1))
+        const { eventsOf, simulator, snapshots } = yield* simulate(hurried(exchange), streams)
+        yield* eventually("messages", () => snapshots.length > 5)
+        yield* simulator.inject({ _tag: "silence" })
+        yield* eventually("the end of the connection", () => eventsOf("ConnectionEnded").length > 0)
+        expect(["idle", "pong"]).toContain(eventsOf("ConnectionEnded")[0]?.kind)
+        const before = snapshots.length
+        yield* eventually("messages of the next connection", () => snapshots.length > before + 10)
+        expect(eventsOf("Discontinuity").map((event) => event.reason)).toContain("reconnect")
+      })
+    )
+
+    it.scopedLive(
+      "notices a silent stream among others: asks again, then gives it a connection of its own",
+      () =>
+        Effect.gen(function* () {
+          const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 2))
+          const { eventsOf, of, simulator } = yield* simulate(exchange, streams, {
+            silenceTimeout: Duration.seconds(2),
+            rate: 30
+          })
+          const silent = streams[0]
+          if (silent === undefined) return
+          yield* eventually("messages", () => streams.every((id) => of(id).length > 30))
+          const stream = simulated((yield* simulator.status).streams, silent)
+          yield* simulator.inject({ _tag: "silence", stream, sticky: true })
+          yield* eventually("that it was asked for again", () => eventsOf("StreamSilent").length === 1)
+          yield* eventually("that it was moved", () => eventsOf("StreamSilent").length === 2)
+          const before = of(silent).length
+          yield* eventually("its messages", () => of(silent).length > before + 5)
+          expect(eventsOf("StreamSilent").map((event) => [event.stream, event.action])).toEqual([
+            [silent, "resubscribed"],
+            [silent, "moved"]
+          ])
+          const { accepted, connections, violations } = yield* simulator.status
+          expect(accepted).toBe(2)
+          expect(connections.length).toBe(2)
+          expect(eventsOf("ConnectionEnded")).toEqual([])
+          expect(violations).toEqual({})
+        })
+    )
+
+    it.scopedLive("skips garbage of every kind, and keeps the connection", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 2))
+        const { eventsOf, simulator, snapshots } = yield* simulate(exchange, streams)
+        yield* eventually("messages", () => snapshots.length > 30)
+        yield* simulator.inject({ _tag: "garbage", count: 15 })
+        const before = snapshots.length
+        yield* eventually("messages after garbage", () => snapshots.length > before + 30)
+        for (const snapshot of snapshots) expect(JSON.parse(textOf(snapshot))).toBeTypeOf("object")
+        expect(eventsOf("ConnectionEnded")).toEqual([])
+        expect(eventsOf("GapDetected")).toEqual([])
+      })
+    )
+
+    it.scopedLive("receives giant frames", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 1))
+        const { of, snapshots } = yield* simulate(exchange, streams, { bookBytes: 5_000_000, rate: 2 })
+        const book = streams.find((id) => id.dataType === "orderbook")
+        yield* eventually("messages", () => streams.every((id) => of(id).length >= 2))
+        if (book === undefined) return
+        expect(Math.max(...of(book).map((snapshot) => snapshot.data.length))).toBeGreaterThan(1_000_000)
+        expect(snapshots.every((snapshot) => JSON.parse(textOf(snapshot)) !== null)).toBe(true)
+      })
+    )
+
+    it.scopedLive("keeps the close code and the reason", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 1))
+        const { eventsOf, simulator, snapshots, stream } = yield* simulate(exchange, streams)
+        yield* eventually("messages", () => snapshots.length > 5)
+        yield* simulator.inject({ _tag: "close", code: 4321, reason: "maintenance window" })
+        yield* eventually("the end of the connection", () => eventsOf("ConnectionEnded").length > 0)
+        const [end] = eventsOf("ConnectionEnded")
+        expect([end?.kind, end?.code]).toEqual(["closed", 4321])
+        expect(end?.reason).toContain("maintenance window")
+        expect(eventsOf("StreamDisconnected").map((event) => [event.stream, event.code])).toEqual(
+          streams.map((id) => [id, 4321])
+        )
+        const before = snapshots.length
+        yield* eventually("messages of the next connection", () => snapshots.length > before + 10)
+        for (const { reconnects } of yield* stream.status) expect(reconnects.get("closed")).toBe(1)
+      })
+    )
+
+    it.scopedLive("reconnects many connections at once within all limits", () =>
+      Effect.gen(function* () {
+        const count = name === "coinbase" ? 60 : 300
+        const symbols = Array.from({ length: count }, (_, i) =>
+          (symbolsOf(exchange)[0] ?? "").replace(/btc/i, (base) => (base === "btc" ? `btc${i}x` : `BTC${i}X`))
+        )
+        const streams = streamsOf(exchange, symbols)
+        const small: Exchange = {
+          ...exchange,
+          limits: {
+            ...exchange.limits,
+            fits: (part, url) =>
+              exchange.limits.fits(part, url) && part.length <= Math.ceil(streams.length / 7)
+          }
+        }
+        const { eventsOf, of, simulator, snapshots } = yield* simulate(small, streams, {
+          symbols,
+          rate: 2
+        })
+        const live = () => new Set(snapshots.map((snapshot) => snapshot.stream)).size
+        yield* eventually("messages of all streams", () => live() === streams.length, 60)
+        expect(of(streams[0] ?? streamOf(name, "", "trade")).length).toBeGreaterThan(0)
+        const { connections } = yield* simulator.status
+        expect(connections.length).toBeGreaterThanOrEqual(7)
+        snapshots.length = 0
+        yield* simulator.inject({ _tag: "terminate" })
+        yield* eventually("messages of all streams again", () => live() === streams.length, 60)
+        expect(eventsOf("SubscriptionRefused")).toEqual([])
+        expect((yield* simulator.status).violations).toEqual({})
+      })
+    )
+  }
+)

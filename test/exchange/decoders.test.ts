@@ -1,0 +1,613 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Either, FastCheck } from "effect"
+import type { StreamId } from "../../src/domain/StreamId.ts"
+import { coinbase } from "../../src/exchange/coinbase.ts"
+import type { Exchange, Frame, Request } from "../../src/exchange/Exchange.ts"
+import { exchanges } from "../../src/exchange/registry.ts"
+import { streamOf } from "./harness.ts"
+
+/** A symbol of each exchange, and another one. */
+const symbols = new Map([
+  ["binance", ["btcusdt", "ethusdt"]],
+  ["coinbase", ["BTC-USD", "ETH-USD"]],
+  ["bybit", ["BTCUSDT", "ETHUSDT"]],
+  ["okx", ["BTC-USDT", "ETH-USDT"]],
+  ["upbit", ["KRW-BTC", "KRW-ETH"]],
+  ["kraken", ["BTC/USD", "ETH/USD"]]
+])
+
+const exchangeOf = (name: string): Exchange => {
+  const exchange = exchanges.get(name)
+  if (exchange === undefined) throw new Error(`no exchange ${name}`)
+  return exchange
+}
+
+const streamsOf = (name: string): ReadonlyArray<StreamId> =>
+  (symbols.get(name) ?? []).flatMap((symbol) =>
+    exchangeOf(name).dataTypes.map((dataType) => streamOf(name, symbol, dataType))
+  )
+
+const decoderOf = (name: string, streams = streamsOf(name)) => {
+  const exchange = exchangeOf(name)
+  return exchange.makeDecoder(new Map(streams.map((id) => [exchange.channelOf(id), id])), "c9")
+}
+
+const decodeText = (name: string, text: string): Frame => decoderOf(name)(Buffer.from(text))
+
+/** Frames of every kind, as the exchanges send them. */
+const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> = [
+  [
+    "binance",
+    '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1790134512214,"s":"BTCUSDT","U":100530416194,"u":100530416202,"b":[["86620.48000000","0.42061000"]],"a":[]}}',
+    {
+      _tag: "Data",
+      exchangeSequenceId: "100530416194-100530416202",
+      exchangeTimestamp: 1790134512214000,
+      previous: 100530416193,
+      last: 100530416202
+    }
+  ],
+  [
+    "coinbase",
+    '{"channel":"l2_data","timestamp":"2026-08-24T22:34:13.813164957Z","sequence_num":1,"events":[{"type":"update","product_id":"BTC-USD","updates":[]}]}',
+    {
+      _tag: "Data",
+      exchangeSequenceId: "c9-1",
+      exchangeTimestamp: 1787610853813164,
+      previous: 0,
+      last: 1,
+      snapshot: false
+    }
+  ],
+  [
+    "coinbase",
+    '{"channel":"market_trades","timestamp":"2026-09-30T02:39:54.014999553Z","sequence_num":22,"events":[{"type":"update","trades":[{"product_id":"BTC-USD","trade_id":"1100253490","price":"83277.26","size":"0.1","time":"2026-09-30T02:39:53.977543Z","side":"SELL"},{"product_id":"BTC-USD","trade_id":"1100253489","price":"83277.26","size":"0.1","time":"2026-09-30T02:39:53.9Z","side":"SELL"}]}]}',
+    {
+      exchangeSequenceId: "1100253490-1100253489-2",
+      exchangeTimestamp: 1790735993977543,
+      previous: 21,
+      last: 22
+    }
+  ],
+  [
+    "coinbase",
+    '{"channel":"heartbeats","timestamp":"2026-09-30T02:39:54.168476664Z","sequence_num":29,"events":[{"current_time":"x","heartbeat_counter":"12240"}]}',
+    { _tag: "Heartbeat", counter: 29 }
+  ],
+  [
+    "coinbase",
+    '{"channel":"subscriptions","timestamp":"2026-09-30T02:39:53.78Z","sequence_num":11,"events":[{"subscriptions":{"heartbeats":["heartbeats"],"level2":["BTC-USD","X-USD"],"market_trades":["ETH-USD"]}}]}',
+    { _tag: "Acknowledged", counter: 11, streams: [{ symbol: "BTC-USD" }, { symbol: "ETH-USD" }] }
+  ],
+  [
+    "coinbase",
+    '{"type":"error","message":"failure to subscribe"}',
+    { _tag: "Refused", reason: "failure to subscribe", streams: [] }
+  ],
+  [
+    "coinbase",
+    '{"channel":"l2_data","timestamp":"x","sequence_num":5,"events":[{"type":"update","product_id":"DOGE-USD","updates":[]}]}',
+    { _tag: "Malformed", counter: 5 }
+  ],
+  [
+    "bybit",
+    '{"topic":"orderbook.50.BTCUSDT","ts":1787612486116,"type":"delta","data":{"s":"BTCUSDT","b":[],"a":[["78716.8","0.027559"]],"u":217107085,"seq":113099229629},"cts":1787612486108}',
+    {
+      exchangeSequenceId: "217107085-113099229629",
+      exchangeTimestamp: 1787612486108000,
+      previous: 217107084,
+      snapshot: false
+    }
+  ],
+  [
+    "bybit",
+    '{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1787612486116,"data":{"s":"BTCUSDT","b":[],"a":[],"u":7,"seq":9},"cts":1787612486108}',
+    { exchangeSequenceId: "snapshot-c9-7-9", snapshot: true }
+  ],
+  [
+    "bybit",
+    '{"topic":"orderbook.50.BTCUSDT","ts":1787612486116,"type":"delta","data":{"s":"BTCUSDT","b":[],"a":[],"u":1,"seq":9},"cts":1787612486108}',
+    { exchangeSequenceId: "snapshot-c9-1-9", snapshot: true }
+  ],
+  [
+    "bybit",
+    '{"topic":"publicTrade.BTCUSDT","ts":1788335009483,"type":"snapshot","data":[{"i":"2290000001202469355","T":1788335009482,"p":"1","v":"2","S":"Buy","seq":1,"s":"BTCUSDT","BT":false,"RPI":false},{"i":"2290000001202469360","T":1788335009483,"p":"1","v":"2","S":"Buy","seq":1,"s":"BTCUSDT"}]}',
+    {
+      exchangeSequenceId: "2290000001202469355-2290000001202469360-2",
+      exchangeTimestamp: 1788335009483000,
+      snapshot: false
+    }
+  ],
+  ["bybit", '{"success":true,"ret_msg":"pong","conn_id":"d9","req_id":"p1","op":"ping"}', { _tag: "Pong" }],
+  ["bybit", '{"op":"pong","args":["1672916271846"]}', { _tag: "Pong" }],
+  [
+    "bybit",
+    '{"success":true,"ret_msg":"subscribe","conn_id":"d9","req_id":"7","op":"subscribe"}',
+    { _tag: "Acknowledged", request: "7", streams: null }
+  ],
+  [
+    "bybit",
+    '{"success":false,"ret_msg":"Invalid symbol :[orderbook.50.ETHUSDT]","conn_id":"d9","op":"subscribe"}',
+    { _tag: "Refused", request: null, streams: [{ symbol: "ETHUSDT" }], others: "dropped" }
+  ],
+  [
+    "bybit",
+    '{"success":false,"ret_msg":"error:already subscribed,topic:publicTrade.ETHUSDT","conn_id":"d9","req_id":"3","op":"subscribe"}',
+    {
+      _tag: "Acknowledged",
+      streams: [{ symbol: "ETHUSDT", dataType: "trade" }],
+      others: "dropped"
+    }
+  ],
+  [
+    "bybit",
+    '{"success":false,"ret_msg":"args size >10","conn_id":"d9","req_id":"3","op":"subscribe"}',
+    { _tag: "Refused", request: "3", streams: [] }
+  ],
+  ["okx", "pong", { _tag: "Pong" }],
+  [
+    "okx",
+    '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[],"bids":[],"ts":"1787612486407","checksum":0,"seqId":80274874895,"prevSeqId":80274874887}]}',
+    {
+      exchangeSequenceId: "80274874887-80274874895",
+      exchangeTimestamp: 1787612486407000,
+      previous: 80274874887,
+      last: 80274874895,
+      snapshot: false
+    }
+  ],
+  [
+    "okx",
+    '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"snapshot","data":[{"asks":[],"bids":[],"ts":"0","checksum":0,"prevSeqId":-1,"seqId":5}]}',
+    { exchangeSequenceId: "snapshot-c9-5", exchangeTimestamp: null, snapshot: true, last: 5 }
+  ],
+  [
+    "okx",
+    '{"arg":{"channel":"trades","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT","tradeId":"1035721474","px":"1","sz":"1","side":"sell","ts":"1784849123233","count":"1","source":"0","seqId":1},{"instId":"BTC-USDT","tradeId":"1035721479","px":"1","sz":"1","side":"buy","ts":"1784849124733","count":"5","source":"0","seqId":2}]}',
+    {
+      exchangeSequenceId: "1035721474-1035721479-2",
+      exchangeTimestamp: 1784849124733000,
+      previous: 1035721473,
+      last: 1035721479
+    }
+  ],
+  [
+    "okx",
+    '{"event":"error","msg":"Subscribe failed, wrong URL or channel:trades,instId:ETH-USDT doesn\'t exist. Please use the correct URL.","code":"60018","connId":"e1"}',
+    { _tag: "Refused", streams: [{ symbol: "ETH-USDT", dataType: "trade" }], others: "pending" }
+  ],
+  [
+    "okx",
+    '{"id":"1","event":"subscribe","arg":{"channel":"books","instId":"BTC-USDT"},"connId":"a4d3ae55"}',
+    { _tag: "Acknowledged", request: "1", streams: [{ symbol: "BTC-USDT" }], others: "pending" }
+  ],
+  [
+    "okx",
+    '{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. Please reconnect.","connId":"a4"}',
+    { _tag: "Closing" }
+  ],
+  [
+    "upbit",
+    '{"type":"trade","code":"KRW-BTC","timestamp":1788335180423,"trade_timestamp":1788335180377,"trade_price":106691000.00000000,"sequential_id":17883351803770004,"stream_type":"REALTIME"}',
+    { exchangeSequenceId: "17883351803770004", exchangeTimestamp: 1788335180377000, snapshot: false }
+  ],
+  [
+    "upbit",
+    '{"ty":"orderbook","cd":"KRW-BTC","tms":1691530805062000,"obu":[{"ap":1.16539E8}],"st":"SNAPSHOT","lv":0}',
+    { exchangeTimestamp: 1691530805062000, snapshot: true }
+  ],
+  ["upbit", '{"status":"UP"}', { _tag: "Heartbeat" }],
+  [
+    "upbit",
+    '{"error":{"name":"NO_TICKET","message":"티켓이 존재하지 않거나, 유효하지 않습니다."}}',
+    { _tag: "Refused", request: null }
+  ],
+  [
+    "kraken",
+    '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":78858.8,"qty":0.00000000}],"asks":[],"checksum":2416540570,"timestamp":"2026-08-24T22:21:58.343688Z"}]}',
+    { exchangeTimestamp: 1787610118343688, snapshot: false }
+  ],
+  [
+    "kraken",
+    '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","trade_id":7,"timestamp":"2026-08-22T17:30:53.355059Z"},{"symbol":"BTC/USD","trade_id":8,"timestamp":"2026-08-22T17:30:53.4Z"}]}',
+    { exchangeSequenceId: "7-8-2", previous: 6, last: 8, exchangeTimestamp: 1787419853400000 }
+  ],
+  ["kraken", '{"channel":"heartbeat"}', { _tag: "Heartbeat" }],
+  ["kraken", '{"method":"pong","req_id":101,"time_in":"x"}', { _tag: "Pong" }],
+  [
+    "kraken",
+    '{"error":"Currency pair not supported ETH/USD","method":"subscribe","req_id":4,"success":false}',
+    { _tag: "Refused", request: "4", others: "pending" }
+  ]
+]
+
+describe("frames", () => {
+  it.each(frames)("%s %s", (name, text, expected) => {
+    expect(decodeText(name, text)).toMatchObject(expected)
+    // White space changes nothing, where the whole is JSON.
+    if (text === "pong") return
+    const pretty = decodeText(name, JSON.stringify(JSON.parse(text), null, 2))
+    const hashed = name === "kraken" || text.includes("tms")
+    if (hashed || text.includes("sequential_id")) expect(pretty._tag).toBe(decodeText(name, text)._tag)
+    else expect(pretty).toMatchObject(expected)
+  })
+
+  it.each(["binance", "coinbase", "bybit", "okx", "upbit", "kraken"])(
+    "%s: what is none is malformed",
+    (name) => {
+      for (const text of [
+        "",
+        "{",
+        "}",
+        "[]",
+        "[1]",
+        "hello",
+        "{}",
+        '{"foo":1}',
+        "null",
+        '"x"',
+        "pon",
+        "{]"
+      ]) {
+        expect(decodeText(name, text)._tag).toBe("Malformed")
+      }
+      expect(decoderOf(name)(Buffer.from([0, 255, 1, 254]))._tag).toBe("Malformed")
+      const invalid = Buffer.from(frames.find(([of, text]) => of === name && text !== "pong")?.[1] ?? "")
+      invalid[invalid.length - 6] = 0xff
+      expect(decoderOf(name)(invalid)).toMatchObject({ _tag: "Malformed", reason: "not UTF-8" })
+    }
+  )
+
+  it("never throws on cut or mutated frames, and never takes a cut one for data", () => {
+    for (const [name, text] of frames) {
+      const decode = decoderOf(name)
+      for (let end = 0; end < text.length; end++) {
+        expect(["Data", "Acknowledged"]).not.toContain(decode(Buffer.from(text.slice(0, end)))._tag)
+      }
+    }
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.constantFrom(...frames),
+        FastCheck.array(FastCheck.tuple(FastCheck.nat({ max: 500 }), FastCheck.nat({ max: 255 })), {
+          minLength: 1,
+          maxLength: 4
+        }),
+        ([name, text], changes) => {
+          const bytes = Buffer.from(text)
+          for (const [at, byte] of changes) bytes[at % bytes.length] = byte
+          expect(decoderOf(name)(bytes)._tag).toBeTypeOf("string")
+        }
+      ),
+      { numRuns: 5000 }
+    )
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.constantFrom(...symbols.keys()),
+        FastCheck.uint8Array({ maxLength: 200 }),
+        (name, bytes) => {
+          expect(decoderOf(name)(Buffer.from(bytes))._tag).toBeTypeOf("string")
+        }
+      ),
+      { numRuns: 2000 }
+    )
+  })
+})
+
+const id = FastCheck.integer({ min: 1, max: 2 ** 50 })
+const level = FastCheck.tuple(FastCheck.string({ maxLength: 12 }), FastCheck.string({ maxLength: 12 }))
+const levels = FastCheck.array(level, { maxLength: 30 })
+const millis = FastCheck.integer({ min: 1_400_000_000_000, max: 3_000_000_000_000 })
+const extra = FastCheck.dictionary(
+  FastCheck.string({ maxLength: 6 }).map((key) => `x${key}`),
+  FastCheck.jsonValue({ maxDepth: 2 }),
+  { maxKeys: 4 }
+)
+
+/** Valid frames with any content, and what has to be read from them. */
+const valid = FastCheck.oneof(
+  FastCheck.tuple(id, id, levels, levels, millis, extra).map(([u, seq, b, a, ts, more]) => ({
+    name: "bybit",
+    frame: {
+      topic: "orderbook.50.BTCUSDT",
+      ts,
+      type: "delta",
+      data: { ...more, s: "BTCUSDT", b, a, u: u + 1, seq },
+      cts: ts,
+      ...more
+    },
+    expected: { exchangeSequenceId: `${u + 1}-${seq}`, exchangeTimestamp: ts * 1000, last: u + 1 }
+  })),
+  FastCheck.tuple(id, id, levels, levels, millis, extra).map(([seqId, prevSeqId, asks, bids, ts, more]) => ({
+    name: "okx",
+    frame: {
+      ...more,
+      arg: { channel: "books", instId: "ETH-USDT", ...more },
+      action: "update",
+      data: [{ asks, bids, ...more, ts: String(ts), checksum: 0, seqId, prevSeqId }]
+    },
+    expected: {
+      exchangeSequenceId: `${prevSeqId}-${seqId}`,
+      exchangeTimestamp: ts * 1000,
+      previous: prevSeqId
+    }
+  })),
+  FastCheck.tuple(id, levels, millis, extra, FastCheck.boolean()).map(([n, updates, ts, more, snapshot]) => ({
+    name: "coinbase",
+    frame: {
+      channel: "l2_data",
+      ...more,
+      timestamp: new Date(ts).toISOString(),
+      sequence_num: n,
+      events: [
+        {
+          type: snapshot ? "snapshot" : "update",
+          product_id: "BTC-USD",
+          updates: updates.map(([price_level, new_quantity]) => ({
+            side: "bid",
+            price_level,
+            new_quantity: `${new_quantity}`.padEnd(40)
+          }))
+        }
+      ]
+    },
+    expected: {
+      exchangeSequenceId: `c9-${n}`,
+      exchangeTimestamp: ts * 1000,
+      previous: n - 1,
+      last: n,
+      snapshot
+    }
+  })),
+  FastCheck.tuple(id, millis, extra).map(([sequential_id, ts, more]) => ({
+    name: "upbit",
+    frame: { type: "trade", code: "KRW-ETH", ...more, trade_timestamp: ts, timestamp: ts, sequential_id },
+    expected: { exchangeSequenceId: String(sequential_id), exchangeTimestamp: ts * 1000 }
+  })),
+  FastCheck.tuple(id, millis, extra).map(([trade_id, ts, more]) => ({
+    name: "kraken",
+    frame: {
+      channel: "trade",
+      type: "update",
+      ...more,
+      data: [{ ...more, symbol: "ETH/USD", trade_id, timestamp: new Date(ts).toISOString() }]
+    },
+    expected: { exchangeSequenceId: String(trade_id), exchangeTimestamp: ts * 1000, last: trade_id }
+  })),
+  FastCheck.tuple(id, FastCheck.nat({ max: 50 }), levels, levels, millis, extra).map(
+    ([first, count, b, a, E, more]) => ({
+      name: "binance",
+      frame: {
+        stream: "ethusdt@depth@100ms",
+        data: { e: "depthUpdate", E, s: "ETHUSDT", U: first, u: first + count, ...more, b, a }
+      },
+      expected: {
+        exchangeSequenceId: `${first}-${first + count}`,
+        exchangeTimestamp: E * 1000,
+        previous: first - 1
+      }
+    })
+  )
+)
+
+describe("properties", () => {
+  it("agrees with JSON.parse on every valid frame, however it is written", () => {
+    const decoders = new Map(Array.from(symbols.keys(), (name) => [name, decoderOf(name)]))
+    FastCheck.assert(
+      FastCheck.property(valid, FastCheck.constantFrom(0, 1, 3), ({ expected, frame, name }, indent) => {
+        const text = JSON.stringify(frame, null, indent)
+        const decoded = decoders.get(name)?.(Buffer.from(text))
+        expect(decoded).toMatchObject({ _tag: "Data", ...expected })
+        if (decoded?._tag !== "Data") return
+        const payload = JSON.parse(Buffer.from(text).subarray(decoded.start, decoded.end).toString())
+        expect(payload).toEqual(name === "binance" ? JSON.parse(text).data : JSON.parse(text))
+      }),
+      { numRuns: 3000 }
+    )
+  })
+})
+
+describe("frames of several streams", () => {
+  it("coinbase: trades of two products are a row of each", () => {
+    const trade = (product_id: string, trade_id: string) => ({
+      trade_id,
+      product_id,
+      price: "1",
+      time: "2026-09-30T02:39:53.5Z"
+    })
+    const frame = decodeText(
+      "coinbase",
+      JSON.stringify({
+        channel: "market_trades",
+        timestamp: "2026-09-30T02:39:54Z",
+        sequence_num: 4,
+        events: [
+          { type: "update", trades: [trade("BTC-USD", "12"), trade("ETH-USD", "5")] },
+          { type: "update", trades: [trade("BTC-USD", "11")] }
+        ]
+      })
+    )
+    expect(frame).toMatchObject({
+      _tag: "Data",
+      stream: { symbol: "BTC-USD" },
+      exchangeSequenceId: "12-11-2",
+      also: [{ stream: { symbol: "ETH-USD" }, exchangeSequenceId: "5" }]
+    })
+  })
+
+  it("coinbase: a long frame with books of two products is a row of each", () => {
+    const event = (product_id: string) => ({
+      type: "update",
+      product_id,
+      updates: Array.from({ length: 10 }, () => ({ side: "bid", price_level: "1", new_quantity: "2" }))
+    })
+    const frame = decodeText(
+      "coinbase",
+      JSON.stringify({
+        channel: "l2_data",
+        timestamp: "2026-09-30T02:39:54Z",
+        sequence_num: 4,
+        events: [event("BTC-USD"), event("ETH-USD")]
+      })
+    )
+    expect(frame).toMatchObject({
+      stream: { symbol: "BTC-USD" },
+      also: [{ stream: { symbol: "ETH-USD" }, exchangeSequenceId: "c9-4" }]
+    })
+  })
+
+  it("coinbase: an alias gets what is sent under the name of its product", () => {
+    const streams = [streamOf("coinbase", "BTC-USDC", "orderbook")]
+    const decode = decoderOf("coinbase", streams)
+    const text =
+      '{"channel":"l2_data","timestamp":"2026-08-24T22:34:13.8Z","sequence_num":1,"events":[{"type":"update","product_id":"BTC-USD","updates":[]}]}'
+    expect(decode(Buffer.from(text))).toMatchObject({ _tag: "Data", stream: streams[0] })
+  })
+})
+
+describe("upbit", () => {
+  const book = (type: string, size: string) =>
+    `{"type":"orderbook","code":"KRW-BTC","timestamp":1790134742106,"orderbook_units":[{"ask_price":1.16539E8,"ask_size":${size}}],"stream_type":"${type}","level":0}`
+  const idOf = (text: string) => {
+    const frame = decodeText("upbit", text)
+    return frame._tag === "Data" ? frame.exchangeSequenceId : frame._tag
+  }
+
+  it("gives a book that is sent again after a reconnect the same id, and another book another one", () => {
+    expect(idOf(book("SNAPSHOT", "0.02"))).toBe(idOf(book("REALTIME", "0.02")))
+    expect(idOf(book("REALTIME", "0.03"))).not.toBe(idOf(book("REALTIME", "0.02")))
+  })
+
+  it("keeps ids apart that are the same as numbers", () => {
+    const trade = (id: string) =>
+      `{"type":"trade","code":"KRW-BTC","trade_timestamp":1788335180377,"sequential_id":${id}}`
+    expect(idOf(trade("17883351803770004"))).not.toBe(idOf(trade("17883351803770005")))
+  })
+})
+
+/** Requests for a change, with ids from 1. */
+const requestsOf = (
+  name: string,
+  subscribe: ReadonlyArray<StreamId>,
+  unsubscribe: ReadonlyArray<StreamId> = [],
+  all = subscribe
+): ReadonlyArray<Request> => {
+  let ids = 0
+  return exchangeOf(name).requests({ subscribe, unsubscribe, all }, () => String(++ids))
+}
+
+describe("requests", () => {
+  it.each([
+    [
+      "binance",
+      '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms","btcusdt@trade","btcusdt@depth@100ms"],"id":1}'
+    ],
+    ["bybit", '{"req_id":"1","op":"subscribe","args":["orderbook.50.BTCUSDT","publicTrade.BTCUSDT"]}'],
+    [
+      "okx",
+      '{"id":"1","op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"},{"channel":"trades","instId":"BTC-USDT"}]}'
+    ],
+    ["coinbase", '{"type":"subscribe","product_ids":["BTC-USD"],"channel":"level2"}'],
+    [
+      "upbit",
+      '[{"ticket":"crypto-collector-1"},{"type":"orderbook","codes":["KRW-BTC"]},{"type":"trade","codes":["KRW-BTC"]},{"format":"DEFAULT"}]'
+    ],
+    [
+      "kraken",
+      '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":100,"snapshot":true},"req_id":1}'
+    ]
+  ])("%s: %s", (name, first) => {
+    const streams = streamsOf(name).filter((id) => id.symbol === symbols.get(name)?.[0])
+    const requests = requestsOf(name, streams)
+    expect(requests[0]?.frame).toBe(first)
+    expect(requests.flatMap((request) => request.streams)).toEqual(streams)
+  })
+
+  it("bybit: ten topics a request", () => {
+    const streams = Array.from({ length: 25 }, (_, i) => streamOf("bybit", `S${i}USDT`, "trade"))
+    expect(requestsOf("bybit", streams).map((request) => request.streams.length)).toEqual([10, 10, 5])
+  })
+
+  it("upbit: the whole list every time", () => {
+    const [first, second] = streamsOf("upbit")
+    if (first === undefined || second === undefined) return
+    const [request] = requestsOf("upbit", [second], [], [first, second])
+    expect(request?.frame).toContain('"orderbook","codes":["KRW-BTC"]')
+    expect(request?.frame).toContain('"trade","codes":["KRW-BTC"]')
+    expect(request?.streams).toEqual([second])
+  })
+
+  it.each(["binance", "bybit", "okx", "coinbase", "kraken"])("%s: asks again by ending first", (name) => {
+    const streams = streamsOf(name).slice(0, 1)
+    const requests = requestsOf(name, streams, streams)
+    expect(requests.map((request) => request.streams.length)).toEqual([0, 1])
+    expect(requests[0]?.frame.toLowerCase()).toContain("unsubscribe")
+  })
+})
+
+describe("symbols", () => {
+  it.each([
+    ["coinbase", "btc-usd", "BTC-USD"],
+    ["coinbase", "BTC-PERP-INTX", "BTC-PERP-INTX"],
+    ["bybit", "btcusdt", "BTCUSDT"],
+    ["okx", "btc-usdt-swap", "BTC-USDT-SWAP"],
+    ["okx", "BTC-USD-241227", "BTC-USD-241227"],
+    ["upbit", "krw-btc", "KRW-BTC"],
+    ["kraken", "btc/usd", "BTC/USD"],
+    ["kraken", "TSLAx/USD", "TSLAx/USD"]
+  ])("%s %s", (name, text, symbol) => {
+    expect(exchangeOf(name).parseSymbol(text)).toEqual(Either.right(symbol))
+  })
+
+  it.each([
+    ["coinbase", "BTCUSD"],
+    ["bybit", "BTC-USDT"],
+    ["okx", "BTCUSDT"],
+    ["upbit", "KRW-BTC.15"],
+    ["kraken", "BTCUSD"],
+    ["kraken", ""]
+  ])("%s refuses %s", (name, text) => {
+    expect(Either.isLeft(exchangeOf(name).parseSymbol(text))).toBe(true)
+  })
+})
+
+describe("instruments", () => {
+  it.each([
+    [
+      "binance",
+      '{"symbols":[{"symbol":"BTCUSDT","status":"TRADING"},{"symbol":"OLD","status":"BREAK"}]}',
+      ["btcusdt"]
+    ],
+    [
+      "coinbase",
+      '{"products":[{"product_id":"BTC-USD","status":"online","alias":""},{"product_id":"BTC-USDC","status":"online","alias":"BTC-USD"},{"product_id":"X-USD","status":"delisted"},{"product_id":"Y-USD","trading_disabled":true}]}',
+      ["BTC-USD"]
+    ],
+    [
+      "bybit",
+      '{"retCode":0,"result":{"category":"spot","list":[{"symbol":"BTCUSDT","status":"Trading"},{"symbol":"X","status":"PreLaunch"}]}}',
+      ["BTCUSDT"]
+    ],
+    [
+      "okx",
+      '{"code":"0","data":[{"instId":"BTC-USDT","state":"live"},{"instId":"X-USDT","state":"suspend"}]}',
+      ["BTC-USDT"]
+    ],
+    ["upbit", '[{"market":"KRW-BTC","korean_name":"비트코인"}]', ["KRW-BTC"]],
+    [
+      "kraken",
+      '{"error":[],"result":{"XXBTZUSD":{"wsname":"XBT/USD","status":"online"},"XDGUSD":{"wsname":"XDG/USD","status":"online"},"A":{"wsname":"A/USD","status":"cancel_only"}}}',
+      ["BTC/USD", "DOGE/USD"]
+    ]
+  ])("%s: what is traded", (name, text, expected) => {
+    expect(exchangeOf(name).instruments.parse(text)).toEqual(Either.right(expected))
+    for (const wrong of ["", "<html>", "{}", "[1]", "null"]) {
+      expect(Either.isLeft(exchangeOf(name).instruments.parse(wrong))).toBe(true)
+    }
+  })
+})
+
+describe("coinbase", () => {
+  it("asks for heartbeats before anything else", () => {
+    expect(coinbase.opening).toEqual(['{"type":"subscribe","channel":"heartbeats"}'])
+  })
+})

@@ -1,0 +1,93 @@
+import { Duration, Effect, Layer, Logger, LogLevel } from "effect"
+import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
+import type { Snapshot } from "../../src/domain/Snapshot.ts"
+import { type DataType, type StreamId, streamKey } from "../../src/domain/StreamId.ts"
+import type { Exchange } from "../../src/exchange/Exchange.ts"
+import { ExchangeStream, type ExchangeStreamOptions } from "../../src/exchange/ExchangeStream.ts"
+import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
+import { exchanges } from "../../src/exchange/registry.ts"
+import * as Simulator from "../../src/simulator/Simulator.ts"
+
+/** A stream of an exchange. */
+export const streamOf = (exchange: string, symbol: string, dataType: DataType): StreamId => ({
+  exchange,
+  symbol,
+  dataType
+})
+
+/** What a test sees of a running ExchangeStream. */
+export interface Received {
+  /** With payloads of their own. */
+  readonly snapshots: Array<Snapshot>
+  readonly events: Array<ExchangeEvent>
+  readonly stream: ExchangeStream["Type"]
+  readonly of: (stream: StreamId) => ReadonlyArray<Snapshot>
+  readonly eventsOf: <Tag extends ExchangeEvent["_tag"]>(
+    tag: Tag
+  ) => ReadonlyArray<Extract<ExchangeEvent, { readonly _tag: Tag }>>
+}
+
+/** Receives while the scope is open. */
+export const receive = (
+  options: Partial<ExchangeStreamOptions> & Pick<ExchangeStreamOptions, "streams" | "endpoints">
+) =>
+  Effect.gen(function* () {
+    const snapshots: Array<Snapshot> = []
+    const events: Array<ExchangeEvent> = []
+    const stream = yield* ExchangeStream.pipe(
+      Effect.provide(
+        ExchangeStream.layer({ exchanges, silenceTimeout: Duration.seconds(60), ...options }).pipe(
+          Layer.provide(ReceiveClock.layer)
+        )
+      )
+    )
+    yield* Effect.forkScoped(
+      stream
+        .runForEach(
+          (snapshot) => snapshots.push({ ...snapshot, data: Buffer.from(snapshot.data) }),
+          (event) => events.push(event)
+        )
+        .pipe(Logger.withMinimumLogLevel(LogLevel.None))
+    )
+    const received: Received = {
+      snapshots,
+      events,
+      stream,
+      of: (of) => snapshots.filter((snapshot) => streamKey(snapshot.stream) === streamKey(of)),
+      eventsOf: (tag) =>
+        events.filter(
+          (event): event is Extract<ExchangeEvent, { readonly _tag: typeof tag }> => event._tag === tag
+        )
+    }
+    return received
+  })
+
+/** A simulated exchange, and what is received from it. */
+export const simulate = (
+  exchange: Exchange,
+  streams: ReadonlyArray<StreamId>,
+  options: Partial<Simulator.SimulatorOptions> & Partial<Pick<ExchangeStreamOptions, "silenceTimeout">> = {}
+) =>
+  Effect.gen(function* () {
+    const { silenceTimeout, ...simulated } = options
+    const simulator = yield* Simulator.make({ exchange: exchange.name, rate: 20, ...simulated })
+    const received = yield* receive({
+      exchanges: new Map([[exchange.name, exchange]]),
+      streams,
+      endpoints: new Map([[exchange.name, new URL(simulator.url())]]),
+      ...(silenceTimeout === undefined ? {} : { silenceTimeout })
+    })
+    return { simulator, ...received }
+  })
+
+/** Waits until it holds; fails after a while. */
+export const eventually = (what: string, condition: () => boolean, seconds = 25) =>
+  Effect.repeat(Effect.sleep("20 millis"), { until: condition }).pipe(
+    Effect.timeoutFail({
+      duration: Duration.seconds(seconds),
+      onTimeout: () => new Error(`never saw ${what}`)
+    })
+  )
+
+/** A payload as text. */
+export const textOf = (snapshot: Snapshot): string => Buffer.from(snapshot.data).toString()

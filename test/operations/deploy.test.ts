@@ -1,0 +1,122 @@
+import { readFileSync } from "node:fs"
+import { FileSystem } from "@effect/platform"
+import { NodeContext } from "@effect/platform-node"
+import { describe, expect, it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect, Schema } from "effect"
+import { loadSettings } from "../../src/Config.ts"
+import { exchanges } from "../../src/exchange/registry.ts"
+import { hasProgram, runProgram } from "../support/statusPage.ts"
+
+const deploy = new URL("../../deploy/", import.meta.url).pathname
+const read = (file: string) => readFileSync(`${deploy}${file}`, "utf8")
+const example = read("collector.example.toml")
+
+/** Settings that the example names in other words: variables of AWS itself, the short forms of markets, a secret. */
+const notInTheFile = [
+  "CONFIG_PATH",
+  "MARKET_SYMBOL",
+  "AWS_ACCESS_KEY_ID",
+  "AWS_SECRET_ACCESS_KEY",
+  "AWS_SESSION_TOKEN",
+  "AWS_DEFAULT_REGION",
+  "COINBASE_API_SECRET"
+]
+
+/** The settings that a file holds, and the names of all that there are. */
+const load = (toml: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = `${yield* fs.makeTempDirectoryScoped()}/collector.toml`
+    yield* fs.writeFileString(path, toml)
+    const asked = new Set<string>()
+    const provider = ConfigProvider.fromMap(new Map([["CONFIG_PATH", path]])).pipe(
+      ConfigProvider.mapInputPath((name) => {
+        asked.add(name)
+        return name
+      })
+    )
+    return { settings: yield* Effect.withConfigProvider(loadSettings(exchanges), provider), asked }
+  }).pipe(Effect.provide(NodeContext.layer))
+
+describe("the example of a settings file", () => {
+  it.scopedLive("loads, and says what is the default anyway", () =>
+    Effect.gen(function* () {
+      const { settings } = yield* load(example)
+      const { settings: defaults } = yield* load("")
+      expect({ ...settings, serverName: "" }).toEqual({ ...defaults, serverName: "" })
+    })
+  )
+
+  it.scopedLive("explains every setting that there is", () =>
+    Effect.gen(function* () {
+      const { asked } = yield* load(example)
+      const explained = new Set(
+        Array.from(example.matchAll(/^(?:# )?([a-z][a-z0-9_]*) = /gm), ([, name = ""]) => name.toUpperCase())
+      )
+      if (example.includes("[[markets]]")) explained.add("MARKETS")
+      const missing = Array.from(asked).filter((name) => !explained.has(name) && !notInTheFile.includes(name))
+      expect(missing).toEqual([])
+    })
+  )
+
+  it.scopedLive("loads with everything in it that is left out", () =>
+    Effect.gen(function* () {
+      const all = example
+        .replace(/^# ([a-z][a-z0-9_]* = )/gm, "$1")
+        .replace('archive_store = "file"', 'archive_store = "s3"')
+        .replace(/^(aws_secret_key|aws_access_key|coinbase_\w+) = .*$/gm, (line) =>
+          line.startsWith("aws_") ? line.replace("…", "x") : ""
+        )
+      const { settings } = yield* load(all)
+      expect(settings.archiveStore).toMatchObject({ _tag: "S3", bucket: "my-market-data" })
+      expect(settings.serverName).toBe("tokyo-1")
+      expect(settings.otlpEndpoint?.href).toBe("http://127.0.0.1:4318/")
+      expect(settings.endpoints.size).toBe(exchanges.size)
+      expect(Duration.toSeconds(settings.archiveInterval)).toBe(3600)
+    })
+  )
+})
+
+const Dashboard = Schema.parseJson(
+  Schema.Struct({
+    panels: Schema.Array(
+      Schema.Struct({ title: Schema.String, targets: Schema.Array(Schema.Struct({ expr: Schema.String })) })
+    )
+  })
+)
+
+describe("what is deployed beside the collector", () => {
+  it("the dashboard and the alerts ask for metrics that there are", () => {
+    const panels = Schema.decodeUnknownSync(Dashboard)(read("grafana/dashboards/collector.json")).panels
+    const sources = ["Metrics.ts", "Reporter.ts", "http/families.ts", "http/processFamilies.ts"].map((file) =>
+      readFileSync(new URL(`../../src/operations/${file}`, import.meta.url), "utf8")
+    )
+    const known = [...sources, "collector_exchange_latency_seconds"].join()
+    const expressions = [
+      ...panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)),
+      read("prometheus/alerts.yml")
+    ]
+    const names = new Set(
+      expressions.flatMap((expr) =>
+        Array.from(expr.matchAll(/\b(?:collector|process)_[a-z_]+[a-z]\b/g), ([name]) =>
+          name.replace(/_(bucket|sum|count)$/, "")
+        )
+      )
+    )
+    expect(names.size).toBeGreaterThan(20)
+    expect(Array.from(names).filter((name) => !known.includes(`"${name}"`) && !known.endsWith(name))).toEqual(
+      []
+    )
+  })
+
+  it.skipIf(!hasProgram("promtool"))("promtool takes the configuration of Prometheus and its alerts", () => {
+    expect(runProgram("promtool", ["check", "config", `${deploy}prometheus/prometheus.yml`])).toMatchObject({
+      code: 0
+    })
+  })
+
+  it.skipIf(!hasProgram("systemd-analyze"))("systemd takes the unit", () => {
+    const { code, output } = runProgram("systemd-analyze", ["verify", `${deploy}crypto-collector.service`])
+    expect({ code, output }).toEqual({ code: 0, output: "" })
+  })
+})

@@ -1,0 +1,24 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Console, Effect } from "effect"
+import { soak } from "./soak.ts"
+
+/** SOAK_SECONDS=600 makes it the long one: `npm run soak`. SOAK_SEED repeats one. */
+const seconds = Number(process.env.SOAK_SECONDS ?? 30)
+const seed = Number(process.env.SOAK_SEED ?? Date.now() % 1_000_000)
+
+describe("all exchanges at once, misbehaving", () => {
+  it.live(
+    "every hole is recorded, and nothing else is",
+    () =>
+      Effect.gen(function* () {
+        const report = yield* soak({ seconds, seed })
+        const { differences, ...counts } = report
+        if (seconds > 60) yield* Console.log(JSON.stringify({ seed, ...counts }, null, 2))
+        expect({ seed, differences }).toEqual({ seed, differences: [] })
+        expect(report.violations).toEqual([])
+        expect(report.gaps).toBeGreaterThan(0)
+        expect(report.messages).toBeGreaterThan(seconds * 100)
+      }),
+    (seconds + 60) * 1000
+  )
+})

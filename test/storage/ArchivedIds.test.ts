@@ -1,0 +1,116 @@
+import { NodeContext } from "@effect/platform-node"
+import { SqlClient } from "@effect/sql"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, FastCheck, Layer, Option, TestClock } from "effect"
+import type { StreamId } from "../../src/domain/StreamId.ts"
+import * as Database from "../../src/storage/Database.ts"
+import { EventJournal } from "../../src/storage/EventJournal.ts"
+import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { batchOf, book, range, snapshot, trade } from "../support/snapshots.ts"
+import { temporaryFolder } from "../support/storage.ts"
+
+const limits = { messages: 100, millis: 86_400_000, messagesPerGeneration: 10 }
+
+const storage = Layer.unwrapScoped(
+  Effect.map(temporaryFolder, (folder) =>
+    SnapshotRepo.layerWith(limits).pipe(
+      Layer.provideMerge(EventJournal.layer),
+      Layer.provideMerge(Database.layer(`${folder}/collector.db`))
+    )
+  )
+).pipe(Layer.provideMerge(NodeContext.layer))
+
+const append = (stream: StreamId, ids: ReadonlyArray<string>) =>
+  Effect.flatMap(SnapshotRepo, (repo) =>
+    repo.append(batchOf(ids.map((id, n) => snapshot(n, stream, { exchangeSequenceId: id }))))
+  )
+
+/** Purges all rows of a stream, as if they were archived. */
+const archive = (stream: StreamId) =>
+  Effect.gen(function* () {
+    const repo = yield* SnapshotRepo
+    const through = yield* repo.lastId
+    const found = yield* repo.nextRange({ stream, after: 0, through, maxRows: 1_000_000 })
+    if (Option.isNone(found)) return
+    const plan = { archiveId: "a", stream, key: "k", ...found.value }
+    const sql = yield* SqlClient.SqlClient
+    const [count] = yield* sql<{ n: number }>`
+      SELECT count(*) AS n FROM snapshots WHERE exchange = ${stream.exchange}
+        AND symbol = ${stream.symbol} AND data_type = ${stream.dataType}`
+    yield* repo.purge(plan, count?.n ?? 0)
+  })
+
+const remembered = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  Effect.map(sql<{ n: number }>`SELECT count(*) AS n FROM archived_ids`, (rows) => rows[0]?.n ?? 0)
+)
+
+describe("a message that comes again after its first copy was archived", () => {
+  it.scoped("is a duplicate, whatever its id looks like, and only on its own stream", () =>
+    Effect.gen(function* () {
+      const ids = [
+        "1",
+        "2",
+        "10",
+        "-7",
+        "0",
+        "007",
+        "1e3",
+        "a",
+        "",
+        "9007199254740993",
+        "1".repeat(30),
+        "ü'",
+        "1.0"
+      ]
+      yield* append(book, ids)
+      yield* archive(book)
+      expect(yield* append(book, ids)).toMatchObject({ inserted: 0, duplicates: ids.length })
+      expect(yield* append(trade, ids)).toMatchObject({ inserted: ids.length, duplicates: 0 })
+      const others = ["3", "11", "9007199254740992", "9007199254740994", "7", "1000", "b", " 1", "+1", "-0"]
+      expect(yield* append(book, [...ids, ...others])).toMatchObject({ inserted: others.length })
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("is told from new ones as a set would tell it, whatever comes and whenever it is archived", () =>
+    Effect.gen(function* () {
+      const id = FastCheck.oneof(
+        FastCheck.integer({ min: -5, max: 60 }).map(String),
+        FastCheck.constantFrom("x", "y", "01", "1.5", "999999999999999999", "9999999999999999999")
+      )
+      const runs = FastCheck.sample(
+        FastCheck.array(FastCheck.array(id, { maxLength: 8 }), { maxLength: 10 }),
+        {
+          numRuns: 15,
+          seed: 7
+        }
+      )
+      for (const [n, batches] of runs.entries()) {
+        const stream = { ...book, symbol: `s${n}` }
+        const seen = new Set<string>()
+        for (const batch of batches) {
+          const fresh = new Set(batch.filter((each) => !seen.has(each)))
+          expect((yield* append(stream, batch)).inserted).toBe(fresh.size)
+          for (const each of batch) seen.add(each)
+          yield* archive(stream)
+        }
+      }
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("is known among the last messages of its stream at least, in bounded space", () =>
+    Effect.gen(function* () {
+      for (const from of range(0, 40)) {
+        yield* append(book, range(from * 10, from * 10 + 10).map(String))
+        yield* archive(book)
+      }
+      expect(yield* remembered).toBeLessThanOrEqual(limits.messages + 2 * limits.messagesPerGeneration)
+      expect(yield* append(book, range(300, 400).map(String))).toMatchObject({ inserted: 0 })
+      yield* append(trade, range(0, 30).map(String))
+      yield* archive(trade)
+      yield* TestClock.adjust("25 hours")
+      expect(yield* append(trade, ["1000"])).toMatchObject({ inserted: 1 })
+      yield* archive(trade)
+      expect(yield* append(trade, ["29"])).toMatchObject({ inserted: 1 })
+    }).pipe(Effect.provide(storage))
+  )
+})
