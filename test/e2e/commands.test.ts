@@ -120,6 +120,7 @@ describe.concurrent("the commands", () => {
         expect(faultsOf(sent, yield* archivedRows(`${folder}/data/archive`))).toEqual(faultless)
         expect(filesBelow(folder).filter((file) => !file.startsWith("data/archive/"))).toEqual([
           "data/collector.db",
+          "data/collector.db.lock",
           expect.stringMatching(/^logs\/collector\.log\.\d{4}-\d{2}-\d{2}$/),
           "sent.jsonl"
         ])

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
@@ -64,14 +64,17 @@ describe("the example of a settings file", () => {
       const all = example
         .replace(/^# ([a-z][a-z0-9_]* = )/gm, "$1")
         .replace('archive_store = "file"', 'archive_store = "s3"')
-        .replace(/^(aws_secret_key|aws_access_key|coinbase_\w+) = .*$/gm, (line) =>
+        .replace(/^(aws_secret_key|aws_access_key|coinbase_api_\w+) = .*$/gm, (line) =>
           line.startsWith("aws_") ? line.replace("…", "x") : ""
         )
       const { settings } = yield* load(all)
       expect(settings.archiveStore).toMatchObject({ _tag: "S3", bucket: "my-market-data" })
       expect(settings.serverName).toBe("tokyo-1")
       expect(settings.otlpEndpoint?.href).toBe("http://127.0.0.1:4318/")
-      expect(settings.endpoints.size).toBe(exchanges.size)
+      for (const [name, { instruments, url }] of exchanges) {
+        expect(settings.endpoints.get(name)?.href, name).toBe(new URL(url).href)
+        expect(settings.restEndpoints.get(name)?.href, name).toBe(new URL(instruments.url).href)
+      }
       expect(Duration.toSeconds(settings.archiveInterval)).toBe(3600)
     })
   )
@@ -115,7 +118,7 @@ describe("what is deployed beside the collector", () => {
     })
   })
 
-  it.skipIf(!hasProgram("systemd-analyze"))("systemd takes the unit", () => {
+  it.skipIf(!hasProgram("systemd-analyze") || !existsSync("/usr/bin/node"))("systemd takes the unit", () => {
     const { code, output } = runProgram("systemd-analyze", ["verify", `${deploy}crypto-collector.service`])
     expect({ code, output }).toEqual({ code: 0, output: "" })
   })

@@ -130,7 +130,9 @@ describe("Database", () => {
           Effect.provide(storageOn(path)),
           Effect.catchAll((error) => Effect.succeed(error))
         )
-        expect(error.message).toMatch(/SQLITE_CORRUPT.*: database disk image is malformed/)
+        expect("message" in error ? error.message : "").toMatch(
+          /SQLITE_CORRUPT.*: database disk image is malformed/
+        )
       })
     )
   )
