@@ -5,6 +5,7 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Console, Data, Effect, Exit, Layer, Logger, LogLevel, Option, Scope } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
+import { withoutSdkWarning } from "../archive/s3/quiet.ts"
 import { loadSettings } from "../Config.ts"
 import { DatabaseUnusable, type StartupError } from "../domain/StartupError.ts"
 import type { CycleReport } from "../domain/StorageReport.ts"
@@ -28,6 +29,7 @@ export class ArchivesFailed extends Data.TaggedError("ArchivesFailed")<{ readonl
 /** `archive`: one archive cycle now. */
 export const archive = Command.make("archive", {}, () =>
   Effect.gen(function* () {
+    yield* withoutSdkWarning
     const settings = yield* loadSettings(exchanges)
     const path = settings.databasePath
     const fs = yield* FileSystem.FileSystem
@@ -83,10 +85,9 @@ const ownCycle = (settings: StorageSettings) =>
         Layer.provide(SnapshotRepo.layer),
         Layer.provide(EventJournal.layer),
         Layer.provide(Database.layer(settings.databasePath)),
-        Layer.provide(toStderr)
+        Layer.provideMerge(toStderr)
       )
     ),
-    Effect.provide(toStderr),
     Effect.catchTag("DatabaseError", (error) =>
       Effect.fail(new DatabaseUnusable({ path: settings.databasePath, reason: error.message }))
     )

@@ -3,6 +3,7 @@ import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import { ArchiveStore } from "../archive/ArchiveStore.ts"
 import * as HyparquetReader from "../archive/HyparquetReader.ts"
 import { ParquetReader } from "../archive/ParquetReader.ts"
+import { withoutSdkWarning } from "../archive/s3/quiet.ts"
 import { loadSettings, type Settings } from "../Config.ts"
 import type { StartupError } from "../domain/StartupError.ts"
 import { exchanges } from "../exchange/registry.ts"
@@ -23,6 +24,7 @@ export const loadReading: Effect.Effect<
   Scope.Scope | FileSystem.FileSystem | Path.Path
 > = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
+  yield* withoutSdkWarning
   const settings = yield* loadSettings(exchanges)
   const isThere =
     settings.archiveStore._tag === "S3" || (yield* Effect.orDie(fs.exists(settings.archiveStore.directory)))

@@ -163,9 +163,12 @@ const main = Effect.gen(function* () {
   appendFileSync(`${folder}/starts`, "started\n")
   return yield* Effect.all([ingest, archiver.run], { concurrency: "unbounded", discard: true })
 }).pipe(
-  Effect.provide(services),
-  Effect.provide(NodeContext.layer),
-  Effect.provide(Logger.minimumLogLevel(LogLevel.None))
+  Effect.provide(
+    services.pipe(
+      Layer.provideMerge(NodeContext.layer),
+      Layer.provideMerge(Logger.minimumLogLevel(LogLevel.None))
+    )
+  )
 )
 
 NodeRuntime.runMain(main, { disableErrorReporting: false })

@@ -40,7 +40,8 @@ describe(`a store that fails (${s3ServerName})`, () => {
           Layer.provide(HyparquetWriter.layer()),
           Layer.provideMerge(S3ArchiveStore.layer(settings, timeouts)),
           Layer.provideMerge(storageOn(database)),
-          Layer.provideMerge(HyparquetReader.layer)
+          Layer.provideMerge(HyparquetReader.layer),
+          Layer.provideMerge(Logger.minimumLogLevel(LogLevel.None))
         )
         yield* Effect.gen(function* () {
           const archiver = yield* Archiver
@@ -64,7 +65,7 @@ describe(`a store that fails (${s3ServerName})`, () => {
           const ids = yield* archivedIds(folder)
           expect(ids.length).toBe(faults.length * rowsPerFault)
           expect(new Set(ids).size).toBe(ids.length)
-        }).pipe(Effect.provide(services), Effect.provide(Logger.minimumLogLevel(LogLevel.None)))
+        }).pipe(Effect.provide(services))
         yield* Console.log(`survived ${faults.length} faults of the store: ${faults.join(", ")}`)
       }).pipe(Effect.provide(NodeContext.layer)),
     120_000

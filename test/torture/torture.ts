@@ -1,7 +1,7 @@
 import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import { NodeContext } from "@effect/platform-node"
-import { Effect, type Scope, Stream } from "effect"
+import { Effect, Layer, type Scope, Stream } from "effect"
 import ts from "typescript"
 import * as HyparquetReader from "../../src/archive/HyparquetReader.ts"
 import { ParquetReader } from "../../src/archive/ParquetReader.ts"
@@ -161,7 +161,7 @@ const compare = (folder: string) =>
     faults.push(...(yield* missingEntries(folder)))
     for (const file of filesBelow(`${folder}/outbox`)) faults.push(`left in the outbox: ${file}`)
     return { messages: seen.size, objects: files.size, faults: faults.slice(0, 10) }
-  }).pipe(Effect.provide(HyparquetReader.layer), Effect.provide(NodeContext.layer))
+  }).pipe(Effect.provide(Layer.merge(HyparquetReader.layer, NodeContext.layer)))
 
 /** Entries of the journal that are neither in the database nor in the archive. */
 const missingEntries = (folder: string) =>

@@ -18,7 +18,9 @@ export const asJson = (reports: ReadonlyArray<ServerReport>): string =>
 
 /** For people. */
 export const asText = (reports: ReadonlyArray<ServerReport>, coloured: boolean): string => {
-  const paint = coloured ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m` : (_: number, text: string) => text
+  const paint = coloured
+    ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m`
+    : (_: number, text: string) => text
   const blocks = reports.flatMap(({ days, server }) =>
     days.length === 0 ? [] : [`${paint(1, `server ${server}`)}`, ...days.map((day) => dayText(day, paint))]
   )
@@ -43,7 +45,10 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
   const known = gaps.reduce((sum, { size }) => sum + (size ?? 0), 0)
   const unknown = gaps.filter(({ size }) => size === null).length
   const dropped = drops.reduce((sum, { count }) => sum + count, 0)
-  const sizes = [...(known > 0 ? [`${known} missing`] : []), ...(unknown > 0 ? [`${unknown} of unknown size`] : [])]
+  const sizes = [
+    ...(known > 0 ? [`${known} missing`] : []),
+    ...(unknown > 0 ? [`${unknown} of unknown size`] : [])
+  ]
   const facts = [
     `${messages} messages`,
     `connected ${timeText(connected)}`,
@@ -100,7 +105,8 @@ export const timeText = (micros: number): string =>
 const percentText = (percent: number): string => `${Math.floor(percent * 100) / 100} %`
 
 /** A window for people. */
-export const windowText = ({ from, to }: Window): string => `${isoOf(from)} to ${isoOf(to)} (${timeText(to - from)})`
+export const windowText = ({ from, to }: Window): string =>
+  `${isoOf(from)} to ${isoOf(to)} (${timeText(to - from)})`
 
 const seconds = (micros: number): number => micros / 1_000_000
 

@@ -58,7 +58,9 @@ export const heatMap = (): HeatMap => {
     const active = document.activeElement
     const focused = active instanceof HTMLButtonElement ? active.dataset.cell : undefined
     table.tHead?.replaceChildren(...(coverage === undefined ? [] : [header(coverage)]))
-    const rows = coverage?.streams ?? []
+    const rows = [...(coverage?.streams ?? [])].sort(
+      (a, b) => streams.indexOf(keyOf(a)) - streams.indexOf(keyOf(b))
+    )
     body.replaceChildren(...rows.map((row) => heatRow(row, coverage?.from ?? 0)))
     if (rows.length === 0) {
       body.append(
@@ -165,7 +167,7 @@ const header = ({ from, hours }: Coverage): HTMLTableRowElement => {
 }
 
 const heatRow = (of: Coverage["streams"][number], from: number): HTMLTableRowElement => {
-  const key = `${of.exchange}:${of.symbol}:${of.dataType}`
+  const key = keyOf(of)
   const row = make(
     "tr",
     {},
@@ -197,6 +199,9 @@ const heatRow = (of: Coverage["streams"][number], from: number): HTMLTableRowEle
   }
   return row
 }
+
+const keyOf = ({ dataType, exchange, symbol }: Coverage["streams"][number]): string =>
+  `${exchange}:${symbol}:${dataType}`
 
 const kindOf = (wanted: number, hole: number, unverifiable: boolean): string => {
   if (wanted === 0) return "none"
