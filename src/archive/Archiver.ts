@@ -45,6 +45,7 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import {
   type JournalLimits,
   journalCounts,
+  journalLife,
   journalLimits,
   prunableThrough,
   pruneJournal
@@ -415,6 +416,10 @@ const make = (options: ArchiverOptions) =>
     const archiveJournal = (attempt: (archive: PendingArchive) => Effect.Effect<boolean>) =>
       Effect.gen(function* () {
         yield* journalCounts
+        const { plannedThrough } = yield* Ref.get(state)
+        if (Option.isSome(yield* journal.nextSegment({ after: plannedThrough, maxEntries: 1 }))) {
+          yield* journalLife
+        }
         let more = true
         while (more) {
           const next = yield* planSegment

@@ -75,7 +75,10 @@ export const makeConnection = (
         )
         const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
         const session = yield* restore(
-          openSession(context, { id, streams: [...wanted], primary, onMove }).pipe(Scope.extend(scope))
+          openSession(context, { id, streams: [...wanted], primary, onMove }).pipe(
+            Scope.extend(scope),
+            Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } })
+          )
         ).pipe(
           Effect.onError(() => Scope.close(scope, Exit.void)),
           Effect.tapError((end) => Effect.sync(() => reportEnd(id, end)))
@@ -143,8 +146,12 @@ export const makeConnection = (
       const end = yield* current.session.ended
       if (current.session.hadData()) yield* backoff.reset
       yield* close(current, end)
-      yield* Effect.ignore(backoff.next(end))
-      current = yield* open(true)
+      current = yield* Effect.zipRight(Effect.ignore(backoff.next(end)), open(true)).pipe(
+        Effect.withSpan("exchange.reconnect", {
+          root: true,
+          attributes: { exchange: exchange.name, kind: end.kind, reason: end.reason }
+        })
+      )
     }
   })
 

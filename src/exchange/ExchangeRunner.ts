@@ -101,7 +101,7 @@ export const makeExchangeRunner = (options: {
 
     start(options.streams.map(track))
     if (patterns.length > 0) {
-      yield* follow(
+      return yield* follow(
         { exchange, patterns, restUrl: options.restUrl, refreshEvery: options.refreshEvery },
         (list, isFirst) => {
           const given = new Set(options.streams.map(streamKey))

@@ -15,24 +15,30 @@ export interface JournalLimits {
 
 export const journalLimits: JournalLimits = { millis: 86_400_000, entries: 20_000 }
 
-/** Tells the journal what has been counted since the last call, and the last sign of life, in one transaction. */
+/** Tells the journal what has been counted since the last call. */
 export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> =
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const journal = yield* EventJournal
-    const counts = yield* openCounts
-    if (counts.length > 0) {
+    yield* Effect.gen(function* () {
+      const counts = yield* openCounts
+      if (counts.length === 0) return
       yield* journal.append(...counts)
       yield* sql`DELETE FROM message_counts`
-    }
+    }).pipe(transaction(sql))
+  }).pipe(Effect.mapError(DatabaseError.from))
+
+/** Tells the journal the last sign of life, for a reader that has only its archived parts. */
+export const journalLife: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> = Effect.gen(
+  function* () {
+    const sql = yield* SqlClient.SqlClient
+    const journal = yield* EventJournal
     const [life] = yield* sql<{ process: string | null; last_seen: number | null }>`
       SELECT process, last_seen FROM collector`
     if (life === undefined || life.process === null || life.last_seen === null) return
     yield* journal.append(ProcessAlive.make({ process: life.process, lastSeen: life.last_seen }))
-  }).pipe(
-    (effect) => Effect.flatMap(SqlClient.SqlClient, (sql) => transaction(sql)(effect)),
-    Effect.mapError(DatabaseError.from)
-  )
+  }
+).pipe(Effect.mapError(DatabaseError.from))
 
 /** Up to this id the entries that are in verified objects are old: by their time, or because so many newer ones are there. */
 export const prunableThrough = (

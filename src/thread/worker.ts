@@ -26,8 +26,13 @@ const main = Effect.gen(function* () {
       GetView: () => Effect.flatMap(Storage, (storage) => storage.view)
     }).pipe(Layer.provide(NodeWorkerRunner.layer))
   ).pipe(
-    Effect.provide(Tracing.layer(settings)),
-    Effect.provide(Logging.layer({ directives: settings.logDirectives, directory: settings.logDirectory }))
+    Effect.provide(
+      Tracing.layer(settings).pipe(
+        Layer.provideMerge(
+          Logging.layer({ directives: settings.logDirectives, directory: settings.logDirectory })
+        )
+      )
+    )
   )
 })
 

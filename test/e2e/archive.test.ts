@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import {
+  archiveNow,
   program,
   serverName,
   startReceiving,
@@ -80,6 +81,7 @@ const recordARun = (where: Workspace, variables: Variables): Effect.Effect<void,
     )
     expect(yield* collector.stop()).toEqual({ code: 0, signal: null })
     expect(collector.stderr()).toBe("")
+    yield* archiveNow(where, variables)
   })
 
 /** The simulator as a process of its own, told over HTTP to misbehave. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
-import { startReceiving, workspace } from "../support/collector.ts"
+import { archiveNow, startReceiving, workspace } from "../support/collector.ts"
 import { type Child, eventually } from "../support/process.ts"
 import { makeBucket, s3Server, s3ServerName } from "../support/s3Bucket.ts"
 import { makeS3Proxy } from "../support/s3Proxy.ts"
@@ -23,14 +23,15 @@ const collecting = Effect.gen(function* () {
   const bucket = yield* makeBucket(server)
   const proxy = yield* makeS3Proxy(server.endpoint)
   const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 30, record: where.record })
-  const start = startReceiving(where, {
+  const variables = {
     MARKETS: "binance:btcusdt",
     BINANCE_WS_URL: simulator.url(),
     LOG_LEVEL: "trace",
     ...bucket.variables(proxy.endpoint)
-  })
+  }
+  const start = startReceiving(where, variables)
 
-  /** Lets the market end, and waits until everything of it is archived. */
+  /** Lets the market end, waits until everything of it is archived, and stops. */
   const finish = (collector: Child) =>
     Effect.gen(function* () {
       yield* simulator.inject({ _tag: "silence" })
@@ -42,6 +43,8 @@ const collecting = Effect.gen(function* () {
         Effect.map(countRows(where.database), (rows) => rows === 0),
         "60 seconds"
       )
+      expect((yield* collector.stop()).code).toBe(0)
+      yield* archiveNow(where, variables)
       yield* bucket.download(where.archive)
       expect(faultsOf(sent, yield* archivedRows(where.archive))).toEqual(faultless)
       expect(filesBelow(where.outbox)).toEqual([])
@@ -72,7 +75,6 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
         expect([first?.status, second?.status, third?.status]).toEqual([503, 503, 200])
         expect(new Set([first?.key, second?.key, third?.key]).size).toBe(1)
         expect(collector.stdout()).toMatch(/WARN .*an upload failed .*503/)
-        expect((yield* collector.stop()).code).toBe(0)
         expect(collector.stderr()).toBe("")
         expect(collector.stdout()).not.toContain(server.secret)
       }),
@@ -101,7 +103,6 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
         )
         yield* proxy.heal
         yield* finish(collector)
-        expect((yield* collector.stop()).code).toBe(0)
       }),
     300_000
   )
@@ -122,7 +123,6 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
           "60 seconds"
         )
         yield* finish(collector)
-        expect((yield* collector.stop()).code).toBe(0)
       }),
     300_000
   )

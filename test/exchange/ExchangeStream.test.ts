@@ -6,6 +6,7 @@ import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import { eventually } from "./harness.ts"
 
 const streams: ReadonlyArray<StreamId> = ["btcusdt", "ethusdt"].flatMap((symbol) => [
   { exchange: "binance", symbol, dataType: "orderbook" },
@@ -40,11 +41,6 @@ const receiving = (
     return { simulator, received }
   })
 
-const eventually = (condition: () => boolean, what: string) =>
-  Effect.repeat(Effect.sleep("20 millis"), { until: condition }).pipe(
-    Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error(`never saw ${what}`) })
-  )
-
 const of = (received: ReadonlyArray<Snapshot>, stream: StreamId) =>
   received.filter((snapshot) => snapshot.stream === stream)
 
@@ -52,9 +48,8 @@ describe("ExchangeStream", () => {
   it.scopedLive.each(["/stream", "/ws"])("receives every stream on %s, each under its own symbol", (path) =>
     Effect.gen(function* () {
       const { received, simulator } = yield* receiving({ path })
-      yield* eventually(
-        () => streams.every((stream) => of(received, stream).length >= 10),
-        "ten messages of each stream"
+      yield* eventually("ten messages of each stream", () =>
+        streams.every((stream) => of(received, stream).length >= 10)
       )
       const { connections, streams: sent } = yield* simulator.status
       expect(connections).toHaveLength(path === "/ws" ? 2 : 1)
@@ -90,11 +85,11 @@ describe("ExchangeStream", () => {
   ] as const)("connects again after $_tag", (fault) =>
     Effect.gen(function* () {
       const { received, simulator } = yield* receiving()
-      yield* eventually(() => received.length > 20, "data")
+      yield* eventually("data", () => received.length > 20)
       yield* simulator.inject(fault)
       yield* Effect.sleep("300 millis")
       const before = received.length
-      yield* eventually(() => received.length > before + 20, "data after a reconnect")
+      yield* eventually("data after a reconnect", () => received.length > before + 20)
       expect((yield* simulator.status).accepted).toBe(2)
     })
   )
@@ -102,12 +97,12 @@ describe("ExchangeStream", () => {
   it.scopedLive("waits longer and longer while it is refused, and then goes on", () =>
     Effect.gen(function* () {
       const { received, simulator } = yield* receiving()
-      yield* eventually(() => received.length > 20, "data")
+      yield* eventually("data", () => received.length > 20)
       yield* simulator.inject({ _tag: "refuse", for: 2000, status: 503 })
       yield* simulator.inject({ _tag: "terminate" })
       yield* Effect.sleep("1 seconds")
       const before = received.length
-      yield* eventually(() => received.length > before + 20, "data after a refusal")
+      yield* eventually("data after a refusal", () => received.length > before + 20)
       expect((yield* simulator.status).refused).toBeLessThanOrEqual(3)
     })
   )
@@ -119,17 +114,17 @@ describe("ExchangeStream", () => {
         const { received, simulator } = yield* receiving({ silenceTimeout: Duration.seconds(2) })
         const silent = streams[0]
         if (silent === undefined) return
-        yield* eventually(() => of(received, silent).length > 60, "data")
+        yield* eventually("data", () => of(received, silent).length > 60)
         yield* simulator.inject({ _tag: "silence", stream: "btcusdt@depth20@100ms" })
         yield* Effect.sleep("500 millis")
         const before = of(received, silent).length
-        yield* eventually(() => of(received, silent).length > before + 10, "data of the silent stream")
+        yield* eventually("data of the silent stream", () => of(received, silent).length > before + 10)
         expect((yield* simulator.status).accepted).toBe(1)
 
         yield* simulator.inject({ _tag: "silence", stream: "btcusdt@depth20@100ms", sticky: true })
         yield* Effect.sleep("500 millis")
         const later = of(received, silent).length
-        yield* eventually(() => of(received, silent).length > later + 10, "data of the moved stream")
+        yield* eventually("data of the moved stream", () => of(received, silent).length > later + 10)
         const { accepted, connections } = yield* simulator.status
         expect(accepted).toBe(2)
         expect(connections.map((connection) => connection.subscriptions.length).sort()).toEqual([1, 3])
@@ -139,12 +134,12 @@ describe("ExchangeStream", () => {
   it.scopedLive("skips garbage and keeps the connection", () =>
     Effect.gen(function* () {
       const { received, simulator } = yield* receiving()
-      yield* eventually(() => received.length > 20, "data")
+      yield* eventually("data", () => received.length > 20)
       for (const kind of ["text", "truncated", "shape", "binary", "noid"] as const) {
         yield* simulator.inject({ _tag: "garbage", count: 5, kind })
       }
       const before = received.length
-      yield* eventually(() => received.length > before + 20, "data after garbage")
+      yield* eventually("data after garbage", () => received.length > before + 20)
       expect((yield* simulator.status).accepted).toBe(1)
       for (const snapshot of received) JSON.parse(Buffer.from(snapshot.data).toString())
     })
@@ -153,10 +148,10 @@ describe("ExchangeStream", () => {
   it.scopedLive("connects again when most of what it receives is garbage", () =>
     Effect.gen(function* () {
       const { received, simulator } = yield* receiving({ rate: 10 })
-      yield* eventually(() => received.length > 10, "data")
+      yield* eventually("data", () => received.length > 10)
       yield* simulator.inject({ _tag: "garbage", count: 1000, kind: "text" })
       const before = received.length
-      yield* eventually(() => received.length > before + 20, "data")
+      yield* eventually("data", () => received.length > before + 20)
       yield* Effect.sleep("2 seconds")
       expect((yield* simulator.status).accepted).toBe(2)
     })

@@ -1,4 +1,4 @@
-import { Duration, Effect, Layer, Logger, LogLevel } from "effect"
+import { Data, Duration, Effect, Layer, Logger, LogLevel } from "effect"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { type DataType, type StreamId, streamKey } from "../../src/domain/StreamId.ts"
@@ -80,12 +80,14 @@ export const simulate = (
     return { simulator, ...received }
   })
 
+class NeverSeen extends Data.TaggedError("NeverSeen")<{ readonly message: string }> {}
+
 /** Waits until it holds; fails after a while. */
 export const eventually = (what: string, condition: () => boolean, seconds = 25) =>
   Effect.repeat(Effect.sleep("20 millis"), { until: condition }).pipe(
     Effect.timeoutFail({
       duration: Duration.seconds(seconds),
-      onTimeout: () => new Error(`never saw ${what}`)
+      onTimeout: () => new NeverSeen({ message: `never saw ${what}` })
     })
   )
 

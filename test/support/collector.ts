@@ -1,6 +1,6 @@
 import * as NodePath from "node:path"
 import { Effect, type Scope } from "effect"
-import { type Child, makeFolder, startNode } from "./process.ts"
+import { type Child, makeFolder, runNode, startNode } from "./process.ts"
 
 /** The built program: `npm test` builds it first. */
 export const program = NodePath.resolve(import.meta.dirname, "../../dist/main.js")
@@ -35,26 +35,34 @@ export const serverName = "e2e-server"
  * finds no credentials and no settings of the machine's user.
  */
 export const startCollector = (
-  { archive, database, folder, logs }: Workspace,
+  where: Workspace,
   variables: Variables
 ): Effect.Effect<Child, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const isS3 = variables.BUCKET_NAME !== undefined
-    return yield* startNode([program], {
-      cwd: folder,
-      env: {
-        ...isolated(folder),
-        BATCH_INTERVAL: "0.5",
-        ARCHIVE_INTERVAL: "2",
-        DATABASE_PATH: database,
-        LOG_DIR: logs,
-        HOME_SERVER_NAME: serverName,
-        HTTP_PORT: "0",
-        ...(isS3 ? {} : { ARCHIVE_STORE: "file", ARCHIVE_DIR: archive }),
-        ...variables
-      }
-    })
-  })
+  startNode([program], { cwd: where.folder, env: environment(where, variables) })
+
+/** Runs one archive cycle with the settings of a collector that has ended, so that nothing is under way any more. */
+export const archiveNow = (where: Workspace, variables: Variables): Effect.Effect<void> =>
+  runNode([program, "archive"], {
+    cwd: where.folder,
+    env: environment(where, variables),
+    within: "60 seconds"
+  }).pipe(
+    Effect.flatMap(({ code, stderr, stdout }) =>
+      code === 0 ? Effect.void : Effect.die(new Error(`archive ended with ${code}\n${stdout}${stderr}`))
+    )
+  )
+
+const environment = ({ archive, database, folder, logs }: Workspace, variables: Variables): Variables => ({
+  ...isolated(folder),
+  BATCH_INTERVAL: "0.5",
+  ARCHIVE_INTERVAL: "2",
+  DATABASE_PATH: database,
+  LOG_DIR: logs,
+  HOME_SERVER_NAME: serverName,
+  HTTP_PORT: "0",
+  ...(variables.BUCKET_NAME === undefined ? { ARCHIVE_STORE: "file", ARCHIVE_DIR: archive } : {}),
+  ...variables
+})
 
 /** The same, and waits until it is connected. */
 export const startReceiving = (

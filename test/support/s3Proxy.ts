@@ -10,10 +10,8 @@ import {
 import type { AddressInfo } from "node:net"
 import { Effect, type Scope } from "effect"
 
-/** What happens to a request for an object. */
+/** What happens to a request for an archive. */
 export type S3Fault =
-  /** It is passed on as ever: for faults that are to meet a later one. */
-  | { readonly _tag: "Pass" }
   /** The request goes no further and is answered with this. */
   | { readonly _tag: "Status"; readonly status: number }
   /** It is never answered. */
@@ -23,7 +21,7 @@ export type S3Fault =
   /** The server gets it; then the connection is reset before its answer. */
   | { readonly _tag: "LoseAnswer" }
 
-/** A request for an object, in the order in which they were answered (or not). */
+/** A request for an archive, in the order in which they were answered (or not). */
 export interface S3Request {
   readonly method: string
   readonly key: string
@@ -31,7 +29,7 @@ export interface S3Request {
   readonly status: number
 }
 
-/** Stands in front of an S3 server. Requests for buckets always pass. */
+/** Stands in front of an S3 server. Requests for buckets and for parts of the journal always pass, and are not told of. */
 export interface S3Proxy {
   readonly endpoint: string
   readonly requests: () => ReadonlyArray<S3Request>
@@ -63,7 +61,7 @@ export const makeS3Proxy = (server: string): Effect.Effect<S3Proxy, never, Scope
 
     const handle = (request: IncomingMessage, response: ServerResponse): void => {
       const method = request.method ?? ""
-      const [, key] = /^\/[^/?]+\/([^?]+)/.exec(request.url ?? "") ?? []
+      const [, key] = /^\/[^/?]+\/(exchange[^?]+)/.exec(request.url ?? "") ?? []
       const fault = key === undefined ? undefined : nextFault(method)
       const note = (status: number) => {
         if (key !== undefined) requests.push({ method, key: decodeURIComponent(key), status })

@@ -79,11 +79,11 @@ export const countRows = (database: string): Effect.Effect<number> =>
     Effect.catchAllDefect(() => Effect.succeed(0))
   )
 
-/** How many events of these tags the journal has. */
+/** How many events of archives of rows, not of the journal's own, have one of these tags. */
 export const countEvents = (database: string, ...tags: ReadonlyArray<string>): Effect.Effect<number> =>
   query<{ count: number }>(
     database,
-    `SELECT count(*) AS count FROM journal WHERE tag IN (${tags.map((tag) => `'${tag}'`).join()})`
+    `SELECT count(*) AS count FROM journal WHERE stream IS NOT NULL AND tag IN (${tags.map((tag) => `'${tag}'`).join()})`
   ).pipe(Effect.map((rows) => rows[0]?.count ?? 0))
 
 /** Holds the database's write lock until the scope closes, as another program would. */

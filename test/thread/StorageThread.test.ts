@@ -9,6 +9,7 @@ import * as StorageThread from "../../src/thread/StorageThread.ts"
 import * as StorageServices from "../../src/thread/services.ts"
 import { batchOf, range, snapshot } from "../support/snapshots.ts"
 import { temporaryFolder } from "../support/storage.ts"
+import { archivedRows } from "../support/stored.ts"
 
 /** The built entry of the thread: Node runs no TypeScript there. */
 const entry = new URL("../../dist/thread/worker.js", import.meta.url)
@@ -106,7 +107,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
           const again = yield* Effect.retry(storage.append(first), Schedule.spaced("100 millis"))
           expect(again.inserted + again.duplicates).toBe(100)
           yield* storage.runCycle
-          expect(yield* storage.archiverCounts).toMatchObject({ rows: 100, archives: 1 })
+          expect(yield* archivedRows(`${folder}/archive`)).toHaveLength(100)
         }).pipe(Effect.provide(StorageThread.layer(settingsIn(folder), dying)))
       })
     )

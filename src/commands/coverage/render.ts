@@ -50,10 +50,10 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
     ...(unknown > 0 ? [`${unknown} of unknown size`] : [])
   ]
   const facts = [
-    `${messages} messages`,
+    counted(messages, "message"),
     `connected ${timeText(connected)}`,
     `down ${timeText(down)}`,
-    `${gaps.length} gaps${sizes.length === 0 ? "" : ` (${sizes.join(", ")})`}`,
+    `${counted(gaps.length, "gap")}${sizes.length === 0 ? "" : ` (${sizes.join(", ")})`}`,
     `${dropped} dropped by us`,
     ...(doubts.length === 0 ? [] : [`${doubts.length} restarts or silences`])
   ]
@@ -70,6 +70,8 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
       : [])
   ].join("\n")
 }
+
+const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`
 
 const maxWindows = 20
 
