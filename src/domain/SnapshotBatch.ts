@@ -20,6 +20,8 @@ export interface SnapshotBlock {
 
 /** What is committed at once: blocks in order of receipt. */
 export interface SnapshotBatch {
+  /** Rises from batch to batch of a queue. */
+  readonly number: number
   readonly length: number
   readonly streams: ReadonlyArray<StreamId>
   readonly blocks: ReadonlyArray<SnapshotBlock>

@@ -1,9 +1,11 @@
 import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref, Schedule } from "effect"
-import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
+import { MessagesDropped } from "../domain/JournalEvent.ts"
+import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
+import type { StreamId } from "../domain/StreamId.ts"
 import { commitFailures, commitSeconds } from "../operations/Metrics.ts"
-import { Storage } from "../thread/Storage.ts"
+import { Storage, type StorageError } from "../thread/Storage.ts"
 import { type CommitTally, makeCommitTally } from "./CommitTally.ts"
-import { SnapshotQueue } from "./SnapshotQueue.ts"
+import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
 
 export interface BatcherCounts {
   /** Rows committed since the start. */
@@ -20,12 +22,15 @@ export interface BatcherState {
   readonly last: { readonly at: number; readonly seconds: number } | null
   /** Since when every attempt fails, and why the last one did; null while they do not. */
   readonly failing: { readonly since: number; readonly reason: string } | null
+  /** Messages that were taken from the queue and are not committed yet. */
+  readonly uncommitted: number
 }
 
 /**
- * Commits what waits in the queue every `interval`, and sooner when the queue is half full. A batch whose transaction
- * fails is kept and tried again after the interval, while the queue slides behind it. When it is closed it commits what
- * is left, for at most `drainTimeout`.
+ * Commits what waits in the queue every `interval`, and sooner when the queue is half full. While one batch is on its way the
+ * next one follows, so that storage need not wait for a busy receiver; they are committed in order. A batch whose
+ * transaction fails is kept and tried again after the interval, while the queue slides behind it. When it is closed it
+ * commits what is left, for at most `drainTimeout`, and journals what it could not.
  */
 export class Batcher extends Context.Tag("collector/Batcher")<
   Batcher,
@@ -39,88 +44,157 @@ export class Batcher extends Context.Tag("collector/Batcher")<
   static readonly layer = (options: {
     readonly interval: Duration.Duration
     readonly drainTimeout?: Duration.Duration
-  }) => Layer.scoped(this, make(options.interval, options.drainTimeout ?? Duration.seconds(7)))
+  }) => Layer.scoped(this, make(options.interval, options.drainTimeout ?? Duration.seconds(5)))
 }
+
+/** How many batches may be on their way to storage. */
+const maxOnTheWay = 2
 
 const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
   Effect.gen(function* () {
     const queue = yield* SnapshotQueue
     const storage = yield* Storage
+    const scope = yield* Effect.scope
     const counts = yield* Ref.make<BatcherCounts>({ committed: 0, duplicates: 0, rejected: 0 })
-    const state = yield* Ref.make<BatcherState>({ last: null, failing: null })
+    const state = yield* Ref.make<Omit<BatcherState, "uncommitted">>({ last: null, failing: null })
     const tally = makeCommitTally()
     yield* Effect.all([Metric.value(commitSeconds), Metric.value(commitFailures)])
-    let kept: SnapshotBatch | undefined
+    /** What storage has not confirmed, oldest first. */
+    let kept: ReadonlyArray<SnapshotBatch> = []
+    const onTheWay = new Set<Fiber.Fiber<void>>()
+    const room = yield* Effect.makeLatch(true)
+    const failed = yield* Effect.makeLatch(false)
+    let hasFailed = false
 
-    /** Commits the batch that was kept, else what waits. Fails only after having kept it. */
-    const commit = Effect.gen(function* () {
-      const batch = kept ?? (yield* queue.takeAll)
+    /** Commits a batch that is kept. */
+    const commit = (batch: SnapshotBatch) =>
+      Effect.gen(function* () {
+        const [duration, appended] = yield* Effect.timed(storage.append(batch))
+        kept = kept.filter((other) => other !== batch)
+        yield* room.open
+        const seconds = Duration.toSeconds(duration)
+        const at = (yield* Clock.currentTimeMillis) * 1000
+        tally.add(batch, appended, at)
+        yield* queue.release(batch)
+        yield* Metric.update(commitSeconds, seconds)
+        yield* Ref.set(state, { last: { at, seconds }, failing: null })
+        yield* Ref.update(counts, (before) => ({
+          committed: before.committed + appended.inserted,
+          duplicates: before.duplicates + appended.duplicates,
+          rejected: before.rejected + appended.rejected
+        }))
+        yield* Effect.logDebug("batch committed").pipe(Effect.annotateLogs({ ...appended }))
+      }).pipe(Effect.uninterruptible)
+
+    const reportFailure = ({ message: reason }: StorageError) =>
+      Effect.gen(function* () {
+        const now = (yield* Clock.currentTimeMillis) * 1000
+        yield* Metric.increment(commitFailures)
+        yield* Ref.update(state, ({ failing, last }) => ({
+          last,
+          failing: { since: failing?.since ?? now, reason }
+        }))
+        yield* Effect.logWarning("a batch could not be committed, it is kept and tried again").pipe(
+          Effect.annotateLogs({ messages: uncommitted(), reason })
+        )
+      })
+
+    const uncommitted = () => kept.reduce((sum, { length }) => sum + length, 0)
+
+    const take = Effect.map(queue.takeAll, (batch) => {
+      if (batch.length > 0) kept = [...kept, batch]
+      return batch
+    })
+
+    /** Sends what waits on its way. Only the first failure is told of: what followed it fails with it. */
+    const send = Effect.gen(function* () {
+      const batch = yield* take
       if (batch.length === 0) return
-      kept = batch
-      const [duration, appended] = yield* Effect.timed(storage.append(batch))
-      kept = undefined
-      const seconds = Duration.toSeconds(duration)
-      const at = (yield* Clock.currentTimeMillis) * 1000
-      tally.add(batch, appended, at)
-      yield* Metric.update(commitSeconds, seconds)
-      yield* Ref.set(state, { last: { at, seconds }, failing: null })
-      yield* Ref.update(counts, (before) => ({
-        committed: before.committed + appended.inserted,
-        duplicates: before.duplicates + appended.duplicates,
-        rejected: before.rejected + appended.rejected
-      }))
-      yield* Effect.logDebug("batch committed").pipe(Effect.annotateLogs({ ...appended }))
-    }).pipe(
-      Effect.tapError((error) =>
-        Effect.gen(function* () {
-          const now = (yield* Clock.currentTimeMillis) * 1000
-          yield* Metric.increment(commitFailures)
-          yield* Ref.update(state, ({ failing, last }) => ({
-            last,
-            failing: { since: failing?.since ?? now, reason: error.message }
-          }))
-          yield* Effect.logWarning("a batch could not be committed, it is kept and tried again").pipe(
-            Effect.annotateLogs({ messages: kept?.length ?? 0, reason: error.message })
-          )
-        })
-      ),
-      Effect.uninterruptible,
-      Effect.annotateLogs({ module: "ingest" })
-    )
+      if (kept.length >= maxOnTheWay) yield* room.close
+      const fiber = yield* commit(batch).pipe(
+        Effect.catchAll((error) =>
+          Effect.suspend(() => {
+            if (hasFailed) return Effect.void
+            hasFailed = true
+            return Effect.zipRight(failed.open, reportFailure(error))
+          })
+        ),
+        Effect.forkIn(scope)
+      )
+      onTheWay.add(fiber)
+      fiber.addObserver(() => onTheWay.delete(fiber))
+    }).pipe(Effect.uninterruptible)
 
-    const commitUntilDone = Effect.retry(Effect.delay(commit, interval), Schedule.forever)
+    /** Commits what is kept, one batch after the other. */
+    const commitKept = Effect.gen(function* () {
+      while (kept[0] !== undefined) yield* Effect.tapError(commit(kept[0]), reportFailure)
+    })
+
+    const recover = Effect.gen(function* () {
+      yield* Fiber.awaitAll([...onTheWay])
+      yield* commitKept.pipe(Effect.delay(interval), Effect.retry(Schedule.forever), Effect.orDie)
+      hasFailed = false
+      yield* failed.close
+    })
 
     const loop = Effect.raceFirst(Effect.sleep(interval), queue.awaitHalfFull).pipe(
-      Effect.zipRight(commit),
-      Effect.orElse(() => Effect.orDie(commitUntilDone)),
+      Effect.zipRight(room.await),
+      Effect.raceFirst(failed.await),
+      Effect.zipRight(Effect.suspend(() => (hasFailed ? recover : send))),
       Effect.forever
     )
 
-    const commitAllThatIsLeft = commit.pipe(
-      Effect.retry(Schedule.spaced("250 millis")),
-      Effect.repeat({ until: () => Effect.map(queue.counts, ({ depth }) => depth === 0) })
-    )
-
-    const reportLoss = Effect.gen(function* () {
-      const lost = (kept?.length ?? 0) + (yield* queue.counts).depth
-      if (lost > 0) {
-        yield* Effect.logError("messages could not be committed before the end").pipe(
-          Effect.annotateLogs({ lost })
-        )
-      }
+    const commitAllThatIsLeft = Effect.gen(function* () {
+      yield* Fiber.awaitAll([...onTheWay])
+      do {
+        yield* Effect.orDie(Effect.retry(commitKept, Schedule.spaced("250 millis")))
+      } while ((yield* take).length > 0)
     })
 
-    const fiber = yield* Effect.forkScoped(Effect.interruptible(loop))
+    const reportLoss = Effect.gen(function* () {
+      yield* take
+      const lost = uncommitted()
+      if (lost === 0) return
+      yield* Effect.logError("messages could not be committed before the end").pipe(
+        Effect.annotateLogs({ lost })
+      )
+      yield* storage
+        .record(
+          dropsOf(kept).map((drop) => MessagesDropped.make(drop)),
+          null
+        )
+        .pipe(Effect.disconnect, Effect.interruptible, Effect.timeout("1 second"), Effect.ignore)
+    })
+
+    const fiber = yield* Effect.forkScoped(
+      Effect.interruptible(loop).pipe(Effect.annotateLogs({ module: "ingest" }))
+    )
     yield* Effect.addFinalizer(() =>
       Fiber.interrupt(fiber).pipe(
-        Effect.zipRight(commitAllThatIsLeft),
-        Effect.ignore,
-        Effect.interruptible,
-        Effect.timeoutOption(drainTimeout),
+        Effect.zipRight(
+          commitAllThatIsLeft.pipe(
+            Effect.disconnect,
+            Effect.interruptible,
+            Effect.timeoutOption(drainTimeout)
+          )
+        ),
         Effect.zipRight(reportLoss),
         Effect.annotateLogs({ module: "ingest" })
       )
     )
 
-    return Batcher.of({ counts: Ref.get(counts), state: Ref.get(state), tally })
+    return Batcher.of({
+      counts: Ref.get(counts),
+      state: Effect.map(Ref.get(state), (now) => ({ ...now, uncommitted: uncommitted() })),
+      tally
+    })
   })
+
+const dropsOf = (batches: ReadonlyArray<SnapshotBatch>): ReadonlyArray<Drop> => {
+  const drops = new Map<StreamId, Drop>()
+  for (const { stream, timestamp } of batches.flatMap((batch) => [...snapshotsOf(batch)])) {
+    const { count, first } = drops.get(stream) ?? { count: 0, first: timestamp }
+    drops.set(stream, { stream, count: count + 1, first, last: timestamp })
+  }
+  return [...drops.values()]
+}

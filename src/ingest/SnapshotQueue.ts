@@ -38,8 +38,10 @@ export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeOffer: (snapshot: Snapshot) => void
-    /** Everything that waits, at once, oldest first. Valid until the next call: the memory of a batch is used again. */
+    /** Everything that waits, at once, oldest first. Valid until it is released. */
     readonly takeAll: Effect.Effect<SnapshotBatch>
+    /** The memory of a batch that was taken is used again. */
+    readonly release: (batch: SnapshotBatch) => Effect.Effect<void>
     /** Returns as soon as the queue is at least half full. */
     readonly awaitHalfFull: Effect.Effect<void>
     /** What gave way since the last call. */
@@ -82,7 +84,8 @@ const make = (capacity: number, maxBytes: number) =>
     const streams: Array<StreamId> = []
     const offers: Array<{ readonly stream: StreamId; received: number; dropped: number; lastAt: number }> = []
     let blocks: Array<OpenBlock> = []
-    let taken: ReadonlyArray<OpenBlock> = []
+    const taken = new Map<number, ReadonlyArray<OpenBlock>>()
+    let batches = 0
     const spare: Array<OpenBlock> = []
     let current: OpenBlock | undefined
     let depth = 0
@@ -159,9 +162,13 @@ const make = (capacity: number, maxBytes: number) =>
     }
 
     const takeAll = Effect.sync((): SnapshotBatch => {
-      for (const block of taken) recycle(block)
-      const batch = { length: depth, streams: streams.slice(), blocks: blocks.map(closeBlock) }
-      taken = blocks
+      const batch = {
+        number: ++batches,
+        length: depth,
+        streams: streams.slice(),
+        blocks: blocks.map(closeBlock)
+      }
+      taken.set(batch.number, blocks)
       blocks = []
       current = undefined
       depth = 0
@@ -169,6 +176,12 @@ const make = (capacity: number, maxBytes: number) =>
       halfFull.unsafeClose()
       return batch
     })
+
+    const release = ({ number }: SnapshotBatch) =>
+      Effect.sync(() => {
+        for (const block of taken.get(number) ?? []) recycle(block)
+        taken.delete(number)
+      })
 
     const takeDrops = Effect.sync((): ReadonlyArray<Drop> => {
       const taken = drops
@@ -182,6 +195,7 @@ const make = (capacity: number, maxBytes: number) =>
     return SnapshotQueue.of({
       unsafeOffer,
       takeAll,
+      release,
       awaitHalfFull: halfFull.await,
       takeDrops,
       counts: Effect.sync(() => ({ received, dropped, depth })),

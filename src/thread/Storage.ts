@@ -25,7 +25,11 @@ export class StorageError extends Schema.TaggedError<StorageError>()("StorageErr
 export class Storage extends Context.Tag("collector/Storage")<
   Storage,
   {
-    /** Commits a batch in one transaction, or nothing of it. The batch is not changed, and can be sent again. */
+    /**
+     * Commits a batch in one transaction, or nothing of it. The batch is not changed, and can be sent again. Batches that
+     * are sent one after the other are committed in this order: after one that failed, those with a higher number fail
+     * too until it is committed.
+     */
     readonly append: (batch: SnapshotBatch) => Effect.Effect<Appended, StorageError>
     /**
      * Appends events to the journal, all or none; and with `aliveAt` (microseconds) says that the process lives, and that
@@ -50,9 +54,27 @@ export class Storage extends Context.Tag("collector/Storage")<
       const journal = yield* EventJournal
       const sql = yield* SqlClient.SqlClient
       const archiver = yield* Archiver
+      const oneAtATime = yield* Effect.makeSemaphore(1)
+      let failed = Number.POSITIVE_INFINITY
+
+      const append = (batch: SnapshotBatch) =>
+        Effect.suspend(() =>
+          batch.number > failed
+            ? new StorageError({ reason: "an earlier batch is not committed yet" })
+            : Effect.mapError(repo.append(batch), ({ message: reason }) => new StorageError({ reason }))
+        ).pipe(
+          Effect.tapBoth({
+            onFailure: () => Effect.sync(() => (failed = Math.min(failed, batch.number))),
+            onSuccess: () =>
+              Effect.sync(() => {
+                if (batch.number === failed) failed = Number.POSITIVE_INFINITY
+              })
+          }),
+          oneAtATime.withPermits(1)
+        )
+
       return Storage.of({
-        append: (batch) =>
-          Effect.mapError(repo.append(batch), (error) => new StorageError({ reason: error.message })),
+        append,
         record: (events, aliveAt) =>
           journal.append(...events).pipe(
             Effect.zipRight(aliveAt === null ? Effect.void : signOfLife(sql, aliveAt)),

@@ -1,4 +1,3 @@
-import { setPriority } from "node:os"
 import { workerData } from "node:worker_threads"
 import { WorkerRunner } from "@effect/platform"
 import { NodeContext, NodeRuntime, NodeWorkerRunner } from "@effect/platform-node"
@@ -9,13 +8,9 @@ import { Storage } from "./Storage.ts"
 import { StorageRequest, WorkerData } from "./StorageRequest.ts"
 import * as services from "./services.ts"
 
-/** On Linux this is of the calling thread alone: receiving goes before storing when the processor is short. */
-const giveWay = Effect.ignore(Effect.try(() => setPriority(10)))
-
 /** The storage thread: serves requests until it is told to end, then closes the database. */
 const main = Effect.gen(function* () {
   const { process, settings } = yield* Schema.decodeUnknown(WorkerData)(workerData)
-  yield* giveWay
   return yield* WorkerRunner.launch(
     WorkerRunner.layerSerialized(StorageRequest, {
       InitialMessage: () => services.layer(settings, process),

@@ -1,22 +1,28 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Ref, TestClock } from "effect"
+import type { ReceivingEvent } from "../../src/domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../../src/domain/SnapshotBatch.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
 import { Storage, StorageError } from "../../src/thread/Storage.ts"
-import { range, snapshot } from "../support/snapshots.ts"
+import { book, newYear, range, snapshot } from "../support/snapshots.ts"
 
 /** Runs a test with a repo that notes the ids of each batch and fails as often as `failures` says. */
 const withRepo = <A, E>(
   test: (repo: {
     readonly batches: Ref.Ref<ReadonlyArray<ReadonlyArray<string>>>
     readonly failures: Ref.Ref<number>
+    /** Held back, as long as it is closed. */
+    readonly answers: Effect.Latch
+    readonly events: Ref.Ref<ReadonlyArray<ReceivingEvent>>
     readonly layer: Layer.Layer<Batcher | SnapshotQueue>
   }) => Effect.Effect<A, E>
 ) =>
   Effect.gen(function* () {
     const batches = yield* Ref.make<ReadonlyArray<ReadonlyArray<string>>>([])
     const failures = yield* Ref.make(0)
+    const answers = yield* Effect.makeLatch(true)
+    const events = yield* Ref.make<ReadonlyArray<ReceivingEvent>>([])
     const append = (batch: SnapshotBatch) =>
       Effect.gen(function* () {
         if ((yield* Ref.getAndUpdate(failures, (n) => n - 1)) > 0) {
@@ -26,13 +32,19 @@ const withRepo = <A, E>(
           ...all,
           Array.from(snapshotsOf(batch), (row) => row.exchangeSequenceId)
         ])
+        yield* answers.await
         return { inserted: batch.length, duplicates: 0, rejected: 0 }
       })
+    const record = (more: ReadonlyArray<ReceivingEvent>) =>
+      Ref.update(events, (before) => [...before, ...more])
     const layer = Layer.provideMerge(
-      Layer.provide(Batcher.layer({ interval: Duration.seconds(5) }), Layer.mock(Storage, { append })),
+      Layer.provide(
+        Batcher.layer({ interval: Duration.seconds(5) }),
+        Layer.mock(Storage, { append, record })
+      ),
       SnapshotQueue.layer({ capacity: 10 })
     )
-    return yield* test({ batches, failures, layer })
+    return yield* test({ answers, batches, events, failures, layer })
   })
 
 const offer = (from: number, to: number) =>
@@ -106,16 +118,53 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("gives up committing after its time when it is closed", () =>
+  it.effect("sends the next batch while one is on its way, and no third", () =>
+    withRepo(({ answers, batches, layer }) =>
+      Effect.gen(function* () {
+        yield* answers.close
+        for (const from of [0, 5, 10, 15]) {
+          yield* offer(from, from + 5)
+          yield* TestClock.adjust("1 millis")
+        }
+        const sent = yield* Ref.get(batches)
+        const { uncommitted } = yield* Effect.flatMap(Batcher, (batcher) => batcher.state)
+        yield* answers.open
+        yield* TestClock.adjust("1 millis")
+        expect(sent).toEqual([range(0, 5).map(String), range(5, 10).map(String)])
+        expect(uncommitted).toBe(10)
+        expect((yield* Ref.get(batches))[2]).toEqual(range(10, 20).map(String))
+      }).pipe(Effect.provide(layer))
+    )
+  )
+
+  it.effect("tries again in order when a batch fails while the next one is on its way", () =>
     withRepo(({ batches, failures, layer }) =>
+      Effect.gen(function* () {
+        yield* Ref.set(failures, 2)
+        yield* offer(0, 5)
+        yield* offer(5, 10).pipe(Effect.delay("1 millis"), Effect.fork)
+        yield* TestClock.adjust("1 seconds")
+        expect(yield* Ref.get(batches)).toEqual([])
+        yield* TestClock.adjust("10 seconds")
+        expect((yield* Ref.get(batches)).flat()).toEqual(range(0, 10).map(String))
+      }).pipe(Effect.provide(layer))
+    )
+  )
+
+  it.effect("gives up committing after its time when it is closed, and journals what is lost", () =>
+    withRepo(({ batches, events, failures, layer }) =>
       Effect.gen(function* () {
         yield* Ref.set(failures, 1000)
         const closing = yield* Effect.fork(Effect.provide(offer(0, 2), layer))
-        yield* TestClock.adjust("6 seconds")
-        expect(closing.unsafePoll()).toBeNull()
+        yield* TestClock.adjust("4 seconds")
+        const before = closing.unsafePoll()
         yield* TestClock.adjust("2 seconds")
         yield* closing
+        expect(before).toBeNull()
         expect(yield* Ref.get(batches)).toEqual([])
+        expect(yield* Ref.get(events)).toMatchObject([
+          { _tag: "MessagesDropped", stream: book, count: 2, first: newYear, last: newYear + 1000 }
+        ])
       })
     )
   )

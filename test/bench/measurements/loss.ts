@@ -71,7 +71,7 @@ const hold = (settings: Settings, rate: number, seconds: number): Promise<Run> =
           settings,
           { source: simulator, folder, symbols, type: "orderbook" },
           async (collector) => {
-            await collector.program.awaitLine(/ subscribed /, 30)
+            await collector.program.awaitLine(/ connected /, 30)
             await sleep(seconds * 1000)
             sent = await simulator.silence()
             await sleep(1000)

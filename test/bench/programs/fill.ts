@@ -35,6 +35,7 @@ const batchOf = (from: number, length: number, next: (id: string) => string): Sn
   const payloads = ids.map((id) => Buffer.from(next(id)))
   let end = 0
   return {
+    number: from + 1,
     length,
     streams: [{ exchange: "binance", symbol, dataType: "orderbook" }],
     blocks: [
