@@ -92,6 +92,10 @@ const setUp = Effect.gen(function* () {
   yield* pragma("page_size = 16384")
   yield* pragma("journal_mode = WAL")
   yield* pragma("synchronous = FULL")
+  // kB: a batch has room, so that none of its pages is written twice.
+  yield* pragma("cache_size = -32768")
+  // Pages, 64 MB: the pages of the index, which every batch changes, go to the database file less often.
+  yield* pragma("wal_autocheckpoint = 4000")
   // After a burst the WAL shrinks back to this, bytes.
   yield* pragma("journal_size_limit = 67108864")
   yield* Migrator.make({})({ loader: migrations, table: migrationsTable })

@@ -85,7 +85,7 @@ export class RowsDiffer extends Data.TaggedError("RowsDiffer")<{
 }
 
 /** Rows per statement: 7 values each, well below SQLite's 32,766. */
-const rowsPerInsert = 100
+const rowsPerInsert = 400
 const rowsPerPage = 2000
 const idsPerChunk = 50_000
 const rowsPerPurge = 5000
@@ -400,11 +400,15 @@ const noKeys: ReadonlyArray<string> = []
 
 const decodeStream = Schema.decodeUnknown(StreamId)
 
-const insertStatement = (rows: number): string =>
+const insertStatement = (rows: number): string => (rows === rowsPerInsert ? wholeInsert : insertOf(rows))
+
+const insertOf = (rows: number): string =>
   `INSERT INTO snapshots
    (exchange, symbol, data_type, exchange_sequence_id, timestamp, exchange_timestamp, data)
    VALUES ${Array.from({ length: rows }, () => "(?, ?, ?, ?, ?, ?, CAST(? AS TEXT))").join(", ")}
    ON CONFLICT DO NOTHING`
+
+const wholeInsert = insertOf(rowsPerInsert)
 
 const RunResult = Schema.Struct({ changes: Schema.Int })
 const isRunResult = Schema.is(RunResult)
