@@ -8,8 +8,8 @@ export interface Connection {
   readonly streams: ReadonlySet<TrackedStream>
   /** Asks for more streams, now or with the next session. */
   readonly add: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Ends streams. Without any left the connection ends. */
-  readonly remove: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Ends streams, for this reason. Without any left the connection ends. */
+  readonly remove: (streams: ReadonlyArray<TrackedStream>, end: ConnectionEnded) => void
   /** The sessions that are open: two while one takes over from the other. */
   readonly sessions: () => ReadonlyArray<Session>
   /** Keeps them alive. Returns when the last stream has gone. */
@@ -74,8 +74,9 @@ export const makeConnection = (
           Effect.suspend(() => Effect.sleep(context.attempts.reserve(clock.unsafeCurrentTimeMillis())))
         )
         const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
+        const asked = new Set(wanted)
         const session = yield* restore(
-          openSession(context, { id, streams: [...wanted], primary, onMove }).pipe(
+          openSession(context, { id, streams: [...asked], primary, onMove }).pipe(
             Scope.extend(scope),
             Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } })
           )
@@ -85,6 +86,12 @@ export const makeConnection = (
         )
         const opening: Opened = { session, scope }
         opened.add(opening)
+        // Those that came and went while it was being opened.
+        session.subscribe([...wanted].filter((stream) => !asked.has(stream)))
+        session.unsubscribe(
+          [...asked].filter((stream) => !wanted.has(stream)),
+          new ConnectionEnded({ kind: "empty", reason: "it was ended while its connection was being opened" })
+        )
         return opening
       })
     )
@@ -133,6 +140,7 @@ export const makeConnection = (
         Effect.as(current.session.ended, undefined),
         current.session.handover
       )
+      if (current.session.hadData()) yield* backoff.reset
       if (reason !== undefined) {
         yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
         const next = yield* successorOf(current)
@@ -144,7 +152,6 @@ export const makeConnection = (
         }
       }
       const end = yield* current.session.ended
-      if (current.session.hadData()) yield* backoff.reset
       yield* close(current, end)
       current = yield* Effect.zipRight(Effect.ignore(backoff.next(end)), open(true)).pipe(
         Effect.withSpan("exchange.reconnect", {
@@ -161,9 +168,9 @@ export const makeConnection = (
       for (const stream of more) wanted.add(stream)
       for (const { session } of opened) session.subscribe(more)
     },
-    remove: (some) => {
+    remove: (some, end) => {
       for (const stream of some) wanted.delete(stream)
-      for (const { session } of opened) session.unsubscribe(some)
+      for (const { session } of opened) session.unsubscribe(some, end)
       if (wanted.size === 0) emptied.unsafeOpen()
     },
     sessions: () => Array.from(opened, ({ session }) => session),

@@ -12,12 +12,16 @@ export interface ContinuityRule {
   readonly scope: "stream" | "connection"
   /** Whether the numbers go on over a reconnect: those of the exchange do, those of a connection do not. */
   readonly spansConnections: boolean
+  /** The number that every connection begins with; without, any may be the first. */
+  readonly first?: number
 }
 
 /** Which numbers a message covers: those above `previous`, up to and including `last`. NaN where it has none. */
 export interface Place {
   readonly previous: number
   readonly last: number
+  /** How many of these numbers it leaves out: of a counter, where a message has several parts. None by default. */
+  readonly missing?: number
   /** Whether the message stands for itself, whatever came before: a whole book, or the begin of a new numbering. */
   readonly snapshot: boolean
 }
@@ -42,7 +46,7 @@ export interface Hole {
 export type Verdict =
   /** The first one, or the next one, or it has no number. */
   | { readonly _tag: "Continues" }
-  /** Messages are missing before it; `size` is how many numbers, null where that cannot be known. */
+  /** Messages are missing before it, or parts within it; `size` is how many numbers, null where that cannot be known. */
   | { readonly _tag: "Gap"; readonly hole: Hole; readonly size: number | null }
   /** It was missing and arrives late. */
   | { readonly _tag: "OutOfOrder" }
@@ -57,6 +61,21 @@ export const nothingSeen: Continuity = { last: Number.NaN, holes: [], repeats: 0
 
 /** Judges a message against what was seen before it. Pure: the state is changed by `advance`. */
 export const judge = (rule: ContinuityRule["kind"], seen: Continuity, place: Place): Verdict => {
+  const verdict = judgeEnds(rule, seen, place)
+  const missing = place.missing ?? 0
+  if (!(missing > 0) || place.snapshot || (verdict._tag !== "Continues" && verdict._tag !== "Gap"))
+    return verdict
+  // Which ones is not known, but that they lie between its first and its last.
+  const from = verdict._tag === "Gap" ? verdict.hole.from : place.previous + 1
+  const before = verdict._tag === "Gap" ? verdict.size : 0
+  return {
+    _tag: "Gap",
+    hole: { from, to: place.last - 1 },
+    size: before === null ? null : before + missing
+  }
+}
+
+const judgeEnds = (rule: ContinuityRule["kind"], seen: Continuity, place: Place): Verdict => {
   const { last } = seen
   const { previous } = place
   if (Number.isNaN(place.last) || rule === "none") return continues

@@ -8,6 +8,7 @@ import type { Exchange } from "./Exchange.ts"
 import { matcher } from "./instruments.ts"
 import type { SessionContext } from "./Session.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
+import { ConnectionEnded } from "./WebSocket.ts"
 
 /** Records the streams of one exchange. */
 export interface ExchangeRunner {
@@ -66,7 +67,10 @@ export const makeExchangeRunner = (options: {
 
     /** To a connection of their own, so that nobody else is disturbed; beyond so many, they share the newest. */
     const move = (from: Connection, streams: ReadonlyArray<TrackedStream>): void => {
-      from.remove(streams)
+      from.remove(
+        streams,
+        new ConnectionEnded({ kind: "silent", reason: "it stays silent, and another connection asks for it" })
+      )
       for (const stream of streams) stream.state = "connecting"
       const newest = Array.from(connections).at(-1)
       if (
@@ -94,7 +98,7 @@ export const makeExchangeRunner = (options: {
       for (const stream of streams) tracked.delete(streamKey(stream.id))
       for (const connection of [...connections]) {
         const some = streams.filter((stream) => connection.streams.has(stream))
-        if (some.length > 0) connection.remove(some)
+        if (some.length > 0) connection.remove(some, delisted)
       }
       for (const stream of streams) stream.state = "connecting"
     }
@@ -132,6 +136,8 @@ export const makeExchangeRunner = (options: {
     connections: () => [...connections]
   }
 }
+
+const delisted = new ConnectionEnded({ kind: "empty", reason: "the exchange does not list it any more" })
 
 /** Connections beyond those that the streams need, for streams that were silent. */
 const maxExtraConnections = 16

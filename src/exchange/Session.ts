@@ -2,7 +2,16 @@ import { Deferred, Duration, Effect, Mailbox, type Metric, Random, type Scope } 
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
-import { advance, type Continuity, judge, nothingSeen, numbersAround, type Verdict } from "./Continuity.ts"
+import {
+  advance,
+  type Continuity,
+  type ContinuityRule,
+  type Hole,
+  judge,
+  nothingSeen,
+  numbersAround,
+  type Verdict
+} from "./Continuity.ts"
 import type { Exchange, Frame, Part, Signer, SubscriptionChange } from "./Exchange.ts"
 import { makePacer, type Pacer } from "./Pacer.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
@@ -40,12 +49,14 @@ export interface Session {
   readonly handover: Effect.Effect<string>
   /** Returns when every stream that it was opened for was taken or refused. */
   readonly ready: Effect.Effect<void>
-  /** Whether all that is live here is live there. */
+  /** Whether all that is live here goes on there. */
   readonly isCaughtUpBy: (other: Session) => boolean
-  readonly isLive: (stream: TrackedStream) => boolean
-  /** Asks for streams, and ends others. */
+  /** Whether messages come here, and the connection before has none left to deliver that were sent before them. */
+  readonly continues: (stream: TrackedStream) => boolean
+  /** Asks for streams. */
   readonly subscribe: (streams: ReadonlyArray<TrackedStream>) => void
-  readonly unsubscribe: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Ends streams, for this reason. */
+  readonly unsubscribe: (streams: ReadonlyArray<TrackedStream>, end: ConnectionEnded) => void
   /** Takes over from the connection before: what comes here is what counts from now on. */
   readonly promote: () => void
   /** The streams that the exchange took here. */
@@ -82,8 +93,13 @@ export interface SessionOptions {
 /** A stream on this connection. */
 interface Subscription {
   readonly stream: TrackedStream
-  /** Whether the exchange took or refused it. */
-  settled: boolean
+  /**
+   * - `asked`: nothing so far;
+   * - `taken`: the exchange took it, or a message shows that it did;
+   * - `assumed`: an exchange that answers nothing has had messages of it on an earlier connection;
+   * - `refused`: it is to be asked for again at the stream's `retryAt`.
+   */
+  answer: "asked" | "taken" | "assumed" | "refused"
   /** Whether a message came. */
   live: boolean
   /** Before the connection takes over: what it saw, the number before its first message, and the receive times. */
@@ -126,7 +142,10 @@ export const openSession = (
     const malformed = new Map<string, number>()
     const decode = exchange.makeDecoder(byChannel, id)
     let primary = options.primary
-    let counter: Continuity = nothingSeen
+    const numbering = exchange.dataTypes
+      .map((dataType) => exchange.continuity(dataType))
+      .find((rule) => rule.scope === "connection")
+    let counter = beginOf(numbering)
     let openedAt = 0
     let lastFrameAt = Number.NaN
     let heard = false
@@ -157,7 +176,9 @@ export const openSession = (
         const data = bytes.subarray(frame.start, frame.end)
         receive(frame, now, data)
         for (const part of frame.also) receive(part, now, data)
-        if (counts) count(frame, now)
+        if (numbering !== undefined && count(frame, now)._tag === "Repeated") {
+          for (const { stream } of [frame, ...frame.also]) noteRepeated(stream)
+        }
       } else {
         if (frame.counter !== undefined) count({ previous: frame.counter - 1, last: frame.counter }, now)
         onControl(frame, now)
@@ -181,32 +202,28 @@ export const openSession = (
       if (subscription === undefined) return
       const { stream } = subscription
       stream.messages++
-      const resumed = subscription.live ? false : begin(subscription, now)
+      if (subscription.answer !== "taken" || pending.size > 0) settle(subscription, now)
+      const isFirst = !subscription.live
+      subscription.live = true
+      hadData = true
       if (!primary) {
         follow(subscription, part, now)
         return
       }
+      const resumed = isFirst && takeOver(stream, now)
       if (!part.snapshot) stream.watch.messages++
       if (stream.state !== "live") stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
         const verdict = judge(stream.rule.kind, stream.continuity, part)
         stream.continuity = advance(stream.continuity, part, verdict)
         if (verdict._tag !== "Continues") report(stream, verdict, now, resumed)
+      } else if (part.snapshot && !isFirst) {
+        report(stream, { _tag: "Restarted" }, now, false)
       }
       stream.lastMessageAt = now
     }
 
-    /** The first message of a stream here. Answers whether it had messages on an earlier connection. */
-    const begin = (subscription: Subscription, now: number): boolean => {
-      const { stream } = subscription
-      subscription.live = true
-      hadData = true
-      settle(subscription, now)
-      if (!primary) return false
-      return takeOver(stream, now)
-    }
-
-    /** The stream's messages come from here now. */
+    /** The stream's messages come from here now. Answers whether they came from another connection before. */
     const takeOver = (stream: TrackedStream, now: number): boolean => {
       const before = stream.connection
       stream.connection = id
@@ -265,13 +282,21 @@ export const openSession = (
     }
 
     /** A frame of a connection that numbers all of its frames: whose message is missing cannot be known. */
-    const count = (place: { readonly previous: number; readonly last: number }, now: number): void => {
-      const counted = { ...place, snapshot: false }
+    const count = (
+      { last, previous }: { readonly previous: number; readonly last: number },
+      now: number
+    ): Verdict => {
+      const counted = { previous, last, snapshot: false }
       const verdict = judge("counter", counter, counted)
       counter = advance(counter, counted, verdict)
-      if (verdict._tag !== "Gap") return
-      for (const { stream } of subscriptions.values()) {
-        if (stream.rule.scope !== "connection" || stream.state === "refused") continue
+      if (verdict._tag !== "Gap" && verdict._tag !== "OutOfOrder") return verdict
+      for (const { answer, stream } of subscriptions.values()) {
+        if (stream.rule.scope !== "connection" || answer === "refused") continue
+        // It was told to be missing of every stream.
+        if (verdict._tag === "OutOfOrder") {
+          stream.outOfOrder++
+          continue
+        }
         stream.gaps++
         emit({
           _tag: "GapDetected",
@@ -285,7 +310,15 @@ export const openSession = (
           before: now
         })
       }
+      return verdict
     }
+
+    const noteRepeated = (stream: StreamId): void => {
+      const subscription = subscriptions.get(stream)
+      if (subscription !== undefined) subscription.stream.repeated++
+    }
+
+    const skip = (reason: string) => malformed.set(reason, (malformed.get(reason) ?? 0) + 1)
 
     // ---- answers
 
@@ -316,23 +349,37 @@ export const openSession = (
           return
         case "Malformed":
           windowMalformed++
-          malformed.set(frame.reason, (malformed.get(frame.reason) ?? 0) + 1)
+          skip(frame.reason)
           return
         case "Heartbeat":
           return
       }
     }
 
-    /** The exchange took the stream, or its first message shows that it did. */
+    /** The exchange took the stream, or a message shows that it did. */
     const settle = (subscription: Subscription, now: number): void => {
       const { stream } = subscription
-      if (subscription.settled && stream.state !== "refused" && stream.state !== "connecting") return
-      subscription.settled = true
       unpend(stream.id)
+      if (subscription.answer === "taken") return
+      subscription.answer = "taken"
       if (stream.state === "connecting" || stream.state === "refused") stream.state = "subscribed"
       stream.refusals = 0
       emit({ _tag: "StreamConnected", at: now, stream: stream.id, connection: id })
       becomeReady()
+    }
+
+    /** The stream ends here, and the connection goes on: nothing to tell of one that was not taken. */
+    const reportEnd = ({ answer, stream }: Subscription, end: ConnectionEnded, at: number): void => {
+      if (answer !== "taken") return
+      emit({
+        _tag: "StreamDisconnected",
+        at,
+        stream: stream.id,
+        connection: id,
+        kind: end.kind,
+        reason: end.reason,
+        code: end.code ?? null
+      })
     }
 
     const onRefused = (
@@ -342,15 +389,17 @@ export const openSession = (
       othersDropped: boolean,
       now: number
     ): void => {
-      const known = request === null ? undefined : pending.get(request)
-      const holding = Array.from(pending.values()).find((entry) =>
-        streams.length === 0 ? true : streams.some((stream) => entry.streams.has(stream))
-      )
-      const entry = known ?? holding
-      const named = known === undefined ? streams : streams.filter((stream) => known.streams.has(stream))
+      const entry =
+        request === null
+          ? Array.from(pending.values()).find(
+              (entry) => streams.length === 0 || streams.some((stream) => entry.streams.has(stream))
+            )
+          : pending.get(request)
+      const named = request === null ? streams : streams.filter((stream) => entry?.streams.has(stream))
       for (const stream of named) refuseStream(stream, reason, now)
       if (entry === undefined) {
-        if (named.length === 0) malformed.set(`a request was refused: ${reason}`, 1)
+        // Of a request that ends streams, or of nothing that is waited for.
+        if (named.length === 0) skip(`a request was refused: ${reason}`)
         return
       }
       if (!othersDropped) return
@@ -370,13 +419,30 @@ export const openSession = (
       if (subscription === undefined) return
       const { stream } = subscription
       unpend(streamId)
-      subscription.settled = true
+      reportEnd(subscription, new ConnectionEnded({ kind: "closed", reason }), now)
+      subscription.answer = "refused"
       refuse(stream, now)
       emit({ _tag: "SubscriptionRefused", at: now, stream: streamId, reason, retryAt: stream.retryAt })
       becomeReady()
-      if (Array.from(subscriptions.values()).every(({ stream }) => stream.state === "refused")) {
+      if (Array.from(subscriptions.values()).every(({ answer }) => answer === "refused")) {
         fail(new ConnectionEnded({ kind: "empty", reason: "every subscription was refused" }))
       }
+    }
+
+    /** Neither an answer nor data came. What was taken before, or had messages before, is watched for silence instead. */
+    const stopWaiting = (streamId: StreamId, now: number): void => {
+      const subscription = subscriptions.get(streamId)
+      if (subscription?.answer === "asked") {
+        const { stream } = subscription
+        if (exchange.acknowledges || stream.messages === 0) {
+          refuseStream(streamId, `neither an answer nor data within ${answerSeconds} s`, now)
+          return
+        }
+        subscription.answer = "assumed"
+        stream.state = "subscribed"
+        becomeReady()
+      }
+      unpend(streamId)
     }
 
     const unpend = (stream: StreamId): void => {
@@ -391,7 +457,7 @@ export const openSession = (
     }
 
     const becomeReady = (): void => {
-      for (const { settled } of subscriptions.values()) if (!settled) return
+      for (const { answer } of subscriptions.values()) if (answer === "asked") return
       Deferred.unsafeDone(ready, Effect.void)
     }
 
@@ -399,7 +465,7 @@ export const openSession = (
 
     const change = (subscribe: ReadonlyArray<StreamId>, unsubscribe: ReadonlyArray<StreamId>): void => {
       const all = Array.from(subscriptions.values())
-        .filter(({ stream }) => stream.state !== "refused" || subscribe.includes(stream.id))
+        .filter(({ answer }) => answer !== "refused")
         .map(({ stream }) => stream.id)
       outbox.unsafeOffer({ subscribe, unsubscribe, all })
     }
@@ -411,7 +477,7 @@ export const openSession = (
         byChannel.set(stream.channel, stream.id)
         subscriptions.set(stream.id, {
           stream,
-          settled: !isDue(stream),
+          answer: isDue(stream) ? "asked" : "refused",
           live: false,
           lane: {
             continuity: nothingSeen,
@@ -428,8 +494,11 @@ export const openSession = (
       )
     }
 
-    const unsubscribe = (streams: ReadonlyArray<TrackedStream>): void => {
+    const unsubscribe = (streams: ReadonlyArray<TrackedStream>, end: ConnectionEnded): void => {
+      const now = clock.unsafeNow()
       for (const stream of streams) {
+        const subscription = subscriptions.get(stream.id)
+        if (subscription !== undefined) reportEnd(subscription, end, now)
         byChannel.delete(stream.channel)
         subscriptions.delete(stream.id)
         unpend(stream.id)
@@ -466,7 +535,6 @@ export const openSession = (
       }
     })
     openedAt = clock.unsafeNow()
-    const counts = options.streams.some((stream) => stream.rule.scope === "connection")
 
     const send = (frame: string) =>
       Effect.suspend(() => Effect.sleep(pacer.reserve(effectClock.unsafeCurrentTimeMillis()))).pipe(
@@ -539,9 +607,7 @@ export const openSession = (
         if (exchange.acknowledges && !answered && !hadData) {
           return new ConnectionEnded({ kind: "unanswered", reason: "no subscription was answered" })
         }
-        for (const stream of [...entry.streams]) {
-          refuseStream(stream, `neither an answer nor data within ${answerSeconds} s`, now)
-        }
+        for (const stream of [...entry.streams]) stopWaiting(stream, now)
       }
       return undefined
     }
@@ -550,17 +616,15 @@ export const openSession = (
       const timeout = Duration.toSeconds(context.silenceTimeout)
       const again: Array<TrackedStream> = []
       const move: Array<TrackedStream> = []
-      for (const { settled, stream } of subscriptions.values()) {
+      for (const subscription of subscriptions.values()) {
+        const { stream } = subscription
         const { watch } = stream
         if (seconds % reportSeconds === 0) reportCounts(stream, now)
-        if (stream.state === "refused") {
-          if (now >= stream.retryAt && settled) {
-            stream.retryAt = Number.POSITIVE_INFINITY
-            change([stream.id], [])
-          }
-          continue
+        if (subscription.answer === "refused" && now >= stream.retryAt) {
+          subscription.answer = "asked"
+          change([stream.id], [])
         }
-        if (!settled) continue
+        if (subscription.answer === "asked" || subscription.answer === "refused") continue
         tick(watch)
         if (!isSilent(watch, timeout)) continue
         const action = watch.attempts % 2 === 0 ? "resubscribed" : "moved"
@@ -635,32 +699,30 @@ export const openSession = (
       handover: Deferred.await(handover),
       ready: Deferred.await(ready),
       isCaughtUpBy: (other) =>
-        Array.from(subscriptions.values()).every(({ live, stream }) => !live || other.isLive(stream)),
-      isLive: (stream) => subscriptions.get(stream.id)?.live ?? false,
+        Array.from(subscriptions.values()).every(({ live, stream }) => !live || other.continues(stream)),
+      continues: (stream) => {
+        const subscription = subscriptions.get(stream.id)
+        return subscription?.live === true && holeBefore(subscription) === undefined
+      },
       subscribe: add,
       unsubscribe,
       promote: () => {
         primary = true
-        for (const { lane, live, stream } of subscriptions.values()) {
+        for (const subscription of subscriptions.values()) {
+          const { answer, lane, live, stream } = subscription
           restart(stream.watch)
-          if (!live) continue
-          stream.watch.live = true
+          if (answer === "taken" && stream.connection !== null) stream.connection = id
+          if (!live) {
+            if (answer === "taken" && !stream.rule.spansConnections) stream.continuity = nothingSeen
+            continue
+          }
           stream.connection = id
+          stream.watch.live = true
           stream.state = "live"
-          const { kind, scope, spansConnections } = stream.rule
-          if (
-            kind !== "none" &&
-            scope === "stream" &&
-            spansConnections &&
-            lane.start > stream.continuity.last
-          ) {
-            const hole = { from: stream.continuity.last, to: lane.start }
-            const verdict: Verdict = {
-              _tag: "Gap",
-              hole,
-              size: kind === "chain" ? null : hole.to - hole.from
-            }
-            report(stream, verdict, lane.firstAt, true)
+          const hole = holeBefore(subscription)
+          if (hole !== undefined) {
+            const size = stream.rule.kind === "chain" ? null : hole.to - hole.from
+            report(stream, { _tag: "Gap", hole, size }, lane.firstAt, true)
           }
           stream.continuity = lane.continuity
           stream.lastMessageAt = Math.max(lane.lastAt, stream.lastMessageAt || 0)
@@ -668,7 +730,7 @@ export const openSession = (
       },
       carried: () =>
         Array.from(subscriptions.values())
-          .filter(({ settled, stream }) => settled && stream.state !== "refused")
+          .filter(({ answer }) => answer === "taken")
           .map(({ stream }) => stream),
       hadData: () => hadData,
       status: () => ({
@@ -686,6 +748,19 @@ export const openSession = (
   })
 
 const noTags: ReadonlyArray<never> = []
+
+/** What was seen of the frames of a connection when it begins. */
+const beginOf = (rule: ContinuityRule | undefined): Continuity =>
+  rule?.first === undefined ? nothingSeen : { ...nothingSeen, last: rule.first - 1 }
+
+/** What the connection before did not deliver, or not yet, before the first message of the one that is to take over. */
+const holeBefore = ({ lane, stream }: Subscription): Hole | undefined => {
+  const { kind, scope, spansConnections } = stream.rule
+  const { last } = stream.continuity
+  return kind !== "none" && scope === "stream" && spansConnections && lane.start > last
+    ? { from: last, to: lane.start }
+    : undefined
+}
 
 const around = (stream: TrackedStream, now: number) => ({ after: timeOf(stream.lastMessageAt), before: now })
 

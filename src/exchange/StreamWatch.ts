@@ -2,7 +2,7 @@
  * Notices that a stream is silent. Time is counted in ticks, by calling `tick` once a second; a message only counts up.
  */
 export interface StreamWatch {
-  /** Messages on this connection, those that only tell a state not counted. */
+  /** Messages so far, those that only tell a state not counted. */
   messages: number
   /** Whether anything came on this connection. */
   live: boolean
@@ -45,20 +45,21 @@ export const tick = (watch: StreamWatch): void => {
 }
 
 /**
- * Whether it is time to do something about a stream's silence: `timeoutSeconds` without any message at all, or, for a
- * stream that was lively, that and much more than is usual for it. A quiet market may say nothing for minutes: what has had
- * few messages is given ten times as long, and every attempt that did not help doubles the time to the next, up to an hour.
+ * Whether it is time to do something about a stream's silence: for one that was lively, or says nothing at all on this
+ * connection, `timeoutSeconds`, or much more than is usual for it where that is longer. A quiet market may say nothing for
+ * minutes: what has had few messages is given ten times as long. The first attempt is followed by a second one after another
+ * `timeoutSeconds`; every such pair that did not help doubles the time to the next, up to an hour.
  */
 export const isSilent = (watch: StreamWatch, timeoutSeconds: number): boolean => {
-  const usual = unusualFactor * watch.longestQuiet
-  const patience =
-    watch.messages >= livelyMessages
-      ? Math.max(timeoutSeconds, usual)
-      : watch.live
-        ? Math.max(quietFactor * timeoutSeconds, usual)
-        : timeoutSeconds
+  if (watch.attempts % 2 === 1) return watch.sinceAttempt >= timeoutSeconds
+  const isQuiet = watch.live && watch.messages < livelyMessages
+  const patience = Math.max(
+    isQuiet ? quietFactor * timeoutSeconds : timeoutSeconds,
+    unusualFactor * watch.longestQuiet
+  )
   return (
-    watch.sinceAttempt >= Math.min(patience * 2 ** watch.attempts, Math.max(patience, maxPatienceSeconds))
+    watch.sinceAttempt >=
+    Math.min(patience * 2 ** (watch.attempts / 2), Math.max(patience, maxPatienceSeconds))
   )
 }
 
@@ -68,11 +69,9 @@ export const attempted = (watch: StreamWatch): void => {
   watch.sinceAttempt = 0
 }
 
-/** Begins a new connection: what is usual for the stream, and what was done about it, stays known. */
+/** Begins a new connection: whether it is lively, what is usual, and what was done about it, stays known. */
 export const restart = (watch: StreamWatch): void => {
-  watch.messages = 0
   watch.live = false
-  watch.counted = 0
   if (watch.attempts === 0) watch.quietFor = 0
   watch.sinceAttempt = 0
 }

@@ -60,14 +60,24 @@ export const connect = (
     // Some networks drop connections that look idle to them, with answered WebSocket pings too.
     socket.on("upgrade", (response) => response.socket.setKeepAlive(true, tcpKeepAliveMillis))
     let kind: EndKind = "connect"
+    let failure: string | undefined
     socket.on("open", () => {
       kind = "closed"
       Deferred.unsafeDone(opened, Effect.void)
     })
-    socket.on("error", (cause) => end(new ConnectionEnded({ kind, reason: reasonOf(cause) })))
+    // `close` comes after it, with the code.
+    socket.on("error", (cause) => {
+      failure = reasonOf(cause)
+    })
     socket.on("close", (code, reason) =>
       end(
-        new ConnectionEnded({ kind, reason: `closed with code ${code} ${reason.toString()}`.trimEnd(), code })
+        kind === "connect"
+          ? new ConnectionEnded({ kind, reason: failure ?? "closed before it was open" })
+          : new ConnectionEnded({
+              kind,
+              reason: failure ?? `closed with code ${code} ${reason.toString()}`.trimEnd(),
+              code
+            })
       )
     )
     yield* Deferred.await(opened)
@@ -98,6 +108,8 @@ const tcpKeepAliveMillis = 15_000
 
 const socketOptions = {
   handshakeTimeout: 10_000,
+  /** For the answer to a goodbye, also where we say it because of what cannot be read. */
+  closeTimeout: 1000,
   perMessageDeflate: false,
   /** Bounds what one frame may take; the largest known is a book of 5 MB. */
   maxPayload: 64 * 1024 * 1024,

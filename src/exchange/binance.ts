@@ -109,8 +109,11 @@ const events: ReadonlyMap<string, DataType> = new Map([
   ["depthUpdate", "orderbook_diff"]
 ])
 
+const frameKeys = ["stream", "data", "e", "s", "lastUpdateId"]
+
 function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   const member = Scan.makeMember()
+  const inFrame = new Int32Array(frameKeys.length)
   let onlyBook: string | undefined
 
   return (frame) => {
@@ -118,37 +121,59 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
     if (flaw !== undefined) return flaw
     const start = Scan.skipSpace(frame, 0)
     const end = Scan.trimmedEnd(frame)
+    return usual(frame, start, end) ?? unusual(frame, start, end)
+  }
+
+  /** Data whose members come in the order that the exchange is known for, so that none has to be looked for. */
+  function usual(frame: Buffer, start: number, end: number): Frame | undefined {
     const value = Scan.nextMember(frame, start + 1, member)
     if (value < 0) return notJson
-    return Scan.isKey(frame, member, "stream") ? combined(frame, value, end) : raw(frame, start, end)
+    if (Scan.isKey(frame, member, "lastUpdateId")) return rawBook(frame, start, end)
+    if (Scan.isKey(frame, member, "e")) {
+      return rawEvent(frame, value, Scan.find(frame, start, "s", member), start, end)
+    }
+    if (!Scan.isKey(frame, member, "stream")) return undefined
+    const dataAt = Scan.nextMember(frame, Scan.skipValue(frame, value), member)
+    if (dataAt < 0 || !Scan.isKey(frame, member, "data") || frame[dataAt] !== Scan.openBrace) return undefined
+    const dataEnd = lastValueEnd(frame, dataAt, end)
+    return dataEnd < 0 ? undefined : combined(frame, value, dataAt, dataEnd)
+  }
+
+  /** Whatever else: members in any order, others among them; or an answer. */
+  function unusual(frame: Buffer, start: number, end: number): Frame {
+    if (Scan.readObject(frame, start, frameKeys, inFrame, member) !== end) return notJson
+    const [nameAt = -1, dataAt = -1, eventAt = -1, symbolAt = -1, bookAt = -1] = inFrame
+    if (nameAt >= 0) {
+      return frame[dataAt] === Scan.openBrace
+        ? combined(frame, nameAt, dataAt, Scan.skipValue(frame, dataAt))
+        : unknownShape
+    }
+    if (eventAt >= 0) return rawEvent(frame, eventAt, symbolAt, start, end)
+    return bookAt >= 0 ? rawBook(frame, start, end) : answer(frame)
   }
 
   /** `{"stream":"<name>","data":{...}}` */
-  function combined(frame: Buffer, at: number, end: number): Frame {
-    const name = Scan.stringAt(frame, at)
-    const value = Scan.nextMember(frame, Scan.skipValue(frame, at), member)
-    if (name === undefined || value < 0) return notJson
-    if (!Scan.isKey(frame, member, "data") || frame[value] !== Scan.openBrace) return unknownShape
-    const dataEnd = lastValueEnd(frame, value, end)
-    if (dataEnd < 0) return notJson
+  function combined(frame: Buffer, nameAt: number, dataAt: number, dataEnd: number): Frame {
+    const name = Scan.stringAt(frame, nameAt)
+    if (name === undefined) return notJson
     if (name === "!serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
     const stream = streams.get(name)
-    return stream === undefined ? notAskedFor : data(frame, stream, value, dataEnd)
+    return stream === undefined ? notAskedFor : data(frame, stream, dataAt, dataEnd)
   }
 
-  /** A payload without an envelope, or an answer. */
-  function raw(frame: Buffer, start: number, end: number): Frame {
-    if (Scan.isKey(frame, member, "lastUpdateId")) {
-      const book = findOnlyBook()
-      return book === undefined ? noSymbol : data(frame, book, start, end)
-    }
-    if (!Scan.isKey(frame, member, "e")) return answer(frame)
-    const event = Scan.stringAt(frame, member.valueStart) ?? ""
+  /** A partial book without an envelope. */
+  function rawBook(frame: Buffer, start: number, end: number): Frame {
+    const book = findOnlyBook()
+    return book === undefined ? noSymbol : data(frame, book, start, end)
+  }
+
+  /** Any other payload without an envelope. */
+  function rawEvent(frame: Buffer, eventAt: number, symbolAt: number, start: number, end: number): Frame {
+    const event = Scan.stringAt(frame, eventAt) ?? ""
     if (event === "serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
     const dataType = events.get(event)
     if (dataType === undefined) return notAskedFor
-    const at = Scan.find(frame, start, "s", member)
-    const symbol = at < 0 ? undefined : Scan.stringAt(frame, at)
+    const symbol = symbolAt < 0 ? undefined : Scan.stringAt(frame, symbolAt)
     if (symbol === undefined) return noSymbol
     const stream = streams.get(symbol.toLowerCase() + suffixes[dataType])
     return stream === undefined ? notAskedFor : data(frame, stream, start, end)
@@ -216,12 +241,10 @@ const message = (
 
 /**
  * Where the last value of the frame ends, which begins at `at`; -1 if it is not the last or is cut off. A book is not
- * walked through: its payload holds no object but itself, so its end is where the envelope's is.
+ * walked through: its payload holds no object but itself, so the first brace that closes is its own.
  */
 const lastValueEnd = (frame: Buffer, at: number, end: number): number => {
-  if (end - at > longFrame && frame[end - 2] === Scan.closeBrace && frame.indexOf('},"', at, "latin1") < 0) {
-    return end - 1
-  }
+  if (end - at > longFrame && frame.indexOf(Scan.closeBrace, at) === end - 2) return end - 1
   const valueEnd = Scan.skipValue(frame, at)
   return valueEnd > 0 && Scan.skipSpace(frame, valueEnd) === end - 1 ? valueEnd : -1
 }

@@ -221,7 +221,7 @@ const answer = (frame: Buffer, streams: ReadonlyMap<string, StreamId>): Frame =>
         const stream = streams.get(word)
         return stream === undefined ? [] : [stream]
       })
-      return reason.includes("already subscribed")
+      return reason.includes("already subscribed") && named.length > 0
         ? { _tag: "Acknowledged", request, streams: named, others: "dropped" }
         : { _tag: "Refused", request, streams: named, reason, others: "dropped" }
     }

@@ -74,7 +74,12 @@ export const coinbase: Exchange = {
   authentication
 }
 
-const connectionCounter: ContinuityRule = { kind: "counter", scope: "connection", spansConnections: false }
+const connectionCounter: ContinuityRule = {
+  kind: "counter",
+  scope: "connection",
+  spansConnections: false,
+  first: 0
+}
 
 /** The channel of books has one name in requests and another in frames. */
 const inRequests: Record<DataType, string> = {

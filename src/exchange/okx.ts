@@ -168,6 +168,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     let last: string | undefined
     let timestamp: number | null = null
     let items = 0
+    let covered = 0
     let before = Number.POSITIVE_INFINITY
     let highest = Number.NEGATIVE_INFINITY
     let at = Scan.nextItem(frame, dataAt + 1)
@@ -176,8 +177,10 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       const [idAt = -1, countAt = -1, timeAt = -1] = inTrade
       const id = Scan.quotedIntegerAt(frame, idAt)
       if (behind < 0 || Number.isNaN(id)) return noSequenceId
-      const merged = countAt < 0 ? 1 : Scan.quotedIntegerAt(frame, countAt)
-      before = Math.min(before, id - (Number.isNaN(merged) ? 1 : merged))
+      const count = countAt < 0 ? Number.NaN : Scan.quotedIntegerAt(frame, countAt)
+      const merged = Number.isNaN(count) ? 1 : count
+      before = Math.min(before, id - merged)
+      covered += merged
       highest = Math.max(highest, id)
       last = textAt(frame, idAt)
       first ??= last
@@ -195,6 +198,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       end: frame.length,
       previous: before,
       last: highest,
+      missing: Math.max(0, highest - before - covered),
       snapshot: false,
       also: noOthers
     }

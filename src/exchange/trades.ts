@@ -46,5 +46,6 @@ export const partOf = (group: TradeGroup, snapshot: boolean): Part => ({
   exchangeTimestamp: group.timestamp,
   previous: group.lowest - 1,
   last: group.highest,
+  missing: Math.max(0, group.highest - group.lowest + 1 - group.count),
   snapshot
 })

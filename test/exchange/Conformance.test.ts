@@ -163,6 +163,8 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
             [silent, "resubscribed"],
             [silent, "moved"]
           ])
+          expect(eventsOf("StreamDisconnected")).toMatchObject([{ stream: silent, kind: "silent" }])
+          expect(eventsOf("SubscriptionRefused")).toEqual([])
           const { accepted, connections, violations } = yield* simulator.status
           expect(accepted).toBe(2)
           expect(connections.length).toBe(2)

@@ -60,6 +60,20 @@ describe("counter", () => {
     ])
   })
 
+  it("knows how many are missing within a message, and before it too", () => {
+    const { seen, tags, verdicts } = run("counter", [
+      { ...range(1, 4), missing: 2 },
+      { ...range(5, 6), missing: 0 },
+      { ...range(9, 12), missing: 1 },
+      counted(11),
+      counted(13)
+    ])
+    expect(tags).toEqual(["Gap", "Continues", "Gap", "OutOfOrder", "Continues"])
+    expect(holeOf(verdicts[0])).toEqual({ from: 1, to: 3, size: 2 })
+    expect(holeOf(verdicts[2])).toEqual({ from: 6, to: 11, size: 3 })
+    expect(seen.last).toBe(13)
+  })
+
   it("remembers so many holes", () => {
     const { seen } = run(
       "counter",

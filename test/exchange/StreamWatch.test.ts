@@ -27,10 +27,10 @@ const watch = () => {
 }
 
 describe("StreamWatch", () => {
-  it("acts on a stream that never said anything, and waits twice as long each time, up to an hour", () => {
+  it("acts on a stream that never said anything, twice each time, and waits twice as long each time, up to an hour", () => {
     const { pass } = watch()
     const actions = pass(20_000)
-    expect(actions.slice(0, 5)).toEqual([60, 180, 420, 900, 1860])
+    expect(actions.slice(0, 6)).toEqual([60, 120, 240, 300, 540, 600])
     const pauses = actions.slice(1).map((at, i) => at - (actions[i] ?? 0))
     expect(Math.max(...pauses)).toBe(3600)
   })
@@ -38,10 +38,10 @@ describe("StreamWatch", () => {
   it("acts on a lively stream after the timeout, on a quiet one later", () => {
     const lively = watch()
     lively.pass(30, 1)
-    expect(lively.pass(200)[0]).toBe(30 + 60)
+    expect(lively.pass(130)).toEqual([30 + 60, 30 + 120])
     const quiet = watch()
     quiet.pass(3, 1)
-    expect(quiet.pass(1000)[0]).toBe(3 + 600)
+    expect(quiet.pass(700)).toEqual([3 + 600, 3 + 660])
   })
 
   it("learns what is usual", () => {
@@ -62,12 +62,20 @@ describe("StreamWatch", () => {
     expect(state.longestQuiet).toBeLessThan(5)
   })
 
+  it("knows that a stream was lively on the connection before", () => {
+    const { pass, state } = watch()
+    pass(30, 1)
+    restart(state)
+    pass(3, 1)
+    expect(pass(130)).toEqual([33 + 60, 33 + 120])
+  })
+
   it("keeps what was done when a new connection begins", () => {
     const { pass, state } = watch()
     pass(60)
     restart(state)
     expect(state.attempts).toBe(1)
-    expect(pass(119)).toEqual([])
+    expect(pass(59)).toEqual([])
     expect(pass(1).length).toBe(1)
   })
 })

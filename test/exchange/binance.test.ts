@@ -55,7 +55,11 @@ describe("combined streams", () => {
 
   it("does not take members behind the payload for a part of it", () => {
     const text = '{"stream":"btcusdt@trade","data":{"t":5,"T":1},"more":{"a":{}}}'
-    expect(frameOf(text)).toMatchObject({ _tag: "Malformed" })
+    expect(payloadOf(text)).toBe('{"t":5,"T":1}')
+    const data = `{"lastUpdateId":7,"bids":[${'["1.00000000","2.00000000"],'.repeat(40).slice(0, -1)}],"asks":[]}`
+    for (const more of [',"more":1', ' , "more" : {} ', ',"more":"}"']) {
+      expect(payloadOf(`{"stream":"btcusdt@depth20@100ms","data":${data}${more}}`)).toBe(data)
+    }
   })
 })
 
@@ -160,6 +164,70 @@ describe("properties", () => {
         }
       }),
       { numRuns: 500 }
+    )
+  })
+
+  it("agrees with JSON.parse whatever the order of the members, and whatever others there are", () => {
+    const books = ["bids", "asks"].map(
+      (side) => [side, Array(30).fill(["1.00000000", "2.00000000"])] as const
+    )
+    const payloads: ReadonlyArray<readonly [StreamId, ReadonlyArray<readonly [string, unknown]>, string]> = [
+      [book, [["lastUpdateId", 77], ...books], "77"],
+      [
+        trade,
+        [
+          ["e", "trade"],
+          ["s", "BTCUSDT"],
+          ["t", 5],
+          ["T", 9]
+        ],
+        "5"
+      ],
+      [
+        stream("btcusdt", "orderbook_diff"),
+        [["e", "depthUpdate"], ["s", "BTCUSDT"], ["U", 3], ["u", 4], ["E", 9], ...books],
+        "3-4"
+      ]
+    ]
+    const known = ["stream", "data", "lastUpdateId", "e", "s", "t", "T", "U", "u", "E", "__proto__"]
+    const others = FastCheck.dictionary(
+      FastCheck.string({ maxLength: 5 }).filter((key) => !known.includes(key)),
+      json,
+      { maxKeys: 3 }
+    )
+    const only = decoderOf(...payloads.map(([of]) => of))
+    const shuffled = <A>(items: ReadonlyArray<A>) =>
+      FastCheck.shuffledSubarray([...items], { minLength: items.length, maxLength: items.length })
+    const cases = FastCheck.tuple(
+      FastCheck.constantFrom(...payloads),
+      others,
+      others,
+      FastCheck.boolean()
+    ).chain(([[of, payload, id], within, around, isRaw]) =>
+      FastCheck.tuple(
+        shuffled([...payload, ...Object.entries(within)]),
+        shuffled([["stream", binance.channelOf(of)], ["data", null], ...Object.entries(around)]),
+        FastCheck.constantFrom("", " ", "\n\t")
+      ).map(([inner, outer, space]) => {
+        const object = (members: ReadonlyArray<readonly [unknown, string]>) =>
+          `{${members.map(([key, value]) => `${space}${JSON.stringify(key)}${space}:${space}${value}`).join(`${space},`)}${space}}`
+        const data = object(inner.map(([key, value]) => [key, JSON.stringify(value)]))
+        const text = isRaw
+          ? data
+          : object(outer.map(([key, value]) => [key, key === "data" ? data : JSON.stringify(value)]))
+        return { of, id, data, text }
+      })
+    )
+    FastCheck.assert(
+      FastCheck.property(cases, ({ data, id, of, text }) => {
+        const bytes = Buffer.from(text)
+        const frame = only(bytes)
+        expect(frame).toMatchObject({ _tag: "Data", stream: of, exchangeSequenceId: id })
+        if (frame._tag !== "Data") return
+        expect(bytes.subarray(frame.start, frame.end).toString()).toBe(data)
+        expect(JSON.parse(data)).toEqual(JSON.parse(text).data ?? JSON.parse(text))
+      }),
+      { numRuns: 2000 }
     )
   })
 

@@ -32,6 +32,31 @@ const decoderOf = (name: string, streams = streamsOf(name)) => {
   return exchange.makeDecoder(new Map(streams.map((id) => [exchange.channelOf(id), id])), "c9")
 }
 
+const okxTrades = (...trades: ReadonlyArray<readonly [id: number, count: number]>) =>
+  JSON.stringify({
+    arg: { channel: "trades", instId: "BTC-USDT" },
+    data: trades.map(([id, count]) => ({ tradeId: String(id), ts: "1784849123233", count: String(count) }))
+  })
+
+const krakenTrades = (...ids: ReadonlyArray<number>) =>
+  JSON.stringify({
+    channel: "trade",
+    type: "update",
+    data: ids.map((trade_id) => ({ symbol: "BTC/USD", trade_id, timestamp: "2026-08-22T17:30:53.3Z" }))
+  })
+
+describe("several trades in a frame", () => {
+  it.each([
+    ["kraken", krakenTrades(7, 8, 9), 0],
+    ["kraken", krakenTrades(7, 9, 12), 3],
+    ["okx", okxTrades([20, 3], [21, 1]), 0],
+    ["okx", okxTrades([20, 3], [24, 2]), 2],
+    ["okx", okxTrades([20, 3]), 0]
+  ] as const)("%s: tells how many numbers it leaves out", (name, text, missing) => {
+    expect(decodeText(name, text)).toMatchObject({ _tag: "Data", missing })
+  })
+})
+
 const decodeText = (name: string, text: string): Frame => decoderOf(name)(Buffer.from(text))
 
 /** Frames of every kind, as the exchanges send them. */

@@ -29,7 +29,8 @@ export interface Received {
 
 /** Receives while the scope is open. */
 export const receive = (
-  options: Partial<ExchangeStreamOptions> & Pick<ExchangeStreamOptions, "streams" | "endpoints">
+  options: Partial<ExchangeStreamOptions> & Pick<ExchangeStreamOptions, "streams" | "endpoints">,
+  clock: Layer.Layer<ReceiveClock> = ReceiveClock.layer
 ) =>
   Effect.gen(function* () {
     const snapshots: Array<Snapshot> = []
@@ -37,7 +38,7 @@ export const receive = (
     const stream = yield* ExchangeStream.pipe(
       Effect.provide(
         ExchangeStream.layer({ exchanges, silenceTimeout: Duration.seconds(60), ...options }).pipe(
-          Layer.provide(ReceiveClock.layer)
+          Layer.provide(clock)
         )
       )
     )

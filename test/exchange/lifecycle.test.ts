@@ -281,6 +281,7 @@ describe.concurrent("whole exchanges", () => {
       yield* Effect.sleep("500 millis")
       expect(trades(second).length).toBe(before)
       expect(eventsOf("SymbolDelisted")).toMatchObject([{ exchange: name, symbol: second }])
+      expect(eventsOf("StreamDisconnected")).toMatchObject([{ stream: { symbol: second }, kind: "empty" }])
       expect((yield* stream.status).map((of) => of.symbol).sort()).toEqual([first, added].sort())
       expect(events.filter((event) => event._tag === "ConnectionEnded")).toEqual([])
       const { accepted, connections } = yield* simulator.status

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Console, Effect } from "effect"
 import { soak } from "./soak.ts"
 
-/** SOAK_SECONDS=600 makes it the long one: `npm run soak`. SOAK_SEED repeats one. */
+/** `npm run soak` takes ten minutes, or SOAK_SECONDS. SOAK_SEED repeats one. */
 const seconds = Number(process.env.SOAK_SECONDS ?? 30)
 const seed = Number(process.env.SOAK_SEED ?? Date.now() % 1_000_000)
 

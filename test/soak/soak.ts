@@ -25,68 +25,79 @@ export interface SoakReport {
 /**
  * Records all simulated exchanges at once while they misbehave at random, and compares every gap that was recorded with the
  * holes that the simulators made. Only what is on the wire is known to the collector: a hole at a reconnect shows where the
- * numbers are the exchange's own, and on other streams as a discontinuity.
+ * numbers are the exchange's own, and on other streams as a discontinuity. Nothing is refused, so no refusal may be
+ * recorded; and every discontinuity needs what made it: the end of a connection that was not replaced, or a request to send
+ * a stream anew.
  */
 export const soak = (options: { readonly seconds: number; readonly seed: number }) =>
   Effect.gen(function* () {
     const random = makeRandom(options.seed)
     const truths = new Map<string, Truth>()
-    const simulators = new Map<string, Simulator.Simulator>()
-    for (const [name, { make, symbols }] of protocols) {
+    const simulators = new Map<Venue, Simulator.Simulator>()
+    for (const venue of venues) {
+      const name = venue.exchange.name
+      const protocol = protocols.get(venue.protocol)
+      if (protocol === undefined) continue
       const truth = makeTruth()
       truths.set(name, truth)
       simulators.set(
-        name,
+        venue,
         yield* Simulator.make({
-          exchange: name,
-          protocol: (market) => observed(make, market, truth),
-          symbols: symbols.slice(0, 2),
-          rate: 20,
+          exchange: venue.protocol,
+          protocol: (market) => observed(protocol.make, market, truth),
+          symbols: protocol.symbols.slice(0, 2),
+          rate: venue.rate,
           idle: "wait",
           history: 50
         })
       )
     }
-    const streams = Array.from(exchanges.values()).flatMap((exchange) =>
-      (protocols.get(exchange.name)?.symbols ?? [])
+    const streamsOf = ({ exchange, protocol }: Venue) =>
+      (protocols.get(protocol)?.symbols ?? [])
         .slice(0, 2)
         .flatMap((symbol) =>
           exchange.dataTypes.map((dataType): StreamId => ({ exchange: exchange.name, symbol, dataType }))
         )
-    )
+    const streams = venues.flatMap(streamsOf)
     const rows = new Map<StreamId, Array<Row>>(streams.map((id) => [id, []]))
     const events: Array<ExchangeEvent> = []
     let messages = 0
-    const stream = yield* Effect.provide(
-      ExchangeStream,
-      ExchangeStream.layer({
-        exchanges: new Map(Array.from(exchanges, ([name, exchange]) => [name, impatient(exchange)])),
-        streams,
-        endpoints: new Map(Array.from(simulators, ([name, simulator]) => [name, new URL(simulator.url())])),
-        silenceTimeout: Duration.seconds(3)
-      })
-    ).pipe(Effect.provide(ReceiveClock.layer))
-    yield* stream
-      .runForEach(
-        (snapshot) => {
-          messages++
-          rows.get(snapshot.stream)?.push({
-            id: snapshot.exchangeSequenceId,
-            key: keyOf(payloadOf(snapshot.stream.exchange, snapshot.data)),
-            at: snapshot.timestamp
+    const recorders = yield* Effect.forEach(simulators, ([venue, simulator]) =>
+      Effect.gen(function* () {
+        const { exchange, silenceTimeout } = venue
+        const stream = yield* Effect.provide(
+          ExchangeStream,
+          ExchangeStream.layer({
+            exchanges: new Map([[exchange.name, exchange]]),
+            streams: streams.filter((id) => id.exchange === exchange.name),
+            endpoints: new Map([[exchange.name, new URL(simulator.url())]]),
+            silenceTimeout
           })
-        },
-        (event) => void events.push(event)
-      )
-      .pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.forkScoped)
+        ).pipe(Effect.provide(ReceiveClock.layer))
+        yield* stream
+          .runForEach(
+            (snapshot) => {
+              messages++
+              rows.get(snapshot.stream)?.push({
+                id: snapshot.exchangeSequenceId,
+                key: keyOf(payloadOf(snapshot.stream.exchange, snapshot.data)),
+                at: snapshot.timestamp
+              })
+            },
+            (event) => void events.push(event)
+          )
+          .pipe(Logger.withMinimumLogLevel(LogLevel.None), Effect.forkScoped)
+        return stream
+      })
+    )
 
     const faults: Record<string, number> = {}
-    const misbehave = (simulator: Simulator.Simulator) =>
+    const misbehave = (venue: Venue, simulator: Simulator.Simulator) =>
       Effect.gen(function* () {
         yield* Effect.sleep("2 seconds")
         while (true) {
           const names = Object.keys((yield* simulator.status).streams)
-          const { fault, rest } = anyFault(random, names)
+          const { fault, rest } = venue.anyFault(random, names)
           faults[fault._tag] = (faults[fault._tag] ?? 0) + 1
           yield* simulator.inject(fault)
           yield* Effect.sleep(rest)
@@ -94,17 +105,17 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
           if (fault._tag === "nopong") yield* simulator.heal
         }
       })
-    yield* Effect.forEach(simulators, ([, simulator]) => misbehave(simulator), {
+    yield* Effect.forEach(simulators, ([venue, simulator]) => misbehave(venue, simulator), {
       concurrency: "unbounded",
       discard: true
     }).pipe(Effect.timeoutOption(Duration.seconds(options.seconds)))
     yield* Effect.forEach(simulators.values(), (simulator) => simulator.heal)
-    yield* Effect.sleep("6 seconds")
+    yield* Effect.sleep("8 seconds")
 
     const gaps = events.filter((event) => event._tag === "GapDetected")
     const differences = streams.flatMap((id) => {
       const truth = truths.get(id.exchange)
-      const exchange = exchanges.get(id.exchange)
+      const exchange = venues.find((venue) => venue.exchange.name === id.exchange)?.exchange
       if (truth === undefined || exchange === undefined) return []
       const recorded = gaps.filter((gap) => gap.stream === id)
       const { kind, scope } = exchange.continuity(id.dataType)
@@ -127,10 +138,12 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
         )
       )
     }).flat()
-    const statuses = yield* Effect.forEach(simulators, ([name, simulator]) =>
-      Effect.map(simulator.status, (status) => ({ name, status }))
+    const statuses = yield* Effect.forEach(simulators, ([venue, simulator]) =>
+      Effect.map(simulator.status, (status) => ({ name: venue.exchange.name, status }))
     )
-    const silent = (yield* stream.status).filter((of) => of.state !== "live")
+    const silent = (yield* Effect.forEach(recorders, (stream) => stream.status))
+      .flat()
+      .filter((of) => of.state !== "live")
     return {
       messages,
       faults,
@@ -138,6 +151,9 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
       differences: [
         ...differences,
         ...ofConnections,
+        ...refusals(events),
+        ...needless(events),
+        ...streams.flatMap((id) => open(events, id)),
         ...silent.map((of) => `${streamKey(of)} is ${of.state} in the end`)
       ],
       violations: statuses.flatMap(({ name, status }) =>
@@ -145,6 +161,57 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
       )
     } satisfies SoakReport
   }).pipe(Effect.scoped)
+
+/** An exchange of the soak. */
+interface Venue {
+  readonly exchange: Exchange
+  /** The simulated exchange behind it. */
+  readonly protocol: string
+  /** Messages per second of each stream. */
+  readonly rate: number
+  readonly silenceTimeout: Duration.Duration
+  readonly anyFault: typeof anyFault
+}
+
+/** Nothing was refused. */
+const refusals = (events: ReadonlyArray<ExchangeEvent>): ReadonlyArray<string> =>
+  events.flatMap((event) =>
+    event._tag === "SubscriptionRefused" ? [`${streamKey(event.stream)}: refused, "${event.reason}"`] : []
+  )
+
+/** Discontinuities that nothing made. */
+const needless = (events: ReadonlyArray<ExchangeEvent>): ReadonlyArray<string> =>
+  events.flatMap((event) => {
+    if (event._tag !== "Discontinuity") return []
+    const { after, reason, stream } = event
+    const isMade = events.some((other) =>
+      reason === "reconnect"
+        ? other._tag === "StreamDisconnected" &&
+          other.stream === stream &&
+          other.kind !== "replaced" &&
+          other.at >= (after ?? 0) &&
+          other.at <= event.at
+        : // Where a request is the whole list, it begins every stream of the connection anew.
+          other._tag === "StreamSilent" &&
+          other.stream.exchange === stream.exchange &&
+          other.at > event.at - 2_000_000 &&
+          other.at <= event.at
+    )
+    return isMade ? [] : [`${streamKey(stream)}: a discontinuity, "${reason}", that nothing made`]
+  })
+
+/** What is wrong with the connections of a stream: it is on one in the end, and left every other one that it was on. */
+const open = (events: ReadonlyArray<ExchangeEvent>, id: StreamId): ReadonlyArray<string> => {
+  const connections: Array<string> = []
+  for (const event of events) {
+    if (event._tag === "StreamConnected" && event.stream === id) connections.push(event.connection)
+    if (event._tag !== "StreamDisconnected" || event.stream !== id) continue
+    const at = connections.indexOf(event.connection)
+    if (at < 0) return [`${streamKey(id)}: left a connection that it was not on`]
+    connections.splice(at, 1)
+  }
+  return connections.length === 1 ? [] : [`${streamKey(id)}: on ${connections.length} connections in the end`]
+}
 
 /** A message as it arrived. */
 interface Row {
@@ -212,7 +279,7 @@ const observedSession = (session: Session, truth: Truth): Session => {
   const note = (text: string): void => {
     const number = Number(/"sequence_num":(\d+)/.exec(text)?.[1] ?? Number.NaN)
     if (Number.isNaN(number)) return
-    if (last >= 0 && number > last + 1) {
+    if (number > last + 1) {
       truth.connectionHoles.push({ expected: last + 1, size: number - last - 1 })
     }
     last = number
@@ -336,3 +403,27 @@ const anyFault = (
   if (what < 0.97) return { fault: { _tag: "terminate" }, rest: later }
   return { fault: { _tag: "refuse", for: 1000 * upTo(3) }, rest: soon }
 }
+
+/** Exchanges that announce that they close connections, so quiet that streams say nothing while another one takes over. */
+const quiet = ["binance", "okx"]
+
+const venues: ReadonlyArray<Venue> = Array.from(exchanges.values()).flatMap((exchange) => [
+  {
+    exchange: impatient(exchange),
+    protocol: exchange.name,
+    rate: 20,
+    silenceTimeout: Duration.seconds(3),
+    anyFault
+  },
+  ...(quiet.includes(exchange.name)
+    ? [
+        {
+          exchange: { ...exchange, name: `quiet-${exchange.name}` },
+          protocol: exchange.name,
+          rate: 1 / 7,
+          silenceTimeout: Duration.seconds(60),
+          anyFault: () => ({ fault: { _tag: "shutdown" as const }, rest: Duration.seconds(9) })
+        }
+      ]
+    : [])
+])

@@ -1,0 +1,417 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Layer } from "effect"
+import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
+import * as Simulator from "../../src/simulator/Simulator.ts"
+import { eventually, receive, streamOf } from "./harness.ts"
+import { type Peer, scripted } from "./scripted.ts"
+
+const binanceTrade = (symbol: string, id: number) => ({
+  stream: `${symbol}@trade`,
+  data: { e: "trade", s: symbol.toUpperCase(), t: id, T: 1_789_295_134_225 }
+})
+
+/** The id of a Binance request, acknowledged. */
+const acknowledge = (peer: Peer, text: string) => peer.send({ result: null, id: JSON.parse(text).id })
+
+const idOf = (text: string): unknown => JSON.parse(text).req_id ?? JSON.parse(text).id
+
+describe.concurrent("silence", () => {
+  it.scopedLive(
+    "a connection whose only stream is silent is never off for long, however well it answers",
+    () =>
+      Effect.gen(function* () {
+        const id = streamOf("binance", "btcusdt", "trade")
+        let trades = 0
+        const { url } = yield* scripted({
+          onMessage: (peer, text) => {
+            acknowledge(peer, text)
+            const frozen = peer.id === 1 && trades >= 20
+            if (text.includes('"SUBSCRIBE"') && !frozen) {
+              peer.every(20, () => {
+                if (peer.id === 2 || trades < 20) peer.send(binanceTrade("btcusdt", ++trades))
+              })
+            }
+          }
+        })
+        const { eventsOf, of } = yield* receive({
+          streams: [id],
+          endpoints: new Map([["binance", url]]),
+          silenceTimeout: Duration.seconds(11)
+        })
+        yield* eventually("the messages before", () => of(id).length === 20)
+        yield* eventually("messages again", () => of(id).length > 20, 30)
+        expect(eventsOf("SubscriptionRefused")).toEqual([])
+        expect(eventsOf("StreamSilent").map((event) => event.action)).toEqual(["resubscribed", "moved"])
+        expect(eventsOf("ConnectionEnded").map((event) => event.kind)).toEqual(["silent"])
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "what had messages is not refused where nothing is acknowledged, however long it says nothing",
+    () =>
+      Effect.gen(function* () {
+        const id = streamOf("upbit", "KRW-BTC", "trade")
+        let trades = 0
+        const { url } = yield* scripted({
+          onMessage: (peer) => {
+            const send = () =>
+              peer.send({ type: "trade", code: "KRW-BTC", trade_timestamp: 1, sequential_id: ++trades })
+            if (peer.id === 1 && trades === 0) for (let i = 0; i < 20; i++) send()
+            if (peer.id === 2) setTimeout(send, 12_000)
+          }
+        })
+        const { eventsOf, of } = yield* receive({
+          streams: [id],
+          endpoints: new Map([["upbit", url]]),
+          silenceTimeout: Duration.seconds(11)
+        })
+        yield* eventually("messages again", () => of(id).length > 20, 45)
+        expect(eventsOf("SubscriptionRefused")).toEqual([])
+        expect(eventsOf("StreamConnected").length).toBe(2)
+      }),
+    60_000
+  )
+
+  it.scopedLive("bybit: a stream that is still subscribed when it is asked for again is asked for once", () =>
+    Effect.gen(function* () {
+      const id = streamOf("bybit", "BTCUSDT", "trade")
+      const asked: Array<string> = []
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          const { op, req_id } = JSON.parse(text)
+          if (op === "subscribe") asked.push(text)
+          peer.send(
+            op === "subscribe" && asked.length > 1
+              ? { success: false, ret_msg: "error:already subscribed,topic:publicTrade.BTCUSDT", req_id, op }
+              : { success: true, ret_msg: "subscribe", req_id, op }
+          )
+          if (op !== "subscribe" || asked.length > 1) return
+          for (let i = 0; i < 20; i++) {
+            peer.send({ topic: "publicTrade.BTCUSDT", type: "snapshot", data: [{ i: String(i), T: 1 }] })
+          }
+        }
+      })
+      const { eventsOf } = yield* receive({
+        streams: [id],
+        endpoints: new Map([["bybit", url]]),
+        silenceTimeout: Duration.seconds(3)
+      })
+      yield* eventually("that it was asked for again", () => asked.length >= 2)
+      yield* Effect.sleep("2 seconds")
+      expect(asked.length).toBe(2)
+      expect(eventsOf("SubscriptionRefused")).toEqual([])
+    })
+  )
+})
+
+describe.concurrent("subscriptions", () => {
+  it.scopedLive("what comes while a connection is being opened is asked for on it", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const { url } = yield* scripted({ handshake: 1500, onMessage: (_, text) => asked.push(text) })
+      const list = yield* Simulator.make({ exchange: "okx", symbols: ["ETH-USDT"] })
+      yield* receive({
+        streams: [streamOf("okx", "BTC-USDT", "trade")],
+        patterns: [{ exchange: "okx", pattern: "ETH*", dataTypes: ["trade"] }],
+        endpoints: new Map([["okx", url]]),
+        restEndpoints: new Map([["okx", new URL(list.httpUrl("/"))]])
+      })
+      yield* eventually("the first one", () => asked.some((text) => text.includes("BTC-USDT")))
+      yield* eventually("the other one", () => asked.some((text) => text.includes("ETH-USDT")), 3)
+    })
+  )
+
+  it.scopedLive("kraken: a refused unsubscription ends nothing", () =>
+    Effect.gen(function* () {
+      const id = streamOf("kraken", "BTC/USD", "trade")
+      let trades = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          const { method, params, req_id } = JSON.parse(text)
+          if (method === "unsubscribe") {
+            peer.send({ method, success: false, error: "Subscription Not Found", symbol: "BTC/USD", req_id })
+          }
+          if (method !== "subscribe") return
+          peer.send({ method, success: true, result: { channel: params.channel, symbol: "BTC/USD" }, req_id })
+          for (let i = 0; i < 20; i++) {
+            peer.send({ channel: "trade", type: "update", data: [{ symbol: "BTC/USD", trade_id: ++trades }] })
+          }
+        }
+      })
+      const { eventsOf, of } = yield* receive({
+        streams: [id],
+        endpoints: new Map([["kraken", url]]),
+        silenceTimeout: Duration.seconds(2)
+      })
+      yield* eventually("messages after it was asked for again", () => of(id).length === 40)
+      expect(eventsOf("StreamSilent").map((event) => event.action)).toEqual(["resubscribed"])
+      expect(eventsOf("SubscriptionRefused")).toEqual([])
+      expect(eventsOf("ConnectionEnded")).toEqual([])
+    })
+  )
+
+  it.scopedLive("okx: a stream that is refused after it was taken has ended", () =>
+    Effect.gen(function* () {
+      const [id, other] = [streamOf("okx", "BTC-USDT", "trade"), streamOf("okx", "ETH-USDT", "trade")]
+      let asked = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          if (text === "ping") return peer.send("pong")
+          const { args, op } = JSON.parse(text)
+          if (op !== "subscribe") return
+          for (const arg of args) {
+            const isOther = arg.instId === "ETH-USDT"
+            if (!isOther && ++asked > 1) {
+              const msg = "Wrong URL or channel:trades,instId:BTC-USDT doesn't exist."
+              peer.send({ event: "error", code: "60018", msg, id: idOf(text) })
+              continue
+            }
+            let trades = 0
+            const send = () =>
+              peer.send({
+                arg,
+                data: [{ instId: arg.instId, tradeId: String(++trades), ts: "1", count: "1" }]
+              })
+            peer.send({ event: "subscribe", arg, id: idOf(text) })
+            if (isOther) peer.every(50, send)
+            else for (let i = 0; i < 20; i++) send()
+          }
+        }
+      })
+      const { events, eventsOf } = yield* receive({
+        streams: [id, other],
+        endpoints: new Map([["okx", url]]),
+        silenceTimeout: Duration.seconds(2)
+      })
+      yield* eventually("the refusal", () => eventsOf("SubscriptionRefused").length > 0)
+      const connection = eventsOf("StreamConnected").find((event) => event.stream === id)?.connection
+      expect(eventsOf("StreamDisconnected")).toMatchObject([{ stream: id, connection, kind: "closed" }])
+      expect(eventsOf("StreamDisconnected")[0]?.reason).toContain("60018")
+      expect(events.filter((event) => event._tag === "ConnectionEnded")).toEqual([])
+    })
+  )
+
+  it.scopedLive("a refused stream is asked for again, also if the connection ends before the answer", () =>
+    Effect.gen(function* () {
+      const streams = ["BTC-USDT", "NEW-USDT"].map((symbol) => streamOf("okx", symbol, "trade"))
+      const asked: Array<number> = []
+      let ahead = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          if (text === "ping") return peer.send("pong")
+          for (const arg of JSON.parse(text).args) {
+            if (arg.instId === "BTC-USDT") peer.send({ event: "subscribe", arg, id: idOf(text) })
+            else if (asked.push(peer.id) === 1) {
+              const msg = "Wrong URL or channel:trades,instId:NEW-USDT doesn't exist."
+              peer.send({ event: "error", code: "60018", msg, id: idOf(text) })
+            } else if (peer.id === 1) peer.reset()
+          }
+        }
+      })
+      const clock = yield* Effect.provide(ReceiveClock, ReceiveClock.layer)
+      const { eventsOf } = yield* receive(
+        { streams, endpoints: new Map([["okx", url]]) },
+        Layer.succeed(ReceiveClock, { ...clock, unsafeNow: () => clock.unsafeNow() + ahead })
+      )
+      yield* eventually("the refusal", () => eventsOf("SubscriptionRefused").length > 0)
+      ahead = 301_000_000
+      yield* eventually("the next connection asking for it", () => asked.includes(2), 10)
+      expect(asked).toEqual([1, 1, 2])
+    })
+  )
+})
+
+describe.concurrent("taking over", () => {
+  /** A connection gets `shutdown` after a second; another one takes over. */
+  const exchange = (onSubscribe: (peer: Peer) => void) =>
+    scripted({
+      onMessage: (peer, text) => {
+        acknowledge(peer, text)
+        if (!text.includes('"SUBSCRIBE"')) return
+        onSubscribe(peer)
+        const notice = { stream: "!serverShutdown", data: { e: "serverShutdown", E: 1 } }
+        if (peer.id === 1) setTimeout(() => peer.send(notice), 1000)
+      }
+    })
+
+  it.scopedLive("is no doubt about a stream that was quiet meanwhile", () =>
+    Effect.gen(function* () {
+      const [lively, quiet] = [
+        streamOf("binance", "btcusdt", "trade"),
+        streamOf("binance", "ethusdt", "trade")
+      ]
+      const peers: Array<Peer> = []
+      let trades = 0
+      const { url } = yield* exchange((peer) => {
+        peers.push(peer)
+        if (peer.id === 1) peer.send(binanceTrade("ethusdt", 1))
+      })
+      const { eventsOf, of, stream } = yield* receive({
+        streams: [lively, quiet],
+        endpoints: new Map([["binance", url]])
+      })
+      const market = Effect.sync(() => {
+        trades++
+        for (const peer of peers) peer.send(binanceTrade("btcusdt", trades))
+      })
+      yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep("20 millis"), market)))
+      yield* eventually("the end of the old connection", () => eventsOf("ConnectionEnded").length === 1)
+      peers.at(-1)?.send(binanceTrade("ethusdt", 2))
+      yield* eventually("the next message of the quiet one", () => of(quiet).length === 2)
+      expect(eventsOf("Discontinuity")).toEqual([])
+      expect(eventsOf("GapDetected")).toEqual([])
+      const connections = new Set((yield* stream.status).map((status) => status.connection))
+      expect(connections.size).toBe(1)
+    })
+  )
+
+  it.scopedLive("waits for what the old connection has still to deliver", () =>
+    Effect.gen(function* () {
+      const id = streamOf("binance", "btcusdt", "trade")
+      const peers: Array<Peer> = []
+      let trades = 0
+      const { url } = yield* exchange((peer) => peers.push(peer))
+      const { eventsOf, of } = yield* receive({ streams: [id], endpoints: new Map([["binance", url]]) })
+      const market = Effect.sync(() => {
+        const frame = binanceTrade("btcusdt", ++trades)
+        peers[1]?.send(frame)
+        // The old one is late.
+        setTimeout(() => peers[0]?.send(frame), 1000)
+      })
+      yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep("10 millis"), market)))
+      yield* eventually("the end of the old connection", () => eventsOf("ConnectionEnded").length === 1)
+      yield* Effect.sleep("200 millis")
+      expect(eventsOf("GapDetected")).toEqual([])
+      const ids = new Set(of(id).map((snapshot) => Number(snapshot.exchangeSequenceId)))
+      expect(ids.size).toBe(Math.max(...ids) - Math.min(...ids) + 1)
+    })
+  )
+
+  it.scopedLive("does not wait as long as after the failures before the connection that is replaced", () =>
+    Effect.gen(function* () {
+      const simulator = yield* Simulator.make({ rate: 50 })
+      yield* simulator.inject({ _tag: "refuse", for: 4000 })
+      const { eventsOf, snapshots } = yield* receive({
+        streams: [streamOf("binance", "btcusdt", "trade")],
+        endpoints: new Map([["binance", new URL(simulator.url())]])
+      })
+      yield* eventually("messages", () => snapshots.length > 10)
+      yield* simulator.inject({ _tag: "refuse", for: 300 })
+      yield* simulator.inject({ _tag: "shutdown" })
+      const isReplaced = () => eventsOf("ConnectionEnded").some((event) => event.kind === "replaced")
+      yield* eventually("the next connection", isReplaced, 4)
+    })
+  )
+})
+
+describe.concurrent("continuity", () => {
+  const book = streamOf("coinbase", "BTC-USD", "orderbook")
+  const trade = streamOf("coinbase", "BTC-USD", "trade")
+  const frame = (channel: string, number: number, type: string) => ({
+    channel,
+    timestamp: "2026-08-24T22:34:13.813164957Z",
+    sequence_num: number,
+    events: [
+      channel === "l2_data"
+        ? { type, product_id: "BTC-USD", updates: [] }
+        : {
+            type,
+            trades: [{ product_id: "BTC-USD", trade_id: String(number), time: "2026-08-24T22:34:13Z" }]
+          }
+    ]
+  })
+  /** Sends these frames as soon as the last stream is asked for. */
+  const coinbaseOf = (frames: ReadonlyArray<unknown>) =>
+    scripted({
+      onMessage: (peer, text) => {
+        if (text.includes("market_trades")) for (const frame of frames) peer.send(frame)
+      }
+    })
+
+  it.scopedLive("coinbase: tells late frames, repeated ones and snapshots on the same connection", () =>
+    Effect.gen(function* () {
+      const { url } = yield* coinbaseOf([
+        frame("l2_data", 0, "snapshot"),
+        frame("market_trades", 1, "snapshot"),
+        frame("l2_data", 2, "update"),
+        frame("l2_data", 4, "update"),
+        frame("market_trades", 3, "update"),
+        frame("l2_data", 4, "update"),
+        frame("l2_data", 5, "snapshot"),
+        frame("l2_data", 6, "update")
+      ])
+      const { eventsOf } = yield* receive({ streams: [book, trade], endpoints: new Map([["coinbase", url]]) })
+      yield* eventually(
+        "the reports",
+        () => eventsOf("Repeated").length > 0 && eventsOf("OutOfOrder").length > 1
+      )
+      expect(eventsOf("GapDetected").map(({ expected, size, stream }) => [stream, expected, size])).toEqual([
+        [book, 3, 1],
+        [trade, 3, 1]
+      ])
+      // It had been told to be missing of both.
+      expect(eventsOf("OutOfOrder").map(({ count, stream }) => [stream, count])).toEqual([
+        [book, 1],
+        [trade, 1]
+      ])
+      expect(eventsOf("Repeated").map(({ count, stream }) => [stream, count])).toEqual([[book, 1]])
+      expect(eventsOf("Discontinuity").map(({ reason, stream }) => [stream, reason])).toEqual([
+        [book, "snapshot"]
+      ])
+    })
+  )
+
+  it.scopedLive("coinbase: frames are missing where a connection does not begin with number 0", () =>
+    Effect.gen(function* () {
+      const { url } = yield* coinbaseOf([
+        frame("l2_data", 2, "snapshot"),
+        frame("market_trades", 3, "update")
+      ])
+      const { eventsOf, of } = yield* receive({
+        streams: [book, trade],
+        endpoints: new Map([["coinbase", url]])
+      })
+      yield* eventually("messages", () => of(trade).length > 0)
+      expect(eventsOf("GapDetected")).toMatchObject(
+        [book, trade].map((stream) => ({ stream, expected: 0, received: 2, size: 2, after: null }))
+      )
+    })
+  )
+
+  it.scopedLive("kraken: a new snapshot on the same connection begins the book anew", () =>
+    Effect.gen(function* () {
+      const id = streamOf("kraken", "BTC/USD", "orderbook")
+      const { url } = yield* scripted({
+        onMessage: (peer) => {
+          for (const [i, type] of ["snapshot", "update", "snapshot", "update"].entries()) {
+            const data = [{ symbol: "BTC/USD", checksum: i, timestamp: "2026-08-24T22:34:13.813164Z" }]
+            peer.send({ channel: "book", type, data })
+          }
+        }
+      })
+      const { eventsOf, of } = yield* receive({ streams: [id], endpoints: new Map([["kraken", url]]) })
+      yield* eventually("messages", () => of(id).length === 4)
+      expect(eventsOf("Discontinuity")).toMatchObject([
+        { stream: id, reason: "snapshot", before: of(id)[2]?.timestamp }
+      ])
+    })
+  )
+})
+
+const reservedFrame = Buffer.from([0xb1, 0x00])
+
+describe("the end of a connection", () => {
+  it.scopedLive("is told with the error and the close code", () =>
+    Effect.gen(function* () {
+      const { url } = yield* scripted({ onMessage: (peer) => peer.sendRaw(reservedFrame) })
+      const { eventsOf } = yield* receive({
+        streams: [streamOf("binance", "btcusdt", "trade")],
+        endpoints: new Map([["binance", url]])
+      })
+      yield* eventually("the end", () => eventsOf("ConnectionEnded").length > 0)
+      expect(eventsOf("ConnectionEnded")[0]).toMatchObject({ kind: "closed", code: 1006 })
+      expect(eventsOf("ConnectionEnded")[0]?.reason).toContain("RSV2 and RSV3 must be clear")
+    })
+  )
+})
