@@ -38,7 +38,7 @@ const messagesAfter = (words: RegExp) =>
     }))
   )
 
-const logged = messagesAfter(/\blog(?:Warning|Error)\(\s*/)
+const logged = messagesAfter(/\b(?:log(?:Warning|Error)\(|warn\(|tell\("(?:WARN|ERROR)",)\s*/)
 const fatal = messagesAfter(
   /\b(?:DatabaseUnusable|ArchiveStoreUnusable|ResourceUnavailable)\(\{[^{}]*?reason:\s*|\bunusable\(\s*|return (?=`HTTP_)/
 )
