@@ -68,10 +68,10 @@ export const run = (settings: Settings) =>
       ),
     (scope, exit) =>
       Scope.close(scope, exit).pipe(
-        Effect.interruptible,
+        Effect.uninterruptible,
         Effect.disconnect,
-        Effect.timeoutOption(stopWithin),
-        Effect.interruptible
+        Effect.interruptible,
+        Effect.timeoutOption(stopWithin)
       )
   )
 

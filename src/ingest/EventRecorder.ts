@@ -123,10 +123,9 @@ const make = (maxWaiting: number) =>
     yield* Effect.addFinalizer(() =>
       Fiber.interrupt(fiber).pipe(
         Effect.zipRight(lastWords),
-        Effect.interruptible,
         Effect.disconnect,
-        Effect.timeoutOption("2 seconds"),
-        Effect.interruptible
+        Effect.interruptible,
+        Effect.timeoutOption("2 seconds")
       )
     )
 
