@@ -7,9 +7,10 @@ import { EndKind } from "../../../src/domain/ExchangeEvent.ts"
 import { CoverageReply } from "../../../src/operations/http/coverageReply.ts"
 import { Status } from "../../../src/operations/http/Status.ts"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
-import { program, startCollector, type Variables, workspace } from "../../support/collector.ts"
+import { archiveNow, program, startCollector, type Variables, workspace } from "../../support/collector.ts"
 import { eventually, freePort, runNode } from "../../support/process.ts"
 import { get, hasProgram, healthOf, runProgram, statusPageOf } from "../../support/statusPage.ts"
+import { openDatabase } from "../../support/stored.ts"
 
 const secret = "Zs7SecretNobodyMaySee7sZ"
 
@@ -226,6 +227,39 @@ describe.skipIf(!existsSync(program))(
           )
         }),
       90_000
+    )
+
+    it.scopedLive(
+      "know what the archived journal says, and has left the database, after a restart",
+      () =>
+        Effect.gen(function* () {
+          const { collector, simulator, where } = yield* recording({ BATCH_INTERVAL: "0.5" })
+          yield* collector.awaitLine(/ archived /, 4)
+          yield* simulator.inject({ _tag: "refuse", for: 600_000 })
+          yield* collector.stop()
+          const variables = { MARKETS: "binance:btcusdt,binance:ethusdt", BINANCE_WS_URL: simulator.url() }
+          yield* archiveNow(where, variables)
+          yield* Effect.scoped(
+            Effect.flatMap(openDatabase(where.database, "write"), (sql) =>
+              Effect.orDie(
+                sql.unsafe("DELETE FROM journal WHERE tag IN ('MessagesCommitted', 'StreamConnected')")
+              )
+            )
+          )
+          const next = yield* startCollector(where, variables)
+          const page = yield* statusPageOf(next)
+          yield* eventually(
+            () => `messages of the run before\n${next.printed()}`,
+            Effect.map(get(`${page}/api/coverage?days=1`), ({ text }) => {
+              const { streams } = decodeCoverage(text)
+              return (
+                streams.length === 4 &&
+                streams.every(({ messages }) => messages.reduce((sum, n) => sum + n, 0) > 0)
+              )
+            })
+          )
+        }),
+      120_000
     )
 
     it.scopedLive(
