@@ -1,5 +1,5 @@
 import type { FileSystem, Path } from "@effect/platform"
-import { Clock, Context, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Scope } from "effect"
 import type { Settings } from "./Config.ts"
 import { RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
@@ -8,7 +8,6 @@ import { ReceiveClock } from "./exchange/ReceiveClock.ts"
 import { exchanges } from "./exchange/registry.ts"
 import { Batcher } from "./ingest/Batcher.ts"
 import { EventRecorder } from "./ingest/EventRecorder.ts"
-import { reportDrops } from "./ingest/reportDrops.ts"
 import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
 import * as HttpThread from "./operations/http/HttpThread.ts"
 import { reportLiveness } from "./operations/Liveness.ts"
@@ -29,19 +28,19 @@ import * as StorageThread from "./thread/StorageThread.ts"
 export const layer = (
   settings: Settings
 ): Layer.Layer<
-  Batcher | HttpThread.StatusPage | SnapshotQueue | Storage | StorageThread.StorageFailure,
+  Batcher | EventRecorder | HttpThread.StatusPage | SnapshotQueue | Storage | StorageThread.StorageFailure,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.mergeAll(
     receiving(settings),
     actor("liveness report", reportLiveness),
-    actor("drop report", reportDrops),
     actor("status page report", publishReports)
   ).pipe(
-    Layer.provide(Reporter.layer(settings.streams)),
-    Layer.provide(EventRecorder.layer),
-    Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval })),
+    Layer.provide(Reporter.layer(settings)),
+    Layer.provide(EventRecorder.signsOfLife),
+    Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),
+    Layer.provideMerge(EventRecorder.layer()),
     Layer.provideMerge(
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
@@ -55,14 +54,32 @@ export const layer = (
     Layer.provide(Logging.layer({ directives: settings.logDirectives, directory: settings.logDirectory }))
   )
 
-/** Runs the collector until it is interrupted, or cannot go on. */
+/**
+ * Runs the collector until it is interrupted, or cannot go on. It has ended `stopWithin` later: what is still closing then,
+ * because the database is locked or storage hangs, ends with the process, as if that had been killed.
+ */
 export const run = (settings: Settings) =>
-  Effect.scoped(
-    Effect.flatMap(
-      Layer.build(layer(settings)),
-      (services) => Context.get(services, StorageThread.StorageFailure).await
-    )
+  Effect.acquireUseRelease(
+    Scope.make(),
+    (scope) =>
+      Effect.flatMap(
+        Scope.extend(Layer.build(layer(settings)), scope),
+        (services) => Context.get(services, StorageThread.StorageFailure).await
+      ),
+    (scope, exit) =>
+      Scope.close(scope, exit).pipe(
+        Effect.uninterruptible,
+        Effect.disconnect,
+        Effect.interruptible,
+        Effect.timeoutOption(stopWithin)
+      )
   )
+
+/** How long the queue may take to be committed at the end; an attempt that has begun then goes on for 2 s at most. */
+const drainTimeout = Duration.seconds(4)
+
+/** Less than the 10 s after which it may be killed. */
+const stopWithin = Duration.seconds(9)
 
 /** A loop that runs as long as the collector does. */
 const actor = <R>(name: string, loop: Effect.Effect<unknown, never, R>) =>

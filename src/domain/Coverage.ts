@@ -22,7 +22,7 @@ export interface DropWindow extends Window {
 
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
-  readonly reason: "reconnect" | "snapshot" | "set back" | "silent"
+  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "silent"
 }
 
 /** What the journal says about a stream. Times in microseconds since the epoch. */
@@ -61,8 +61,10 @@ export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): C
   switch (event._tag) {
     case "ProcessStarted":
       return { ...endProcess(state, event.previous?.lastSeen ?? state.lastSeen), lastSeen: at, through: at }
-    case "ProcessStopped":
-      return { ...endProcess({ ...state, lastSeen: Math.max(state.lastSeen, at) }, at), through: at }
+    case "ProcessStopped": {
+      const last = Math.max(state.lastSeen, event.lastSeen ?? at)
+      return { ...endProcess({ ...state, lastSeen: last }, last), through: at }
+    }
     case "ProcessAlive":
       return seen(state, event.lastSeen)
     case "RecordingStarted":

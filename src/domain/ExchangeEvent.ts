@@ -81,11 +81,14 @@ export const GapDetected = Schema.TaggedStruct("GapDetected", {
   ...between
 })
 
-/** The stream began anew, as its exchange defines it: nothing says whether messages are missing in between. */
+/**
+ * The stream began anew, as its exchange defines it: nothing says whether messages are missing in between. `untold`: so
+ * much happened while the journal could not be written that it was not kept.
+ */
 export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
   ...at,
   stream: StreamId,
-  reason: Schema.Literal("reconnect", "snapshot", "set back"),
+  reason: Schema.Literal("reconnect", "snapshot", "set back", "untold"),
   ...between
 })
 

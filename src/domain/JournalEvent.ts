@@ -69,8 +69,11 @@ export const RecordingStarted = Schema.TaggedStruct("RecordingStarted", {
   streams: Schema.Array(StreamId)
 })
 
-/** A process ended in good order. */
-export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", { process: Schema.String })
+/** A process ended in good order. `lastSeen`: what it received up to here is committed; without it, all. */
+export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
+  process: Schema.String,
+  lastSeen: Schema.optionalWith(Micros, { exact: true })
+})
 
 /** The process lived at this time: in front of every archived part of the journal, which may be all that a reader has. */
 export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {

@@ -1,124 +1,150 @@
 import { Clock, Context, Effect, Fiber, Layer, Schedule } from "effect"
 import { MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { supervise } from "../operations/supervise.ts"
 import { Storage } from "../thread/Storage.ts"
 import { Batcher } from "./Batcher.ts"
+import { makeForgottenEvents } from "./ForgottenEvents.ts"
 import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
+import { takeDrops } from "./takeDrops.ts"
 
 /**
- * Takes what receiving has to tell the journal, and hands it to storage once a second; what storage does not take is kept
- * and tried again. With it go signs of life, as long as nothing that was received waits to be committed: what the journal
- * says about a time is only said once the messages of that time are safe.
+ * Takes what receiving has to tell the journal, and what gave way in the queue, and hands it to storage once a second; what
+ * storage does not take is kept and tried again. With it go signs of life, as long as all that was received is committed:
+ * what the journal says about a time is only said once the messages of that time are safe.
+ *
+ * Whatever stops when it is closed has to be built on it: its last words come at the very end, for 2 s at most.
  */
 export class EventRecorder extends Context.Tag("collector/EventRecorder")<
   EventRecorder,
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeRecord: (event: ReceivingEvent) => void
-    /** Messages that gave way in the queue. */
-    readonly unsafeRecordDrops: (drops: ReadonlyArray<Drop>) => void
+    /** Gives signs of life from now on, whenever all is committed that was received up to then. */
+    readonly giveSignsOfLife: (isAllCommitted: Effect.Effect<boolean>) => Effect.Effect<void>
   }
 >() {
-  static readonly layer = Layer.scoped(
-    this,
-    Effect.suspend(() => make)
+  /** `maxWaiting` is how many events it keeps; of further ones it only keeps what they leave in doubt. */
+  static readonly layer = (options: { readonly maxWaiting?: number } = {}) =>
+    Layer.scoped(this, make(options.maxWaiting ?? defaultMaxWaiting))
+
+  /** Has the recorder give signs of life for what the Batcher commits. */
+  static readonly signsOfLife = Layer.effectDiscard(
+    Effect.gen(function* () {
+      const queue = yield* SnapshotQueue
+      const batcher = yield* Batcher
+      const recorder = yield* EventRecorder
+      yield* recorder.giveSignsOfLife(
+        Effect.gen(function* () {
+          const { committed, duplicates, rejected } = yield* batcher.counts
+          const { dropped, received } = yield* queue.counts
+          return received === dropped + committed + duplicates + rejected
+        })
+      )
+    })
   )
 }
 
-const make = Effect.gen(function* () {
-  const storage = yield* Storage
-  const batcher = yield* Batcher
-  const queue = yield* SnapshotQueue
-  let waiting: Array<ReceivingEvent> = []
-  /** While they wait there is at most one for each stream. */
-  let drops = new Map<string, Drop>()
-  let forgotten = 0
-  let aliveAt = 0
+const make = (maxWaiting: number) =>
+  Effect.gen(function* () {
+    const storage = yield* Storage
+    const queue = yield* SnapshotQueue
+    const forgotten = makeForgottenEvents()
+    let waiting: Array<ReceivingEvent> = []
+    /** While they wait there is at most one for each stream. */
+    let drops = new Map<string, Drop>()
+    let isAllCommitted: Effect.Effect<boolean> = Effect.succeed(false)
+    let aliveAt = 0
 
-  const isIdle = Effect.gen(function* () {
-    const { depth } = yield* queue.counts
-    const { failing } = yield* batcher.state
-    return depth === 0 && failing === null
-  })
+    const flush = (every: number) =>
+      Effect.gen(function* () {
+        for (const drop of yield* takeDrops) addDrop(drop)
+        const now = (yield* Clock.currentTimeMillis) * 1000
+        const isAlive = now - aliveAt >= every && (yield* isAllCommitted)
+        const events = waiting
+        const dropped = drops
+        if (events.length === 0 && dropped.size === 0 && !isAlive) return
+        waiting = []
+        drops = new Map()
+        yield* storage
+          .record([...events, ...Array.from(dropped.values(), asEvent)], isAlive ? now : null)
+          .pipe(
+            Effect.onError(() =>
+              Effect.sync(() => {
+                waiting = events.concat(waiting)
+                const later = drops
+                drops = dropped
+                for (const drop of later.values()) addDrop(drop)
+              })
+            )
+          )
+        if (isAlive) aliveAt = now
+        if (forgotten.count > 0) {
+          yield* Effect.logError(
+            "events were not kept, there were too many while the journal could not be written"
+          ).pipe(Effect.annotateLogs({ events: forgotten.count }))
+          waiting = waiting.concat(forgotten.take())
+        }
+      }).pipe(
+        Effect.provideService(SnapshotQueue, queue),
+        Effect.tapError((error) =>
+          Effect.logDebug("events could not be journalled, they are kept and tried again").pipe(
+            Effect.annotateLogs({ events: waiting.length, reason: error.message })
+          )
+        ),
+        Effect.uninterruptible,
+        Effect.annotateLogs({ module: "ingest" })
+      )
 
-  const flush = Effect.gen(function* () {
-    const now = (yield* Clock.currentTimeMillis) * 1000
-    const isAlive = now - aliveAt >= microsPerBeat && (yield* isIdle)
-    const events = waiting
-    const dropped = drops
-    if (events.length === 0 && dropped.size === 0 && !isAlive) return
-    waiting = []
-    drops = new Map()
-    yield* storage.record([...events, ...Array.from(dropped.values(), asEvent)], isAlive ? now : null).pipe(
-      Effect.tapError(() =>
+    const addDrop = (drop: Drop) => {
+      const key = streamKey(drop.stream)
+      const known = drops.get(key)
+      drops.set(
+        key,
+        known === undefined
+          ? drop
+          : {
+              stream: drop.stream,
+              count: known.count + drop.count,
+              first: Math.min(known.first, drop.first),
+              last: Math.max(known.last, drop.last)
+            }
+      )
+    }
+
+    const loop = Effect.schedule(Effect.ignore(flush(microsPerBeat)), Schedule.spaced("1 second"))
+    const fiber = yield* Effect.forkScoped(Effect.interruptible(supervise("journalling")(loop)))
+
+    const lastWords = flush(0).pipe(
+      Effect.retry(Schedule.spaced("250 millis")),
+      Effect.repeat({ until: () => waiting.length === 0 }),
+      Effect.ignore
+    )
+    yield* Effect.addFinalizer(() =>
+      Fiber.interrupt(fiber).pipe(
+        Effect.zipRight(lastWords),
+        Effect.disconnect,
+        Effect.interruptible,
+        Effect.timeoutOption("2 seconds")
+      )
+    )
+
+    return EventRecorder.of({
+      unsafeRecord: (event) => {
+        if (forgotten.count > 0 || waiting.length >= maxWaiting) forgotten.add(event)
+        else waiting.push(event)
+      },
+      giveSignsOfLife: (proof) =>
         Effect.sync(() => {
-          waiting = events.concat(waiting)
-          const later = drops
-          drops = dropped
-          for (const drop of later.values()) addDrop(drop)
+          isAllCommitted = proof
         })
-      )
-    )
-    if (isAlive) aliveAt = now
-    if (forgotten > 0) {
-      yield* Effect.logError(
-        "events were lost, there were too many while the journal could not be written"
-      ).pipe(Effect.annotateLogs({ events: forgotten }))
-      forgotten = 0
-    }
-  }).pipe(
-    Effect.tapError((error) =>
-      Effect.logDebug("events could not be journalled, they are kept and tried again").pipe(
-        Effect.annotateLogs({ events: waiting.length, reason: error.message })
-      )
-    ),
-    Effect.uninterruptible,
-    Effect.annotateLogs({ module: "ingest" })
-  )
-
-  const addDrop = (drop: Drop) => {
-    const key = streamKey(drop.stream)
-    const known = drops.get(key)
-    drops.set(
-      key,
-      known === undefined
-        ? drop
-        : {
-            stream: drop.stream,
-            count: known.count + drop.count,
-            first: Math.min(known.first, drop.first),
-            last: Math.max(known.last, drop.last)
-          }
-    )
-  }
-
-  const fiber = yield* Effect.forkScoped(
-    Effect.interruptible(Effect.schedule(Effect.ignore(flush), Schedule.spaced("1 second")))
-  )
-  yield* Effect.addFinalizer(() =>
-    Fiber.interrupt(fiber).pipe(
-      Effect.zipRight(Effect.retry(flush, Schedule.spaced("250 millis"))),
-      Effect.ignore,
-      Effect.interruptible,
-      Effect.timeoutOption("2 seconds")
-    )
-  )
-
-  return EventRecorder.of({
-    unsafeRecord: (event) => {
-      if (waiting.length >= maxWaiting) forgotten++
-      else waiting.push(event)
-    },
-    unsafeRecordDrops: (taken) => {
-      for (const drop of taken) addDrop(drop)
-    }
+    })
   })
-})
 
 const asEvent = ({ count, first, last, stream }: Drop): ReceivingEvent =>
   MessagesDropped.make({ stream: plain(stream), count, first, last })
 
 const plain = ({ dataType, exchange, symbol }: StreamId): StreamId => ({ exchange, symbol, dataType })
 
-const maxWaiting = 100_000
+const defaultMaxWaiting = 100_000
 const microsPerBeat = 5_000_000

@@ -52,8 +52,8 @@ export interface StreamTable {
 }
 
 /**
- * What is known of each stream. Counts are since the start; `lastMessageAt` is NaN where there was none; `unverifiable` is 1
- * where nothing on the wire would prove a gap.
+ * What is known of each stream. Counts are since the start; `lastMessageAt` is NaN where there was none; `doubts` counts the
+ * times of which nothing says whether messages are missing; `unverifiable` is 1 where nothing on the wire would prove a gap.
  */
 export const streamColumns = [
   "state",
@@ -64,6 +64,7 @@ export const streamColumns = [
   "dropped",
   "rejected",
   "gaps",
+  "doubts",
   "unverifiable"
 ] as const
 export type StreamColumn = (typeof streamColumns)[number]

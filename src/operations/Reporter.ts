@@ -1,5 +1,6 @@
 import { Clock, Context, Effect, Layer, Metric, Ref, Schedule } from "effect"
 import { EndKind, type ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { ExchangeStream, type StreamStatus } from "../exchange/ExchangeStream.ts"
 import { latencyOf } from "../exchange/Latency.ts"
@@ -25,15 +26,20 @@ export class Reporter extends Context.Tag("collector/Reporter")<
   {
     /** As of now, with columns of its own. Waits for nothing: what storage says is asked for on the side. */
     readonly report: Effect.Effect<Report>
-    /** Counts what ended connections. Never waits and never fails; made for the call stack of a socket. */
+    /** Counts what ended connections, and what left a stream in doubt. Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeCount: (event: ExchangeEvent) => void
   }
 >() {
-  /** `streams` are those that are known before anything was received. */
-  static readonly layer = (streams: ReadonlyArray<StreamId>) => Layer.scoped(this, make(streams))
+  /** `streams` and `patterns` are what is to be recorded, known before anything was received. */
+  static readonly layer = (markets: Markets) => Layer.scoped(this, make(markets))
 }
 
-const make = (configured: ReadonlyArray<StreamId>) =>
+interface Markets {
+  readonly streams: ReadonlyArray<StreamId>
+  readonly patterns: ReadonlyArray<MarketPattern>
+}
+
+const make = ({ patterns, streams }: Markets) =>
   Effect.gen(function* () {
     const exchangeStream = yield* ExchangeStream
     const queue = yield* SnapshotQueue
@@ -44,7 +50,8 @@ const make = (configured: ReadonlyArray<StreamId>) =>
     const stored = yield* Ref.make<StorageView | null>(null)
     const silentSince = yield* Ref.make<number | null>(null)
     const exchanges = makeExchangeCounts()
-    let ids: ReadonlyArray<StreamId> = configured
+    const doubts = new Map<string, number>()
+    let ids = streams
     let version = 1
 
     const askStorage = storage.view.pipe(
@@ -58,7 +65,7 @@ const make = (configured: ReadonlyArray<StreamId>) =>
       })
     )
     yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(askStorage, Schedule.spaced("2 seconds"))))
-    for (const exchange of new Set(configured.map((stream) => stream.exchange))) {
+    for (const exchange of new Set([...streams, ...patterns].map(({ exchange }) => exchange))) {
       exchanges.announce(exchange)
       yield* Metric.value(latencyOf(exchange))
     }
@@ -84,6 +91,7 @@ const make = (configured: ReadonlyArray<StreamId>) =>
           dropped: offer?.dropped ?? 0,
           rejected: commits?.rejected ?? 0,
           gaps: status?.gaps ?? 0,
+          doubts: doubts.get(streamKey(id)) ?? 0,
           unverifiable: status?.unverifiable === true ? 1 : 0
         }
         values.set(
@@ -126,7 +134,14 @@ const make = (configured: ReadonlyArray<StreamId>) =>
       } satisfies Report
     })
 
-    return Reporter.of({ report, unsafeCount: exchanges.count })
+    const unsafeCount = (event: ExchangeEvent): void => {
+      exchanges.count(event)
+      if (event._tag !== "Discontinuity" && event._tag !== "StreamSilent") return
+      const key = streamKey(event.stream)
+      doubts.set(key, (doubts.get(key) ?? 0) + 1)
+    }
+
+    return Reporter.of({ report, unsafeCount })
   })
 
 const areSame = (ids: ReadonlyArray<StreamId>, statuses: ReadonlyArray<StreamStatus>): boolean =>

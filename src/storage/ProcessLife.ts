@@ -7,9 +7,10 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 
 /**
- * Tells the journal when this process began and ended. In between there are signs of life in the table `collector`, so that
- * the next process can tell up to when one that was killed had committed what it received. A storage thread
- * that replaces a dead one of the same process goes on with its life.
+ * Tells the journal when this process began and when it ended, and what its last sign of life was: nothing is said of the time
+ * after it, however orderly the end. In between there are signs of life in the table `collector`, so that the next process
+ * can tell up to when one that was killed had committed what it received. A storage thread that replaces a dead one of the
+ * same process goes on with its life.
  */
 export const layer = (options: {
   /** Names the process; no other one has this name. */
@@ -38,12 +39,16 @@ export const layer = (options: {
       }).pipe(inTransaction)
 
       const stop = Effect.gen(function* () {
-        yield* journal.append(ProcessStopped.make({ process: options.process }))
-        yield* sql`UPDATE collector SET process = NULL, last_seen = ${yield* nowMicros}`
+        const [life] = yield* sql<{ last_seen: number }>`SELECT last_seen FROM collector`
+        const lastSeen = life?.last_seen ?? 0
+        yield* journal.append(ProcessStopped.make({ process: options.process, lastSeen }))
+        yield* sql`UPDATE collector SET process = NULL`
       }).pipe(inTransaction)
 
+      const hurry = sql.unsafe(`PRAGMA busy_timeout = ${stopWithinMillis}`)
+
       yield* Effect.acquireRelease(Effect.mapError(start, DatabaseError.from), () =>
-        Effect.catchAll(stop, (error) =>
+        Effect.catchAll(Effect.zipRight(hurry, stop), (error) =>
           Effect.logWarning("the end of the process could not be journalled").pipe(
             Effect.annotateLogs({ module: "storage", reason: error.message })
           )
@@ -55,5 +60,8 @@ export const layer = (options: {
 /** Notes that the process lives, and has committed all that it received up to this time, microseconds. */
 export const signOfLife = (sql: SqlClient.SqlClient, at: number) =>
   sql`UPDATE collector SET last_seen = max(last_seen, ${at}) WHERE process IS NOT NULL`
+
+/** How long the last words wait for another process's lock: they are of no use to a process that is killed for them. */
+const stopWithinMillis = 500
 
 const nowMicros = Effect.map(Clock.currentTimeMillis, (millis) => millis * 1000)

@@ -15,6 +15,7 @@ import {
   faultsOf,
   filesBelow,
   lockDatabase,
+  query,
   sentMessages
 } from "../support/stored.ts"
 
@@ -78,6 +79,27 @@ describe.concurrent("a signal to stop", () => {
         expect(ended).toEqual({ code: 0, signal: null })
         expect(Duration.toMillis(time)).toBeLessThan(Duration.toMillis(limit) - 3500)
         expect(faultsOf(sent, yield* databaseRows(where.database))).toEqual(faultless)
+      }),
+    90_000
+  )
+
+  it.scopedLive(
+    "while the database is locked throughout it ends in time, and says nothing of what it could not commit",
+    () =>
+      Effect.gen(function* () {
+        const { collector, where } = yield* withAFullQueue()
+        const [time, ended] = yield* Effect.scoped(
+          Effect.zipRight(lockDatabase(where.database), Effect.timed(collector.stop()))
+        )
+        expect(ended).toEqual({ code: 0, signal: null })
+        expect(Duration.toMillis(time)).toBeLessThan(Duration.toMillis(limit))
+        expect(collector.stdout()).toMatch(/messages could not be committed before the end/)
+        expect(yield* countRows(where.database)).toBe(0)
+        const ends = yield* query<{ n: number }>(
+          where.database,
+          "SELECT count(*) AS n FROM journal WHERE tag = 'ProcessStopped'"
+        )
+        expect(ends).toEqual([{ n: 0 }])
       }),
     90_000
   )

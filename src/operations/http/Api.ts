@@ -71,7 +71,12 @@ export const Api = HttpApi.make("crypto-collector")
       .add(
         HttpApiEndpoint.get("metrics", "/metrics")
           .addSuccess(HttpApiSchema.Text({ contentType: "text/plain" }))
-          .annotateContext(describe("Metrics in the text format of Prometheus."))
+          .addError(NotReady)
+          .annotateContext(
+            describe(
+              "Metrics in the text format of Prometheus, with every combination of labels from the first answer on."
+            )
+          )
       )
       .add(
         HttpApiEndpoint.get("status", "/api/status")

@@ -1,8 +1,21 @@
-import { Clock, Context, Duration, Effect, Layer, PubSub, Ref, Schedule, Schema, Stream } from "effect"
-import { streamKey } from "../../domain/StreamId.ts"
+import {
+  Clock,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Layer,
+  Option,
+  PubSub,
+  Ref,
+  Schedule,
+  Schema,
+  Stream
+} from "effect"
+import { defaultMinFreeDisk } from "../../domain/StorageSettings.ts"
 import { version } from "../../version.ts"
 import { prometheusText } from "../Family.ts"
-import { cell, type Report, streamStates } from "../Report.ts"
+import { type Report, streamStates } from "../Report.ts"
 import type { Hello } from "../statusPage/protocol.ts"
 import { type Disk, lookAtDisk } from "./Disk.ts"
 import { familiesOf } from "./families.ts"
@@ -20,10 +33,11 @@ export class Board extends Context.Tag("collector/Board")<
     readonly publish: (report: Report) => Effect.Effect<void>
     readonly health: Effect.Effect<Health>
     readonly isReady: Effect.Effect<boolean>
-    /** The keys of the streams on which nothing would prove a gap. */
-    readonly unverifiable: Effect.Effect<ReadonlySet<string>>
-    /** In the format of Prometheus. */
-    readonly metrics: Effect.Effect<Uint8Array>
+    /**
+     * In the format of Prometheus, with every combination of labels. Waits a few seconds for the first report with all of
+     * them; none if there is no report even then.
+     */
+    readonly metrics: Effect.Effect<Option.Option<Uint8Array>>
     /** A `Status`, as JSON. */
     readonly status: Effect.Effect<Uint8Array>
     /**
@@ -47,7 +61,8 @@ export const maxReaders = 16
 /** What an archive may take, beyond the time until it is tried again. */
 const archiveGraceSeconds = 120
 
-const defaultMinFreeDisk = 1024 ** 3
+/** How long the first one who asks for metrics may wait. */
+const firstReportWithin = Duration.seconds(5)
 
 const make = (settings: HttpSettings) =>
   Effect.gen(function* () {
@@ -55,6 +70,7 @@ const make = (settings: HttpSettings) =>
     const history = makeHistory()
     const ticks = yield* PubSub.sliding<Uint8Array>(2)
     const readers = yield* Ref.make(0)
+    const complete = yield* Deferred.make<void>()
     let report: Report | null = null
     let disk: Disk | null = null
 
@@ -168,18 +184,15 @@ const make = (settings: HttpSettings) =>
         Effect.sync(() => {
           report = next
           history.add(next)
+          if (next.storage !== null) Deferred.unsafeDone(complete, Effect.void)
         }),
       health,
       isReady: Effect.sync(() => isReady(report)),
-      unverifiable: Effect.sync(
-        () =>
-          new Set(
-            (report?.streams.ids ?? []).flatMap((id, i) =>
-              report !== null && cell(report.streams, i, "unverifiable") === 1 ? [streamKey(id)] : []
-            )
-          )
+      metrics: Deferred.await(complete).pipe(
+        Effect.timeoutOption(firstReportWithin),
+        Effect.zipRight(metrics),
+        Effect.map((text) => Option.liftPredicate(text, () => report !== null))
       ),
-      metrics,
       status,
       live
     })

@@ -8,9 +8,13 @@ import {
   type StreamCoverage
 } from "../../domain/Coverage.ts"
 import { openLiveJournal } from "../../storage/LiveJournal.ts"
+import { archivedCoverage, type Folded } from "./archivedCoverage.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 
-/** What the journal says about the last days: read from the database beside storage, and folded as it grows. */
+/**
+ * What the journal says about the last days: read from the archive once, and from the database beside
+ * storage as it grows. Until the archive is read it goes back as far as the database.
+ */
 export class Holes extends Context.Tag("collector/Holes")<
   Holes,
   {
@@ -24,16 +28,17 @@ export class Holes extends Context.Tag("collector/Holes")<
 /** Days that are remembered. */
 export const maxDays = 31
 
-const make = ({ databasePath }: HttpSettings) =>
+const make = (settings: HttpSettings) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     let journal = ""
-    let folded = { state: noCoverage, through: 0 }
+    let folded: Folded = { state: noCoverage, through: 0 }
+    const oneByOne = Effect.unsafeMakeSemaphore(1)
     let shown = noCoverage
 
     /** Entries without an id are counts that change until the journal tells of them: they are shown, and not kept. */
     const refresh = Effect.gen(function* () {
-      const live = yield* openLiveJournal(databasePath)
+      const live = yield* openLiveJournal(settings.databasePath)
       if (Option.isNone(live)) return
       const { entriesAfter, id, lastSeen } = live.value
       if (id !== journal) folded = { state: noCoverage, through: 0 }
@@ -45,8 +50,8 @@ const make = ({ databasePath }: HttpSettings) =>
           if (entry.id > 0) folded = { state: open, through: entry.id }
         })
       )
-      const oldest = (yield* Clock.currentTimeMillis) * 1000 - maxDays * microsPerDay
-      folded = { ...folded, state: forgetBefore(folded.state, oldest) }
+      const now = (yield* Clock.currentTimeMillis) * 1000
+      folded = { ...folded, state: shorten(folded.state, now) }
       shown = endOfJournal(open, lastSeen)
     }).pipe(
       Effect.scoped,
@@ -56,7 +61,38 @@ const make = ({ databasePath }: HttpSettings) =>
       )
     )
 
-    const fresh = yield* Effect.cachedWithTTL(refresh, freshFor)
+    const readArchive = Effect.gen(function* () {
+      const live = yield* Effect.flatten(openLiveJournal(settings.databasePath))
+      const now = (yield* Clock.currentTimeMillis) * 1000
+      const archived = yield* archivedCoverage(settings, live, {
+        days: maxDays,
+        shorten: (state) => shorten(state, now)
+      })
+      yield* oneByOne.withPermits(1)(
+        Effect.sync(() => {
+          if (archived.through === 0 && HashMap.isEmpty(archived.state.streams)) return
+          folded = archived
+          journal = live.id
+        })
+      )
+    }).pipe(
+      Effect.scoped,
+      Effect.provideService(FileSystem.FileSystem, fs),
+      // There is no database yet.
+      Effect.retry({
+        while: (error) => error._tag === "NoSuchElementException",
+        schedule: Schedule.spaced("1 second")
+      }),
+      Effect.tapErrorCause((cause) =>
+        Effect.logWarning("the archived journal cannot be read, the heat map begins with the database", cause)
+      ),
+      Effect.sandbox,
+      Effect.retry(Schedule.spaced("10 minutes")),
+      Effect.ignore
+    )
+    yield* Effect.forkScoped(readArchive)
+
+    const fresh = yield* Effect.cachedWithTTL(oneByOne.withPermits(1)(refresh), freshFor)
     // What leaves the journal later is remembered from now on.
     yield* Effect.forkScoped(Effect.repeat(fresh, Schedule.spaced("10 minutes")))
     return Holes.of({ coverage: Effect.map(fresh, () => shown) })
@@ -65,6 +101,28 @@ const make = ({ databasePath }: HttpSettings) =>
 const freshFor = Duration.seconds(5)
 const microsPerHour = 3_600_000_000
 const microsPerDay = 24 * microsPerHour
+
+/** Windows of all streams together that are kept, so that the thread's heap can hold them. */
+const maxWindows = 300_000
+
+/** Without what is older than `maxDays`, and without further days as long as there is too much. */
+const shorten = (state: Coverage, now: number): Coverage => {
+  let days = maxDays
+  let shorter = forgetBefore(state, now - days * microsPerDay)
+  while (days > 1 && windowsIn(shorter) > maxWindows) {
+    days--
+    shorter = forgetBefore(shorter, now - days * microsPerDay)
+  }
+  return shorter
+}
+
+const windowsIn = ({ streams }: Coverage): number =>
+  HashMap.reduce(
+    streams,
+    0,
+    (sum, { connected, doubts, drops, gaps }) =>
+      sum + Chunk.size(connected) + Chunk.size(doubts) + Chunk.size(drops) + Chunk.size(gaps)
+  )
 
 const forgetBefore = (state: Coverage, oldest: number): Coverage => ({
   ...state,

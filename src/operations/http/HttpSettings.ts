@@ -1,7 +1,7 @@
 import { Schema } from "effect"
-import { LogDirectives, StorageSettings } from "../../domain/StorageSettings.ts"
+import { ArchiveStoreSettings, LogDirectives, StorageSettings } from "../../domain/StorageSettings.ts"
 
-/** What the thread of the status page is told: the part of the settings that crosses to it. No secrets. */
+/** What the thread of the status page is told: the part of the settings that crosses to it. Secrets are those of the archive, which its journal is read from. */
 export const HttpSettings = Schema.Struct({
   httpHost: Schema.String,
   /** 0: any that is free. */
@@ -9,6 +9,7 @@ export const HttpSettings = Schema.Struct({
   serverName: Schema.String,
   databasePath: Schema.String,
   outboxDirectory: Schema.String,
+  archiveStore: ArchiveStoreSettings,
   silenceTimeout: Schema.DurationFromMillis,
   archiveInterval: Schema.DurationFromMillis,
   minFreeDisk: StorageSettings.fields.minFreeDisk,

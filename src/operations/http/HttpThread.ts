@@ -39,8 +39,10 @@ export const layer = (
       /** One thread from its start to its death. */
       const life = Effect.gen(function* () {
         const died = yield* Deferred.make<never, ResourceUnavailable>()
+        let spawned: WorkerThread | undefined
         const spawn = () => {
           const thread = new WorkerThread(entry, { workerData, resourceLimits })
+          spawned = thread
           thread.once("exit", (code) =>
             Deferred.unsafeDone(died, new ResourceUnavailable({ reason: `it ended with code ${code}` }))
           )
@@ -54,7 +56,12 @@ export const layer = (
           current = worker
           return yield* Effect.never
         })
-        return yield* Effect.raceFirst(Effect.mapError(work, asStartupError), Deferred.await(died))
+        return yield* Effect.raceFirst(Effect.mapError(work, asStartupError), Deferred.await(died)).pipe(
+          // A thread that did not start has nothing to close: left to itself it may take seconds to end.
+          Effect.onError(() =>
+            current === undefined ? Effect.promise(async () => spawned?.terminate()) : Effect.void
+          )
+        )
       }).pipe(
         Effect.scoped,
         Effect.onExit(() =>

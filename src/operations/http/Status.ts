@@ -24,6 +24,9 @@ const StreamStatus = Schema.Struct({
   rejected: Count,
   gaps: Count,
   gapsToday: Schema.Number.annotations({ description: "Since midnight UTC, or since the start." }),
+  doubts: Count.annotations({
+    description: "Times of which nothing says whether messages are missing, since the collector started."
+  }),
   unverifiable: Schema.Boolean.annotations({ description: "Whether nothing on the wire would prove a gap." })
 })
 
@@ -137,6 +140,7 @@ const streamsOf = (report: Report | null, history: History): Status["streams"] =
       rejected: count("rejected"),
       gaps: count("gaps"),
       gapsToday: gapsToday[i] ?? 0,
+      doubts: count("doubts"),
       unverifiable: count("unverifiable") === 1
     }
   })

@@ -3,6 +3,7 @@ import type { Coverage, StreamCoverage } from "../../domain/Coverage.ts"
 import { daysOf, holesOf } from "../../domain/CoverageReport.ts"
 import { DataType } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
+import { isProvable } from "../../exchange/registry.ts"
 
 const Micros = Schema.Number.annotations({ description: "Microseconds since the epoch." })
 const SecondsByHour = Schema.Array(Schema.Number)
@@ -36,7 +37,7 @@ export const HoleEvents = Schema.Struct({
   to: Micros,
   events: Schema.Array(
     Schema.Struct({
-      kind: Schema.Literal("down", "gap", "dropped", "reconnect", "snapshot", "set back", "silent"),
+      kind: Schema.Literal("down", "gap", "dropped", "reconnect", "snapshot", "set back", "untold", "silent"),
       from: Micros,
       to: Micros,
       text: Schema.String
@@ -52,7 +53,6 @@ export const coverageReply = (
     readonly now: number
     readonly days: number
     readonly keys: ReadonlyArray<string>
-    readonly unverifiable: ReadonlySet<string>
   }
 ): CoverageReply => {
   const hours = options.days * 24
@@ -64,9 +64,7 @@ export const coverageReply = (
   return {
     from,
     hours,
-    streams: wanted
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, of]) => streamReply(of, { from, to }, hours, options.unverifiable.has(key)))
+    streams: wanted.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, of]) => streamReply(of, { from, to }, hours))
   }
 }
 
@@ -115,20 +113,17 @@ const doubtTexts = {
   reconnect: "connected anew: what was sent in between is unknown",
   snapshot: "the exchange began anew with a snapshot",
   "set back": "the exchange set its numbers back",
+  untold: "too much happened while the journal could not be written",
   silent: "subscribed, and nothing came"
 }
 
 const microsPerHour = 3_600_000_000
 
-const streamReply = (
-  of: StreamCoverage,
-  range: Window,
-  hours: number,
-  unverifiable: boolean
-): CoverageReply["streams"][number] => {
+const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {
   const wanted = Array.from({ length: hours }, () => 0)
   const holes = wanted.slice()
   const messages = wanted.slice()
+  const unverifiable = !isProvable(of.stream)
   for (const day of daysOf(of, range, !unverifiable)) {
     const first = (Date.parse(`${day.date}T00:00:00Z`) * 1000 - range.from) / microsPerHour
     for (const [i, hour] of day.hours.entries()) {

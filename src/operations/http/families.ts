@@ -132,8 +132,8 @@ const streamCounters: ReadonlyArray<readonly [name: string, column: StreamColumn
   ["collector_stream_gaps_total", "gaps", "Places in the stream where messages are proven to be missing."],
   [
     "collector_stream_unverifiable_total",
-    "unverifiable",
-    "Places where nothing says whether messages are missing."
+    "doubts",
+    "Times of which nothing says whether messages are missing: the stream began anew, or was silent."
   ]
 ]
 

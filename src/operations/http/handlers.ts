@@ -1,6 +1,7 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { Cache, Clock, Data, Effect, Schema } from "effect"
+import { Clock, Effect, Schema } from "effect"
 import { contentType } from "../Family.ts"
+import { makeAnswerCache } from "./AnswerCache.ts"
 import { Api, Busy, NoSuchStream, NotReady, Unhealthy } from "./Api.ts"
 import { Board } from "./Board.ts"
 import { CoverageReply, coverageReply, eventsReply } from "./coverageReply.ts"
@@ -11,18 +12,15 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
   Effect.gen(function* () {
     const board = yield* Board
     const holes = yield* Holes
-    const coverage = yield* Cache.make({
-      capacity: 64,
-      timeToLive: "10 seconds",
-      lookup: ({ days, keys }: CoverageQuery) =>
+    const answers = makeAnswerCache({ maxBytes: maxCoverageBytes, timeToLive: "10 seconds" })
+    const coverage = (query: { readonly days: number; readonly keys: ReadonlyArray<string> }) =>
+      answers.get(
+        JSON.stringify(query),
         Effect.gen(function* () {
           const now = (yield* Clock.currentTimeMillis) * 1000
-          const unverifiable = yield* board.unverifiable
-          return Buffer.from(
-            encodeCoverage(coverageReply(yield* holes.coverage, { now, days, keys, unverifiable }))
-          )
+          return Buffer.from(encodeCoverage(coverageReply(yield* holes.coverage, { now, ...query })))
         })
-    })
+      )
     return handlers
       .handle("health", () =>
         Effect.flatMap(board.health, ({ reasons, status }) =>
@@ -34,13 +32,15 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
           ready ? Effect.succeed({ ready: true as const }) : new NotReady({ ready: false })
         )
       )
-      .handleRaw("metrics", () => Effect.map(board.metrics, answer(contentType)))
+      .handleRaw("metrics", () =>
+        board.metrics.pipe(
+          Effect.flatten,
+          Effect.mapBoth({ onFailure: () => new NotReady({ ready: false }), onSuccess: answer(contentType) })
+        )
+      )
       .handleRaw("status", () => Effect.map(board.status, answer("application/json")))
       .handleRaw("coverage", ({ urlParams }) =>
-        Effect.map(
-          coverage.get(new CoverageQuery({ days: urlParams.days, keys: Data.array(urlParams.stream) })),
-          answer("application/json")
-        )
+        Effect.map(coverage({ days: urlParams.days, keys: urlParams.stream }), answer("application/json"))
       )
       .handle("events", ({ urlParams: { from, stream } }) =>
         Effect.flatMap(holes.coverage, (coverage) =>
@@ -59,6 +59,7 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
 const answer = (contentType: string) => (body: Uint8Array) =>
   HttpServerResponse.uint8Array(body, { contentType })
 
-class CoverageQuery extends Data.Class<{ readonly days: number; readonly keys: ReadonlyArray<string> }> {}
+/** A month of 2,000 streams has some 20 MB. */
+const maxCoverageBytes = 64 * 1024 * 1024
 
 const encodeCoverage = Schema.encodeSync(Schema.parseJson(CoverageReply))

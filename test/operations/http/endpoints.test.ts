@@ -1,15 +1,16 @@
 import { existsSync } from "node:fs"
 import { connect, createServer, type Server } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck, Schema } from "effect"
+import { Effect, FastCheck, Schedule, Schema } from "effect"
 import parsePrometheus from "parse-prometheus-text-format"
 import { EndKind } from "../../../src/domain/ExchangeEvent.ts"
 import { CoverageReply } from "../../../src/operations/http/coverageReply.ts"
 import { Status } from "../../../src/operations/http/Status.ts"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
-import { program, startCollector, type Variables, workspace } from "../../support/collector.ts"
+import { archiveNow, program, startCollector, type Variables, workspace } from "../../support/collector.ts"
 import { eventually, freePort, runNode } from "../../support/process.ts"
 import { get, hasProgram, healthOf, runProgram, statusPageOf } from "../../support/statusPage.ts"
+import { openDatabase } from "../../support/stored.ts"
 
 const secret = "Zs7SecretNobodyMaySee7sZ"
 
@@ -56,6 +57,7 @@ describe.skipIf(!existsSync(program))(
           for (const name of [
             ...streamCounters,
             "collector_stream_gaps_total",
+            "collector_stream_unverifiable_total",
             "collector_stream_unverifiable",
             "collector_stream_silence_seconds",
             "collector_stream_state"
@@ -159,6 +161,105 @@ describe.skipIf(!existsSync(program))(
           })
         }),
       90_000
+    )
+
+    it.scopedLive(
+      "have every label combination in the first metrics, before any exchange has answered",
+      () =>
+        Effect.gen(function* () {
+          const where = yield* workspace
+          const port = yield* freePort
+          yield* startCollector(where, {
+            HTTP_PORT: String(port),
+            MARKETS: "binance:btcusdt,bybit:*USDT:trade",
+            BINANCE_WS_URL: "ws://127.0.0.1:9/",
+            BYBIT_WS_URL: "ws://127.0.0.1:9/",
+            BYBIT_REST_URL: "http://127.0.0.1:9/"
+          })
+          const url = `http://127.0.0.1:${port}/metrics`
+          const first = yield* get(url).pipe(
+            Effect.sandbox,
+            Effect.retry(Schedule.spaced("20 millis")),
+            Effect.timeout("30 seconds")
+          )
+          expect(first.status).toBe(200)
+          const families = new Map(parsePrometheus(first.text).map((family) => [family.name, family.metrics]))
+          const labelsOf = (name: string) => (families.get(name) ?? []).map(({ labels }) => labels)
+          for (const name of [...streamCounters, "collector_stream_unverifiable_total"]) {
+            expect(labelsOf(name), name).toEqual(
+              ["orderbook", "trade"].map((data_type) => ({
+                exchange: "binance",
+                symbol: "btcusdt",
+                data_type
+              }))
+            )
+          }
+          expect(labelsOf("collector_reconnects_total")).toEqual(
+            ["binance", "bybit"].flatMap((exchange) =>
+              EndKind.literals.map((reason) => ({ exchange, reason }))
+            )
+          )
+          expect(families.has("collector_parquet_duration_seconds")).toBe(true)
+          if (hasProgram("promtool")) {
+            expect(runProgram("promtool", ["check", "metrics"], first.text)).toEqual({ code: 0, output: "" })
+          }
+        }),
+      90_000
+    )
+
+    it.scopedLive(
+      "count what left a stream in doubt, not whether its gaps can be proven",
+      () =>
+        Effect.gen(function* () {
+          const { page, simulator } = yield* recording()
+          const doubts = Effect.map(get(`${page}/metrics`), ({ text }) => {
+            const metrics = parsePrometheus(text).find(
+              ({ name }) => name === "collector_stream_unverifiable_total"
+            )?.metrics
+            return metrics?.find(({ labels }) => labels?.data_type === "orderbook")?.value
+          })
+          expect(yield* doubts).toBe("0")
+          yield* simulator.inject({ _tag: "terminate" })
+          yield* eventually(
+            "a reconnect in doubt",
+            Effect.map(doubts, (count) => count === "1"),
+            "60 seconds"
+          )
+        }),
+      90_000
+    )
+
+    it.scopedLive(
+      "know what the archived journal says, and has left the database, after a restart",
+      () =>
+        Effect.gen(function* () {
+          const { collector, simulator, where } = yield* recording({ BATCH_INTERVAL: "0.5" })
+          yield* collector.awaitLine(/ archived /, 4)
+          yield* simulator.inject({ _tag: "refuse", for: 600_000 })
+          yield* collector.stop()
+          const variables = { MARKETS: "binance:btcusdt,binance:ethusdt", BINANCE_WS_URL: simulator.url() }
+          yield* archiveNow(where, variables)
+          yield* Effect.scoped(
+            Effect.flatMap(openDatabase(where.database, "write"), (sql) =>
+              Effect.orDie(
+                sql.unsafe("DELETE FROM journal WHERE tag IN ('MessagesCommitted', 'StreamConnected')")
+              )
+            )
+          )
+          const next = yield* startCollector(where, variables)
+          const page = yield* statusPageOf(next)
+          yield* eventually(
+            () => `messages of the run before\n${next.printed()}`,
+            Effect.map(get(`${page}/api/coverage?days=1`), ({ text }) => {
+              const { streams } = decodeCoverage(text)
+              return (
+                streams.length === 4 &&
+                streams.every(({ messages }) => messages.reduce((sum, n) => sum + n, 0) > 0)
+              )
+            })
+          )
+        }),
+      120_000
     )
 
     it.scopedLive(

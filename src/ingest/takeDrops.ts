@@ -1,0 +1,22 @@
+import { Effect } from "effect"
+import { streamKey } from "../domain/StreamId.ts"
+import { SnapshotQueue } from "./SnapshotQueue.ts"
+
+/** What gave way in the queue since the last call, with a warning that has the count of each stream. */
+export const takeDrops = Effect.gen(function* () {
+  const drops = yield* (yield* SnapshotQueue).takeDrops
+  if (drops.length > 0) {
+    yield* Effect.logWarning("the queue was full, the oldest messages gave way").pipe(
+      Effect.annotateLogs({
+        module: "ingest",
+        dropped: drops.reduce((sum, drop) => sum + drop.count, 0),
+        ...Object.fromEntries(
+          drops.slice(0, maxStreamsNamed).map((drop) => [streamKey(drop.stream), drop.count])
+        )
+      })
+    )
+  }
+  return drops
+})
+
+const maxStreamsNamed = 20

@@ -1,0 +1,161 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Layer, TestClock } from "effect"
+import type { ReceivingEvent } from "../../src/domain/JournalEvent.ts"
+import type { StreamId } from "../../src/domain/StreamId.ts"
+import { Batcher } from "../../src/ingest/Batcher.ts"
+import { EventRecorder } from "../../src/ingest/EventRecorder.ts"
+import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
+import { Storage, StorageError } from "../../src/thread/Storage.ts"
+import { book, snapshot, trade } from "../support/snapshots.ts"
+
+const nothing: Effect.Effect<void, StorageError> = Effect.void
+
+/** A storage that can be made to fail, or to hang, and what it was told. */
+const makeStorage = () => {
+  const told = {
+    events: [] as ReceivingEvent[],
+    signs: [] as number[],
+    appends: nothing,
+    records: nothing
+  }
+  const layer = Layer.mock(Storage, {
+    append: ({ length }) =>
+      Effect.suspend(() => Effect.as(told.appends, { inserted: length, duplicates: 0, rejected: 0 })),
+    record: (events, aliveAt) =>
+      Effect.suspend(() =>
+        Effect.map(told.records, () => {
+          told.events.push(...events)
+          if (aliveAt !== null) told.signs.push(aliveAt)
+        })
+      )
+  })
+  return { told, layer }
+}
+
+const recording = (storage: Layer.Layer<Storage>, maxWaiting = 10) =>
+  EventRecorder.signsOfLife.pipe(
+    Layer.provideMerge(Batcher.layer({ interval: Duration.seconds(1) })),
+    Layer.provideMerge(EventRecorder.layer({ maxWaiting })),
+    Layer.provide(storage),
+    Layer.provideMerge(SnapshotQueue.layer({ capacity: 2 }))
+  )
+
+const busy = new StorageError({ reason: "database is locked" })
+
+const gap = (at: number, stream: StreamId = book): ReceivingEvent => ({
+  _tag: "GapDetected",
+  at,
+  stream,
+  rule: "counter",
+  scope: "stream",
+  expected: 1,
+  received: 2,
+  size: 1,
+  after: at - 1,
+  before: at
+})
+
+const connected = (at: number, connection: string): ReceivingEvent => ({
+  _tag: "StreamConnected",
+  at,
+  stream: trade,
+  connection
+})
+
+const disconnected = (at: number, connection: string): ReceivingEvent => ({
+  _tag: "StreamDisconnected",
+  at,
+  stream: trade,
+  connection,
+  kind: "closed",
+  reason: "",
+  code: null
+})
+
+describe("EventRecorder", () => {
+  it.effect("gives no sign of life while a batch is under way, though the queue is empty", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        yield* TestClock.adjust("6 seconds")
+        const before = told.signs.length
+        expect(before).toBeGreaterThan(0)
+        const queue = yield* SnapshotQueue
+        told.appends = Effect.delay(Effect.void, "20 seconds")
+        queue.unsafeOffer(snapshot(1))
+        yield* TestClock.adjust("15 seconds")
+        expect((yield* queue.counts).depth).toBe(0)
+        expect(told.signs.length).toBe(before)
+        yield* TestClock.adjust("15 seconds")
+        expect(told.signs.length).toBeGreaterThan(before)
+      }).pipe(Effect.provide(recording(layer)))
+    })
+  )
+
+  it.effect("journals what gave way in the last second, and a last sign of life when all is committed", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        yield* TestClock.adjust("2500 millis")
+        const queue = yield* SnapshotQueue
+        for (const n of [1, 2, 3]) queue.unsafeOffer(snapshot(n))
+      }).pipe(Effect.provide(recording(layer)))
+      expect(told.events).toMatchObject([{ _tag: "MessagesDropped", stream: book, count: 1 }])
+      expect(told.signs.at(-1)).toBe(2_500_000)
+    })
+  )
+
+  it.effect("gives no last sign of life when messages could not be committed", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      const closing = yield* Effect.gen(function* () {
+        yield* TestClock.adjust("2500 millis")
+        told.appends = busy
+        ;(yield* SnapshotQueue).unsafeOffer(snapshot(1))
+      }).pipe(Effect.provide(recording(layer)), Effect.fork)
+      yield* TestClock.adjust("30 seconds")
+      yield* closing
+      expect(told.signs.every((at) => at <= 2_500_000)).toBe(true)
+      expect(told.signs.at(-1)).not.toBe(2_500_000)
+    })
+  )
+
+  it.effect("is closed in 2 s although storage hangs", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      told.records = Effect.uninterruptible(Effect.never)
+      const closing = yield* Effect.fork(Effect.provide(Effect.void, recording(layer)))
+      yield* TestClock.adjust("2100 millis")
+      expect(closing.unsafePoll()).not.toBeNull()
+    })
+  )
+
+  it.effect("leaves in doubt what it had no room for, and keeps how connections stand", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        const recorder = yield* EventRecorder
+        told.records = busy
+        recorder.unsafeRecord(connected(5, "old"))
+        for (const at of [10, 20]) recorder.unsafeRecord(gap(at))
+        yield* TestClock.adjust("3 seconds")
+        for (const at of [30, 40]) recorder.unsafeRecord(gap(at))
+        recorder.unsafeRecord(disconnected(50, "old"))
+        recorder.unsafeRecord(connected(60, "short"))
+        recorder.unsafeRecord(disconnected(70, "short"))
+        recorder.unsafeRecord(connected(80, "new"))
+        told.records = Effect.void
+        yield* TestClock.adjust("3 seconds")
+      }).pipe(Effect.provide(recording(layer, 3)))
+      expect(told.events).toEqual([
+        connected(5, "old"),
+        gap(10),
+        gap(20),
+        { _tag: "Discontinuity", at: 40, stream: book, reason: "untold", after: 29, before: 40 },
+        { _tag: "Discontinuity", at: 80, stream: trade, reason: "untold", after: 50, before: 80 },
+        disconnected(50, "old"),
+        connected(80, "new")
+      ])
+    })
+  )
+})
