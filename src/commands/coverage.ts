@@ -1,7 +1,7 @@
 import { Command } from "@effect/cli"
 import { Console, Effect } from "effect"
 import { daysOf } from "../domain/CoverageReport.ts"
-import { exchanges } from "../exchange/registry.ts"
+import { isProvable } from "./continuity.ts"
 import { readCoverage } from "./coverage/read.ts"
 import { asJson, asText } from "./coverage/render.ts"
 import { asColoured, jsonOption } from "./options.ts"
@@ -16,9 +16,7 @@ export const coverage = Command.make("coverage", { ...selectionOptions, json: js
     const servers = yield* readCoverage(reading, select)
     const reports = servers.map(({ server, streams }) => ({
       server,
-      days: streams.flatMap((of) =>
-        daysOf(of, select.range, isProvable(of.stream.exchange, of.stream.dataType))
-      )
+      days: streams.flatMap((of) => daysOf(of, select.range, isProvable(of.stream)))
     }))
     yield* Console.log(options.json ? asJson(reports) : asText(reports, yield* asColoured))
   }).pipe(Effect.scoped)
@@ -27,10 +25,3 @@ export const coverage = Command.make("coverage", { ...selectionOptions, json: js
     "Shows for each stream and day what was recorded: messages, time connected, gaps, drops, what is verified, and which times to leave out of a study. Reads the database, also while the collector runs, and the journal in the archive: either is enough."
   )
 )
-
-/** Whether the messages of a stream prove that none is missing. */
-const isProvable = (exchange: string, dataType: string): boolean => {
-  const known = exchanges.get(exchange)
-  const type = known?.dataTypes.find((type) => type === dataType)
-  return known !== undefined && type !== undefined && known.continuity(type).kind !== "none"
-}

@@ -4,10 +4,11 @@ import { ArchiveStore } from "../archive/ArchiveStore.ts"
 import * as HyparquetWriter from "../archive/HyparquetWriter.ts"
 import { microsOf, parseKey } from "../domain/Archive.ts"
 import { scratchDatabase } from "../storage/scratch.ts"
+import { isProvable } from "./continuity.ts"
 import { readCoverage } from "./coverage/read.ts"
 import { timeText, windowText } from "./coverage/render.ts"
 import { mergeDay } from "./merge/mergeDay.ts"
-import { unionHoles } from "./merge/unionHoles.ts"
+import { type RemainingHoles, unionHoles } from "./merge/unionHoles.ts"
 import { loadReading } from "./reading.ts"
 import { selection, selectionOptions } from "./selection.ts"
 
@@ -64,17 +65,7 @@ export const merge = Command.make(
         yield* Console.log(
           `${day.exchange}:${day.symbol}:${day.dataType}  ${day.date}  from ${day.servers}\n  ${file.rows} messages, ${duplicates} of which were held more than once were left out: ${path}`
         )
-        const holes = unionHoles(coverage, day, select.range)
-        yield* Console.log(
-          holes.wanted === 0
-            ? "  no journal tells of its holes"
-            : holes.windows.length === 0
-              ? `  no hole remains in ${timeText(holes.wanted)}`
-              : [
-                  `  holes that remain: ${timeText(holes.length)} of ${timeText(holes.wanted)}`,
-                  ...holes.windows.map((window) => `  exclude ${windowText(window)}`)
-                ].join("\n")
-        )
+        yield* Console.log(holesText(unionHoles(coverage, day, select.range), isProvable(day)))
       }
       if (days.length === 0) yield* Console.log("There are no such archives.")
     }).pipe(Effect.scoped)
@@ -83,3 +74,16 @@ export const merge = Command.make(
     "Makes one Parquet file of each stream and day out of what several servers have archived: every message once, in the order of the exchange; and shows which holes remain."
   )
 )
+
+const holesText = ({ length, wanted, windows }: RemainingHoles, provable: boolean): string => {
+  if (wanted === 0) return "  no journal tells of its holes"
+  if (windows.length === 0) {
+    return provable
+      ? `  no hole remains in ${timeText(wanted)}`
+      : `  no hole is known in ${timeText(wanted)}, but nothing that the exchange sends would prove it: unverifiable`
+  }
+  return [
+    `  holes that remain: ${timeText(length)} of ${timeText(wanted)}${provable ? "" : "; the rest is unverifiable"}`,
+    ...windows.map((window) => `  exclude ${windowText(window)}`)
+  ].join("\n")
+}

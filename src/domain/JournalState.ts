@@ -1,6 +1,7 @@
 import { HashMap, Option } from "effect"
 import type { JournalEntry } from "./JournalEvent.ts"
 import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
+import type { StreamId } from "./StreamId.ts"
 
 /** What the archiver goes by: a fold over the journal. */
 export interface JournalState {
@@ -9,7 +10,8 @@ export interface JournalState {
   readonly plannedThrough: number
   /**
    * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
-   * the steps of a pending archive, the connections that are open, the process that runs, the latest segment.
+   * the steps of a pending archive, the connections that are open, the symbols that were delisted, the process that runs,
+   * the latest segment.
    */
   readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
 }
@@ -73,6 +75,14 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
       return HashMap.set(needed, connectionKey(event), [id])
     case "StreamDisconnected":
       return HashMap.remove(needed, connectionKey(event))
+    case "SymbolDelisted":
+      return HashMap.set(
+        HashMap.filter(needed, (_, key) => !key.startsWith(symbolKey(event))),
+        delistedKey(event),
+        [id]
+      )
+    case "SymbolListed":
+      return HashMap.remove(needed, delistedKey(event))
     default:
       return needed
   }
@@ -84,10 +94,14 @@ const ofProcess = "process "
 const withoutProcess = (needed: JournalState["needed"]): JournalState["needed"] =>
   HashMap.filter(needed, (_, key) => !key.startsWith(ofProcess))
 
-const connectionKey = ({
-  connection,
-  stream
-}: {
-  readonly connection: string
-  readonly stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string }
-}): string => `${ofProcess}${stream.exchange}:${stream.symbol}:${stream.dataType} ${connection}`
+interface Symbol {
+  readonly exchange: string
+  readonly symbol: string
+}
+
+const symbolKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}${exchange}:${symbol}:`
+
+const delistedKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}delisted ${exchange}:${symbol}`
+
+const connectionKey = (event: { readonly connection: string; readonly stream: StreamId }): string =>
+  `${symbolKey(event.stream)}${event.stream.dataType} ${event.connection}`

@@ -65,6 +65,9 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
         code: 1006
       })
     ),
+    FastCheck.constantFrom("SymbolListed" as const, "SymbolDelisted" as const).map(
+      (_tag): JournalEvent => ({ _tag, at, exchange: book.exchange, symbol: book.symbol })
+    ),
     FastCheck.tuple(stream, FastCheck.option(FastCheck.nat(9))).map(
       ([stream, size]): JournalEvent => ({
         _tag: "GapDetected",
