@@ -19,10 +19,10 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { archiver } from "../thread/services.ts"
 
-/** Some archives could not be made. */
+/** Not all could be archived. */
 export class ArchivesFailed extends Data.TaggedError("ArchivesFailed")<{ readonly failed: number }> {
   override get message() {
-    return `${this.failed} archives failed; their rows are kept`
+    return `not all was archived, what failed is kept and tried again: ${this.failed} ${this.failed === 1 ? "failure" : "failures"}`
   }
 }
 
@@ -43,7 +43,7 @@ export const archive = Command.make("archive", {}, () =>
     for (const { file, plan } of report.archived) {
       yield* Console.log(`archived ${plan.key}: ${file.rows} rows, ${file.size} bytes`)
     }
-    for (const { plan, reason } of report.failed) yield* Console.log(`failed   ${plan.key}: ${reason}`)
+    for (const { reason, what } of report.failed) yield* Console.log(`failed   ${what}: ${reason}`)
     const rows = report.archived.reduce((sum, { file }) => sum + file.rows, 0)
     yield* Console.log(
       report.archived.length + report.failed.length === 0

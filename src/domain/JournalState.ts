@@ -1,5 +1,5 @@
 import { HashMap, Option } from "effect"
-import type { JournalEntry } from "./JournalEvent.ts"
+import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
 import type { StreamId } from "./StreamId.ts"
 
@@ -25,10 +25,7 @@ export const emptyJournalState: JournalState = {
 /** The state after an entry. */
 export const applyEntry = (state: JournalState, entry: JournalEntry): JournalState => ({
   pending: applyArchiveEvent(state.pending, entry.event),
-  plannedThrough:
-    entry.event._tag === "JournalSegmentPlanned"
-      ? Math.max(state.plannedThrough, entry.event.plan.lastId)
-      : state.plannedThrough,
+  plannedThrough: plannedAfter(state, entry.event),
   needed: needs(state.needed, entry)
 })
 
@@ -45,6 +42,24 @@ export const archivedThrough = (state: JournalState): number => {
 export const neededIds = (state: JournalState): ReadonlySet<number> =>
   new Set(Array.from(HashMap.values(state.needed)).flat())
 
+/** The entries of a part that is given up, which is always the latest, are to be planned again. */
+const plannedAfter = ({ pending, plannedThrough }: JournalState, event: JournalEvent): number => {
+  switch (event._tag) {
+    case "JournalSegmentPlanned":
+      return Math.max(plannedThrough, event.plan.lastId)
+    case "ArchiveAbandoned":
+      return HashMap.get(pending, event.archiveId).pipe(
+        Option.filter((archive) => !isOfRows(archive)),
+        Option.match({
+          onNone: () => plannedThrough,
+          onSome: ({ plan }) => Math.min(plannedThrough, plan.firstId - 1)
+        })
+      )
+    default:
+      return plannedThrough
+  }
+}
+
 const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): JournalState["needed"] => {
   switch (event._tag) {
     case "JournalSegmentPlanned":
@@ -57,6 +72,7 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
     case "ArchiveFailed":
       return HashMap.modify(needed, event.archiveId, (ids) => [...ids, id])
     case "ArchivePurged":
+    case "ArchiveAbandoned":
       return HashMap.remove(needed, event.archiveId)
     case "JournalSegmentArchived": {
       // The latest one says how far the journal is archived; without its end it would be pending again.
