@@ -1,6 +1,6 @@
 import { Command, ValidationError } from "@effect/cli"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect } from "effect"
+import { Cause, Console, Effect } from "effect"
 import { loadSettings } from "./Config.ts"
 import * as Collector from "./collector.ts"
 import { archive } from "./commands/archive.ts"
@@ -25,9 +25,13 @@ const main = Command.run(collect, { name: "crypto-collector", version })
 
 /** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line is told by it. */
 main(process.argv).pipe(
-  Effect.tapError((error) =>
-    ValidationError.isValidationError(error) ? Effect.void : Console.error(error.message)
-  ),
+  Effect.tapErrorCause((cause) => {
+    if (Cause.isInterruptedOnly(cause)) return Effect.void
+    const error = Cause.squash(cause)
+    return ValidationError.isValidationError(error)
+      ? Effect.void
+      : Console.error(error instanceof Error ? error.message : String(error))
+  }),
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
 )

@@ -437,6 +437,7 @@ const make = (options: ArchiverOptions) =>
           }
         }
 
+        yield* repo.forget
         if (!journalIsBlocked && !storeIsDown()) yield* archiveJournal(attempt)
       })
 

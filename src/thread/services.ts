@@ -80,5 +80,5 @@ export const archiveStore = (
   options: { readonly readOnly?: boolean } = {}
 ) =>
   settings._tag === "S3"
-    ? S3ArchiveStore.layer(settings)
+    ? S3ArchiveStore.layer(settings, options)
     : FileArchiveStore.layer({ directory: settings.directory, ...options })

@@ -34,6 +34,14 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
     archiveId.map(
       (archiveId): JournalEvent => ({ _tag: "ArchiveFailed", archiveId, stage: "verify", reason: "" })
     ),
+    FastCheck.tuple(archiveId, FastCheck.constantFrom("", "j")).map(
+      ([archiveId, kind]): JournalEvent => ({
+        _tag: "ArchiveAbandoned",
+        archiveId: `${kind}${archiveId}`,
+        key: archiveId,
+        reason: ""
+      })
+    ),
     FastCheck.boolean().map(
       (killed): JournalEvent => ({
         _tag: "ProcessStarted",
