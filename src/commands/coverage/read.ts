@@ -39,23 +39,22 @@ export const readCoverage = (reading: Reading, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, typeof noCoverage>()
     const abandoned = new Set<string>()
-    const damaged = new Map<string, JournalDamaged>()
+    const unreadable: Array<JournalDamaged> = []
     const journals = yield* wholeJournals(reading, {
       orElse: withoutArchive,
-      onDamaged: (part) => new JournalDamaged(part)
+      onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
     })
     for (const { entries, lastSeen, server } of journals) {
-      const fold = Stream.runFold(entries, servers.get(server) ?? noCoverage, (before, entry) => {
+      const state = yield* Stream.runFold(entries, servers.get(server) ?? noCoverage, (before, entry) => {
         if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
         const selected = restrict(entry, select)
         return selected === undefined ? before : applyToCoverage(before, selected)
       })
-      yield* fold.pipe(
-        Effect.map((state) => servers.set(server, endOfJournal(state, lastSeen))),
-        Effect.catchTag("JournalDamaged", (error) => Effect.sync(() => damaged.set(server, error)))
-      )
+      servers.set(server, endOfJournal(state, lastSeen))
     }
-    for (const server of damaged.keys()) servers.delete(server)
+    // What was to be in an object that was given up is in another one.
+    const damaged = unreadable.filter(({ key }) => !abandoned.has(key))
+    for (const { server } of damaged) servers.delete(server)
     return {
       servers: Array.from(
         Array.from(servers).sort(([a], [b]) => Order.string(a, b)),
@@ -67,7 +66,7 @@ export const readCoverage = (reading: Reading, select: Selection) =>
         })
       ),
       abandoned,
-      damaged: Array.from(damaged.values())
+      damaged
     } satisfies ReadCoverage
   }).pipe(Effect.provide(reading.services))
 
