@@ -1,6 +1,7 @@
+import { stripVTControlCharacters } from "node:util"
 import { Command, ValidationError } from "@effect/cli"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Console, Effect } from "effect"
+import { Cause, Console, Effect } from "effect"
 import { loadSettings } from "./Config.ts"
 import * as Collector from "./collector.ts"
 import { archive } from "./commands/archive.ts"
@@ -23,11 +24,32 @@ const collect = Command.make("crypto-collector", {}, () =>
 
 const main = Command.run(collect, { name: "crypto-collector", version })
 
+/** The help of commands is coloured for terminals: what is printed elsewhere, or with NO_COLOR set, is plain text. */
+const plainText = (isColoured: boolean) => (text: unknown) =>
+  isColoured || typeof text !== "string" ? text : stripVTControlCharacters(text)
+
+const coloured = (stream: { readonly isTTY?: boolean }) =>
+  stream.isTTY === true && (process.env.NO_COLOR ?? "") === ""
+
+const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>
+  Console.consoleWith((console) =>
+    Effect.withConsole(program, {
+      ...console,
+      log: (...args) => console.log(...args.map(plainText(coloured(process.stdout)))),
+      error: (...args) => console.error(...args.map(plainText(coloured(process.stderr))))
+    })
+  )
+
 /** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line is told by it. */
 main(process.argv).pipe(
-  Effect.tapError((error) =>
-    ValidationError.isValidationError(error) ? Effect.void : Console.error(error.message)
-  ),
+  Effect.tapErrorCause((cause) => {
+    if (Cause.isInterruptedOnly(cause)) return Effect.void
+    const error = Cause.squash(cause)
+    return ValidationError.isValidationError(error)
+      ? Effect.void
+      : Console.error(error instanceof Error ? error.message : String(error))
+  }),
+  printing,
   Effect.provide(NodeContext.layer),
   NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
 )

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import {
+  Cause,
   Clock,
   Context,
   Data,
@@ -25,8 +26,10 @@ import {
   segmentKey
 } from "../domain/Archive.ts"
 import {
+  ArchiveAbandoned,
   ArchiveFailed,
   ArchivePlanned,
+  ArchivePurged,
   ArchiveUploaded,
   ArchiveVerified,
   ArchiveWritten,
@@ -55,6 +58,7 @@ import { version } from "../version.ts"
 import { archiveColumns, archivePage, journalColumns, journalPage } from "./Archiver/columns.ts"
 import { tidyOutbox } from "./Archiver/outbox.ts"
 import { ArchiveStore, type ArchiveStoreError, type StoredObject } from "./ArchiveStore.ts"
+import { streamDigest } from "./download.ts"
 import { fileDigest } from "./fileDigest.ts"
 import { type ParquetError, ParquetWriter } from "./ParquetWriter.ts"
 
@@ -114,6 +118,8 @@ class StageFailed extends Data.TaggedError("StageFailed")<{
   readonly stage: "write" | "upload" | "verify" | "purge"
   readonly reason: string
   readonly storeDown: boolean
+  /** The store has another object under the key, and no row of the archive is deleted. */
+  readonly isBlocked?: boolean
 }> {
   override get message() {
     return this.reason
@@ -143,13 +149,16 @@ const make = (options: ArchiverOptions) =>
 
     const localPath = (plan: Plan) => path.join(options.outboxDirectory, `${plan.archiveId}.parquet`)
 
+    const apply = (events: ReadonlyArray<JournalEvent>) =>
+      Ref.update(state, (before) =>
+        events.reduce((of, event) => applyEntry(of, { id: 0, at: 0, event }), before)
+      )
+
     const record = (plan: Plan, ...events: ReadonlyArray<JournalEvent>) =>
       Effect.uninterruptible(
         Effect.zipRight(
           journal.appendOf("stream" in plan ? plan.stream : undefined, ...events),
-          Ref.update(state, (before) =>
-            events.reduce((of, event) => applyEntry(of, { id: 0, at: 0, event }), before)
-          )
+          apply(events)
         )
       )
 
@@ -264,7 +273,13 @@ const make = (options: ArchiverOptions) =>
         })
       })
 
-    const put = ({ files, plan }: PendingArchive, file: ArchiveFile) =>
+    /** Whether the store's object under the key is none of the files: by its content, whatever HEAD says of it. */
+    const isForeign = (plan: Plan, files: ReadonlyArray<ArchiveFile>) =>
+      Effect.map(streamDigest(store.get(plan.key)), (found) =>
+        files.every(({ sha256, size }) => found.sha256 !== sha256 || found.size !== size)
+      )
+
+    const put = ({ files, plan, purged }: PendingArchive, file: ArchiveFile) =>
       store.put({ key: plan.key, path: localPath(plan), size: file.size, sha256: file.sha256 }).pipe(
         Effect.tapError((error) =>
           Effect.logWarning("an upload failed").pipe(
@@ -276,9 +291,15 @@ const make = (options: ArchiverOptions) =>
         Effect.catchIf(
           (error) => error.kind !== "Failed",
           (error) =>
-            Effect.flatMap(findStored(plan, [...files, file]), (stored) =>
-              Option.isSome(stored) ? Effect.succeed(stored.value) : error
-            )
+            Effect.gen(function* () {
+              const ours = [...files, file]
+              const stored = yield* findStored(plan, ours)
+              if (Option.isSome(stored)) return stored.value
+              const isBlocked = error.kind === "Conflict" && purged === 0 && (yield* isForeign(plan, ours))
+              return yield* isBlocked
+                ? new StageFailed({ stage: "upload", reason: error.reason, storeDown: false, isBlocked })
+                : error
+            })
         ),
         Metric.trackDurationWith(uploadSeconds, Duration.toSeconds),
         Effect.withSpan("archive.upload"),
@@ -311,10 +332,7 @@ const make = (options: ArchiverOptions) =>
       Effect.gen(function* () {
         if ("stream" in plan) {
           yield* Effect.mapError(repo.purge(plan, file.rows - purged), failedAt("purge"))
-          yield* Ref.update(state, (before) => ({
-            ...before,
-            pending: HashMap.remove(before.pending, plan.archiveId)
-          }))
+          yield* apply([ArchivePurged.make({ archiveId: plan.archiveId })])
           yield* Ref.update(totals, (sum) => ({
             archives: sum.archives + 1,
             rows: sum.rows + file.rows,
@@ -358,60 +376,70 @@ const make = (options: ArchiverOptions) =>
         return file
       }).pipe(Effect.withSpan("archive", { attributes: { key: archive.plan.key, resumed: archive.step } }))
 
-    const cycle = Effect.gen(function* () {
-      if (yield* Ref.getAndSet(isInDoubt, false)) {
-        yield* fold.pipe(
-          Effect.flatMap((folded) => Ref.set(state, folded)),
-          Effect.tapError(() => Ref.set(isInDoubt, true))
-        )
-      }
-      const { pending } = yield* Ref.get(state)
-      yield* tidyOutbox({
-        directory: options.outboxDirectory,
-        isPending: (archiveId) => HashMap.has(pending, archiveId),
-        isDone
-      })
-      const archived: Array<CycleReport["archived"][number]> = []
-      const failed: Array<CycleReport["failed"][number]> = []
-      let storeFailures = 0
-
-      const attempt = (archive: PendingArchive) =>
-        complete(archive).pipe(
-          Effect.map((file) => {
-            if (isOfRows(archive)) archived.push({ plan: archive.plan, file })
-            storeFailures = 0
-            return true
-          }),
-          Effect.catchAll((error) => {
-            if (isOfRows(archive)) failed.push({ plan: archive.plan, reason: error.reason })
-            storeFailures = error.storeDown ? storeFailures + 1 : 0
-            return Effect.as(reportFailure(archive.plan, error), false)
-          })
-        )
-      const storeIsDown = () => storeFailures >= maxConsecutiveStoreFailures
-
-      const open = Array.from(HashMap.values(pending)).sort(byId)
-      const blocked = new Set<string>()
-      let journalIsBlocked = false
-      for (const archive of open) {
-        if (storeIsDown()) break
-        if (yield* attempt(archive)) continue
-        if (isOfRows(archive)) blocked.add(streamKey(archive.plan.stream))
-        else journalIsBlocked = true
-      }
-
-      const through = yield* repo.lastId
-      for (const stream of yield* repo.streams) {
-        let more = !blocked.has(streamKey(stream))
-        while (more && !storeIsDown()) {
-          const next = yield* planRows(stream, through)
-          more = Option.isSome(next) && (yield* attempt(next.value))
+    const cycle = (
+      archived: Array<CycleReport["archived"][number]>,
+      failed: Array<CycleReport["failed"][number]>
+    ) =>
+      Effect.gen(function* () {
+        if (yield* Ref.getAndSet(isInDoubt, false)) {
+          yield* fold.pipe(
+            Effect.flatMap((folded) => Ref.set(state, folded)),
+            Effect.tapError(() => Ref.set(isInDoubt, true))
+          )
         }
-      }
+        const { pending } = yield* Ref.get(state)
+        yield* tidyOutbox({
+          directory: options.outboxDirectory,
+          isPending: (archiveId) => HashMap.has(pending, archiveId),
+          isDone
+        })
+        let storeFailures = 0
 
-      if (!journalIsBlocked && !storeIsDown()) yield* archiveJournal(attempt)
-      return { archived, failed }
-    })
+        const attempt = (archive: PendingArchive) =>
+          complete(archive).pipe(
+            Effect.map((file) => {
+              if (isOfRows(archive)) archived.push({ plan: archive.plan, file })
+              storeFailures = 0
+              return true
+            }),
+            Effect.catchAll((error) => {
+              failed.push({ what: archive.plan.key, reason: error.reason })
+              storeFailures = error.storeDown ? storeFailures + 1 : 0
+              return Effect.as(
+                error.isBlocked === true ? abandon(archive.plan, error) : reportFailure(archive.plan, error),
+                false
+              )
+            })
+          )
+        const storeIsDown = () => storeFailures >= maxConsecutiveStoreFailures
+
+        const open = Array.from(HashMap.values(pending)).sort(byId)
+        const blocked = new Set<string>()
+        let journalIsBlocked = false
+        for (const archive of open) {
+          if (storeIsDown()) break
+          if (
+            (yield* attempt(archive)) ||
+            !HashMap.has((yield* Ref.get(state)).pending, archive.plan.archiveId)
+          ) {
+            continue
+          }
+          if (isOfRows(archive)) blocked.add(streamKey(archive.plan.stream))
+          else journalIsBlocked = true
+        }
+
+        const through = yield* repo.lastId
+        for (const stream of yield* repo.streams) {
+          let more = !blocked.has(streamKey(stream))
+          while (more && !storeIsDown()) {
+            const next = yield* planRows(stream, through)
+            more = Option.isSome(next) && (yield* attempt(next.value))
+          }
+        }
+
+        yield* repo.forget
+        if (!journalIsBlocked && !storeIsDown()) yield* archiveJournal(attempt)
+      })
 
     const archiveJournal = (attempt: (archive: PendingArchive) => Effect.Effect<boolean>) =>
       Effect.gen(function* () {
@@ -433,25 +461,38 @@ const make = (options: ArchiverOptions) =>
         if (isWorthIt) yield* pruneJournal(through, neededIds(yield* fold))
       }).pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.provideService(EventJournal, journal))
 
+    /** Whether nothing will be asked of an archive's file any more. */
     const isDone = (archiveId: string) =>
       sql`
         SELECT 1 FROM journal
-        WHERE tag IN ('ArchivePurged', 'JournalSegmentArchived') AND payload LIKE ${`%${archiveId}%`} LIMIT 1`.pipe(
+        WHERE tag IN ('ArchivePurged', 'ArchiveAbandoned', 'JournalSegmentArchived') AND payload LIKE ${`%${archiveId}%`} LIMIT 1`.pipe(
         Effect.map((rows) => rows.length > 0),
         Effect.orElseSucceed(() => false)
       )
 
-    const reportFailure = (plan: Plan, error: StageFailed) =>
-      Effect.logError("an archive failed, its rows and file are kept for the next cycle").pipe(
-        Effect.annotateLogs({ stage: error.stage, key: plan.key, reason: error.reason }),
-        Effect.zipRight(Ref.set(isInDoubt, true)),
-        Effect.zipRight(Metric.increment(failuresAt(error.stage))),
+    /** Frees the rows of an archive whose key is taken: they go into another one. */
+    const abandon = (plan: Plan, { reason, stage }: StageFailed) =>
+      Effect.logError(
+        "the store has another object under an archive's key: it is given up for a new one"
+      ).pipe(
+        Effect.annotateLogs({ key: plan.key, reason }),
+        Effect.zipRight(Metric.increment(failuresAt(stage))),
         Effect.zipRight(
-          record(
-            plan,
-            ArchiveFailed.make({ archiveId: plan.archiveId, stage: error.stage, reason: error.reason })
-          )
-        ),
+          journalled(plan, ArchiveAbandoned.make({ archiveId: plan.archiveId, key: plan.key, reason }))
+        )
+      )
+
+    const reportFailure = (plan: Plan, { reason, stage }: StageFailed) =>
+      Effect.logError("an archive failed, its rows and file are kept for the next cycle").pipe(
+        Effect.annotateLogs({ stage, key: plan.key, reason }),
+        Effect.zipRight(Ref.set(isInDoubt, true)),
+        Effect.zipRight(Metric.increment(failuresAt(stage))),
+        Effect.zipRight(journalled(plan, ArchiveFailed.make({ archiveId: plan.archiveId, stage, reason })))
+      )
+
+    const journalled = (plan: Plan, event: JournalEvent) =>
+      record(plan, event).pipe(
+        Effect.tapError(() => Ref.set(isInDoubt, true)),
         Effect.catchAll((cause) =>
           Effect.logWarning("the journal could not be written").pipe(
             Effect.annotateLogs({ reason: cause.message })
@@ -459,14 +500,19 @@ const make = (options: ArchiverOptions) =>
         )
       )
 
-    const runCycle = cycle.pipe(
-      Effect.onError(() => Ref.set(isInDoubt, true)),
-      Effect.catchAllCause((cause) =>
-        Effect.as(Effect.logError("an archive cycle failed, the next one tries again", cause), {
-          archived: [],
-          failed: []
-        })
-      ),
+    const runCycle = Effect.suspend(() => {
+      const archived: Array<CycleReport["archived"][number]> = []
+      const failed: Array<CycleReport["failed"][number]> = []
+      return cycle(archived, failed).pipe(
+        Effect.onError(() => Ref.set(isInDoubt, true)),
+        Effect.catchAllCause((cause) => {
+          const error = Cause.squash(cause)
+          failed.push({ what: "the cycle", reason: error instanceof Error ? error.message : String(error) })
+          return Effect.logError("an archive cycle failed, the next one tries again", cause)
+        }),
+        Effect.map((): CycleReport => ({ archived, failed }))
+      )
+    }).pipe(
       Effect.withSpan("archive.cycle", { root: true }),
       oneCycle.withPermits(1),
       Effect.provideService(FileSystem.FileSystem, fs),

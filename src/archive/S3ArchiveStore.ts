@@ -15,10 +15,16 @@ import { getObject, headObject, listObjects, maximalSize, putObject } from "./s3
  */
 export const layer = (
   settings: S3Settings,
-  timeouts: Partial<S3Timeouts> = {}
-): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> => Layer.scoped(ArchiveStore, make(settings, timeouts))
+  options: Partial<S3Timeouts> & {
+    /** Leaves the bucket as it is, and does not ask whether it is there. */
+    readonly readOnly?: boolean
+  } = {}
+): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> => Layer.scoped(ArchiveStore, make(settings, options))
 
-const make = (settings: S3Settings, given: Partial<S3Timeouts>) =>
+const make = (
+  settings: S3Settings,
+  { readOnly = false, ...given }: Partial<S3Timeouts> & { readonly readOnly?: boolean }
+) =>
   Effect.gen(function* () {
     const { bucket } = settings
     const timeouts = { ...defaultTimeouts, ...given }
@@ -36,7 +42,8 @@ const make = (settings: S3Settings, given: Partial<S3Timeouts>) =>
               `BUCKET_NAME=${bucket}: the bucket is not ready: ${failure.reason}; trying again at the next upload`
             )
       ),
-      Effect.annotateLogs({ module: "archive" })
+      Effect.annotateLogs({ module: "archive" }),
+      Effect.unless(() => readOnly)
     )
 
     /** Success if the object is ours, a conflict if it is not, `otherwise` if there is none. */

@@ -3,7 +3,7 @@ import { Reactivity } from "@effect/experimental"
 import { FileSystem, type Path } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Console, Data, Effect, Exit, Layer, Logger, LogLevel, Option, Scope } from "effect"
+import { Console, Data, Effect, Exit, Layer, Option, Scope } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
 import { withoutSdkWarning } from "../archive/s3/quiet.ts"
 import { loadSettings } from "../Config.ts"
@@ -18,11 +18,12 @@ import * as DatabaseLock from "../storage/DatabaseLock.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { archiver } from "../thread/services.ts"
+import { logsToStderr } from "./options.ts"
 
-/** Some archives could not be made. */
+/** Not all could be archived. */
 export class ArchivesFailed extends Data.TaggedError("ArchivesFailed")<{ readonly failed: number }> {
   override get message() {
-    return `${this.failed} archives failed; their rows are kept`
+    return `not all was archived, what failed is kept and tried again: ${this.failed} ${this.failed === 1 ? "failure" : "failures"}`
   }
 }
 
@@ -43,7 +44,7 @@ export const archive = Command.make("archive", {}, () =>
     for (const { file, plan } of report.archived) {
       yield* Console.log(`archived ${plan.key}: ${file.rows} rows, ${file.size} bytes`)
     }
-    for (const { plan, reason } of report.failed) yield* Console.log(`failed   ${plan.key}: ${reason}`)
+    for (const { reason, what } of report.failed) yield* Console.log(`failed   ${what}: ${reason}`)
     const rows = report.archived.reduce((sum, { file }) => sum + file.rows, 0)
     yield* Console.log(
       report.archived.length + report.failed.length === 0
@@ -85,18 +86,13 @@ const ownCycle = (settings: StorageSettings) =>
         Layer.provide(SnapshotRepo.layer),
         Layer.provide(EventJournal.layer),
         Layer.provide(Database.layer(settings.databasePath)),
-        Layer.provideMerge(toStderr)
+        Layer.provideMerge(logsToStderr)
       )
     ),
     Effect.catchTag("DatabaseError", (error) =>
       Effect.fail(new DatabaseUnusable({ path: settings.databasePath, reason: error.message }))
     )
   )
-
-const toStderr = Layer.merge(
-  Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)),
-  Logger.minimumLogLevel(LogLevel.Warning)
-)
 
 /** Waits for the answer of the process that has the lock, or for that process to end. */
 const othersCycle = (

@@ -8,38 +8,48 @@ import type { Reading } from "./reading.ts"
 /** A server's journal, from the archive and, if it is our own, from the database. */
 export interface WholeJournal<R, E> {
   readonly server: string
+  /** All names that it ever had. */
+  readonly servers: ReadonlyArray<string>
   /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
   readonly entries: Stream.Stream<JournalEntry, E, R>
   /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
   readonly lastSeen: number
 }
 
-/**
- * The journals of all servers, in the order in which they were begun. `orElse` says what to do if the archive cannot be
- * read.
- */
-export const wholeJournals = <E, R>(
+/** The journals of all servers, in the order in which they were begun. */
+export const wholeJournals = <E, E2>(
   { folder, settings }: Reading,
-  orElse: (error: ArchiveStoreError) => Effect.Effect<ReadonlyArray<ArchivedJournal>, E, R>
+  options: {
+    /** What to do if the archive cannot be read. */
+    readonly orElse: (error: ArchiveStoreError) => Effect.Effect<ReadonlyArray<ArchivedJournal>, E>
+    /** What to do about a part that cannot be read: it is left out, unless this fails. */
+    readonly onDamaged: (part: {
+      readonly server: string
+      readonly key: string
+      readonly reason: string
+    }) => Effect.Effect<void, E2>
+  }
 ) =>
   Effect.gen(function* () {
     const live = yield* openLiveJournal(settings.databasePath)
-    const archived = yield* Effect.catchAll(archivedJournals, orElse)
+    const archived = yield* Effect.catchAll(archivedJournals, options.orElse)
     const isArchived = (id: string) => archived.some(({ journal }) => journal === id)
     const journals = [
       ...archived.toSorted((a, b) => Order.string(firstArchiveId(a.keys), firstArchiveId(b.keys))),
       ...(Option.isSome(live) && !isArchived(live.value.id)
-        ? [{ server: settings.serverName, journal: live.value.id, keys: [] }]
+        ? [{ servers: [settings.serverName] as const, journal: live.value.id, keys: [] }]
         : [])
     ]
     return journals.map((journal) => {
       const isLive = Option.isSome(live) && live.value.id === journal.journal
+      const server = isLive ? settings.serverName : (journal.servers.at(-1) ?? "")
       let last = 0
-      const entries = archivedEntries(journal, folder).pipe(
-        Stream.tap(({ id }) => Effect.sync(() => (last = Math.max(last, id))))
-      )
+      const entries = archivedEntries(journal, folder, (key, { cause }) =>
+        options.onDamaged({ server, key, reason: cause instanceof Error ? cause.message : String(cause) })
+      ).pipe(Stream.tap(({ id }) => Effect.sync(() => (last = Math.max(last, id)))))
       return {
-        server: journal.server,
+        server,
+        servers: isLive ? [...journal.servers, settings.serverName] : journal.servers,
         entries: isLive
           ? Stream.concat(
               entries,

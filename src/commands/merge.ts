@@ -3,11 +3,13 @@ import { Console, Effect, Layer, Stream } from "effect"
 import { ArchiveStore } from "../archive/ArchiveStore.ts"
 import * as HyparquetWriter from "../archive/HyparquetWriter.ts"
 import { microsOf, parseKey } from "../domain/Archive.ts"
+import { isProvable } from "../exchange/registry.ts"
 import { scratchDatabase } from "../storage/scratch.ts"
 import { readCoverage } from "./coverage/read.ts"
 import { timeText, windowText } from "./coverage/render.ts"
 import { mergeDay } from "./merge/mergeDay.ts"
-import { unionHoles } from "./merge/unionHoles.ts"
+import { type RemainingHoles, unionHoles } from "./merge/unionHoles.ts"
+import { logsToStderr } from "./options.ts"
 import { loadReading } from "./reading.ts"
 import { selection, selectionOptions } from "./selection.ts"
 
@@ -48,14 +50,14 @@ export const merge = Command.make(
       }>`
         SELECT exchange, symbol, data_type AS dataType, date, group_concat(DISTINCT server) AS servers
         FROM objects GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
-      const coverage = yield* readCoverage(reading, select)
+      const { abandoned, damaged, servers } = yield* readCoverage(reading, select)
       for (const day of days) {
         const keys = yield* scratch<{ key: string }>`
           SELECT key FROM objects WHERE exchange = ${day.exchange} AND symbol = ${day.symbol}
             AND data_type = ${day.dataType} AND date = ${day.date} ORDER BY key`
         const { duplicates, file, path } = yield* mergeDay({
           day,
-          keys: keys.map(({ key }) => key),
+          keys: keys.flatMap(({ key }) => (abandoned.has(key) ? [] : [key])),
           range: select.range,
           into,
           scratch,
@@ -64,22 +66,26 @@ export const merge = Command.make(
         yield* Console.log(
           `${day.exchange}:${day.symbol}:${day.dataType}  ${day.date}  from ${day.servers}\n  ${file.rows} messages, ${duplicates} of which were held more than once were left out: ${path}`
         )
-        const holes = unionHoles(coverage, day, select.range)
-        yield* Console.log(
-          holes.wanted === 0
-            ? "  no journal tells of its holes"
-            : holes.windows.length === 0
-              ? `  no hole remains in ${timeText(holes.wanted)}`
-              : [
-                  `  holes that remain: ${timeText(holes.length)} of ${timeText(holes.wanted)}`,
-                  ...holes.windows.map((window) => `  exclude ${windowText(window)}`)
-                ].join("\n")
-        )
+        yield* Console.log(holesText(unionHoles(servers, day, select.range), isProvable(day)))
       }
       if (days.length === 0) yield* Console.log("There are no such archives.")
-    }).pipe(Effect.scoped)
+      if (damaged[0] !== undefined) return yield* damaged[0]
+    }).pipe(Effect.scoped, Effect.provide(logsToStderr))
 ).pipe(
   Command.withDescription(
     "Makes one Parquet file of each stream and day out of what several servers have archived: every message once, in the order of the exchange; and shows which holes remain."
   )
 )
+
+const holesText = ({ length, wanted, windows }: RemainingHoles, provable: boolean): string => {
+  if (wanted === 0) return "  no journal tells of its holes"
+  if (windows.length === 0) {
+    return provable
+      ? `  no hole remains in ${timeText(wanted)}`
+      : `  no hole is known in ${timeText(wanted)}, but nothing that the exchange sends would prove it: unverifiable`
+  }
+  return [
+    `  holes that remain: ${timeText(length)} of ${timeText(wanted)}${provable ? "" : "; the rest is unverifiable"}`,
+    ...windows.map((window) => `  exclude ${windowText(window)}`)
+  ].join("\n")
+}

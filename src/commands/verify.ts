@@ -1,6 +1,6 @@
 import { Command, Options } from "@effect/cli"
 import { Console, Data, Effect } from "effect"
-import { jsonOption } from "./options.ts"
+import { jsonOption, logsToStderr } from "./options.ts"
 import { loadReading } from "./reading.ts"
 import { type Finding, type Findings, findFaults } from "./verify/findFaults.ts"
 
@@ -28,7 +28,7 @@ export const verify = Command.make(
       const findings = yield* findFaults(yield* loadReading, { deep, report })
       yield* Console.log(json ? JSON.stringify(findings, null, 2) : summaryOf(findings, deep))
       if (findings.faults > 0) return yield* new ArchiveIsOff({ faults: findings.faults })
-    }).pipe(Effect.scoped)
+    }).pipe(Effect.scoped, Effect.provide(logsToStderr))
 ).pipe(
   Command.withDescription(
     "Compares the journal with the archive: every verified object is there, with its length and SHA-256, and nothing else is. Ends with exit code 1 if anything is off."
@@ -46,7 +46,9 @@ const summaryOf = (findings: Findings, deep: boolean): string =>
     ),
     ...(findings.pending > 0 ? [`${findings.pending} archives are not finished yet.`] : []),
     ...(findings.newer > 0
-      ? [`${findings.newer} objects are newer than what is known of their server's journal.`]
+      ? [
+          `${findings.newer} objects are newer than what is known of their server's journal: they are listed above, and nothing is said about them.`
+        ]
       : []),
     findings.faults === 0 ? "Nothing is off." : `${findings.faults} objects are off.`
   ].join("\n")

@@ -1,4 +1,4 @@
-import { Chunk, HashMap, Option } from "effect"
+import { Chunk, HashMap, identity, Option } from "effect"
 import type { GapDetected } from "./ExchangeEvent.ts"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
@@ -30,8 +30,10 @@ export interface StreamCoverage {
   readonly stream: StreamId
   /** When it was first and last to be recorded. */
   readonly wanted: Window
-  /** Whether the running process records it. */
+  /** Whether the running process is to record it. */
   readonly isWanted: boolean
+  /** Whether it would be, had the exchange not delisted its symbol. */
+  readonly isDelisted: boolean
   readonly connected: Chunk.Chunk<Window>
   /** Since when, by connection: those that are open. */
   readonly open: HashMap.HashMap<string, number>
@@ -68,7 +70,11 @@ export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): C
     case "ProcessAlive":
       return seen(state, event.lastSeen)
     case "RecordingStarted":
-      return event.streams.reduce((all, stream) => update(all, stream, at, (of) => of), state)
+      return event.streams.reduce((all, stream) => update(all, stream, at, want), state)
+    case "SymbolListed":
+      return updateSymbol(state, event, (of) => (of.isDelisted ? want(reach(of, at)) : of))
+    case "SymbolDelisted":
+      return updateSymbol(state, event, (of) => ({ ...endStream(of, at), isDelisted: of.isWanted }))
     default:
       return "stream" in event ? applyToStream(state, at, event) : state
   }
@@ -83,6 +89,8 @@ type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverage => {
   const change = (time: number, f: (of: StreamCoverage) => StreamCoverage) =>
     update(state, event.stream, time, f)
+  // What is told later of a time before says nothing about whether the stream is to be recorded now.
+  const wanted = (f: (of: StreamCoverage) => StreamCoverage) => change(at, (of) => f(want(of)))
   switch (event._tag) {
     case "MessagesCommitted": {
       const counted = change(event.first, (of) => ({
@@ -91,10 +99,7 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
           Option.some(Option.getOrElse(before, () => 0) + event.messages)
         )
       }))
-      return seen(
-        update(counted, event.stream, event.last + 1, (of) => of),
-        event.last + 1
-      )
+      return seen(update(counted, event.stream, event.last + 1, identity), event.last + 1)
     }
     case "MessagesDropped":
       return change(event.last, (of) => ({
@@ -103,7 +108,7 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
         drops: Chunk.append(of.drops, { from: event.first, to: event.last + 1, count: event.count })
       }))
     case "StreamConnected":
-      return change(at, (of) => ({ ...of, open: HashMap.set(of.open, event.connection, at) }))
+      return wanted((of) => ({ ...of, open: HashMap.set(of.open, event.connection, at) }))
     case "StreamDisconnected":
       return change(at, (of) =>
         Option.match(HashMap.get(of.open, event.connection), {
@@ -116,14 +121,14 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
         })
       )
     case "SubscriptionRefused":
-      return change(at, (of) => ({ ...of, refusals: of.refusals + 1 }))
+      return wanted((of) => ({ ...of, refusals: of.refusals + 1 }))
     case "StreamSilent":
-      return change(at, (of) => ({
+      return wanted((of) => ({
         ...of,
         doubts: Chunk.append(of.doubts, { from: at - event.seconds * 1_000_000, to: at, reason: "silent" })
       }))
     case "GapDetected":
-      return change(at, (of) => ({
+      return wanted((of) => ({
         ...of,
         gaps: Chunk.append(of.gaps, {
           ...between(event, at),
@@ -135,14 +140,14 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
         })
       }))
     case "Discontinuity":
-      return change(at, (of) => ({
+      return wanted((of) => ({
         ...of,
         doubts: Chunk.append(of.doubts, { ...between(event, at), reason: event.reason })
       }))
     case "OutOfOrder":
       return change(at, (of) => ({ ...of, late: of.late + event.count }))
     default:
-      return change(at, (of) => of)
+      return change(at, identity)
   }
 }
 
@@ -164,18 +169,25 @@ const seen = (state: Coverage, at: number): Coverage => ({
 const endProcess = (state: Coverage, at: number): Coverage => ({
   ...state,
   through: Math.max(state.through, at),
-  streams: HashMap.map(state.streams, (of) => ({
-    ...of,
-    isWanted: false,
-    wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted,
-    open: HashMap.empty<string, number>(),
-    connected: Chunk.appendAll(
-      of.connected,
-      Chunk.fromIterable(Array.from(HashMap.values(of.open), (from) => ({ from, to: Math.max(from, at) })))
-    )
-  }))
+  streams: HashMap.map(state.streams, (of) => endStream(of, at))
 })
 
+/** From `at` on the stream is not to be recorded, as far as is known by then. */
+const endStream = (of: StreamCoverage, at: number): StreamCoverage => ({
+  ...of,
+  isWanted: false,
+  isDelisted: false,
+  wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted,
+  open: HashMap.empty<string, number>(),
+  connected: Chunk.appendAll(
+    of.connected,
+    Chunk.fromIterable(Array.from(HashMap.values(of.open), (from) => ({ from, to: Math.max(from, at) })))
+  )
+})
+
+const want = (of: StreamCoverage): StreamCoverage => ({ ...of, isWanted: true, isDelisted: false })
+
+/** Changes a stream of which something is known at `at`. */
 const update = (
   state: Coverage,
   stream: StreamId,
@@ -183,22 +195,40 @@ const update = (
   f: (of: StreamCoverage) => StreamCoverage
 ): Coverage => ({
   ...state,
-  streams: HashMap.modifyAt(state.streams, streamKey(stream), (known) => {
-    const of = Option.getOrElse(known, () => newStream(stream, at))
-    return Option.some(
-      f({
-        ...of,
-        isWanted: true,
-        wanted: { from: Math.min(of.wanted.from, at), to: Math.max(of.wanted.to, at) }
-      })
+  streams: HashMap.modifyAt(state.streams, streamKey(stream), (known) =>
+    Option.some(
+      f(
+        reach(
+          Option.getOrElse(known, () => newStream(stream, at)),
+          at
+        )
+      )
     )
-  })
+  )
+})
+
+/** The same for the streams of a symbol that are known. */
+const updateSymbol = (
+  state: Coverage,
+  { exchange, symbol }: { readonly exchange: string; readonly symbol: string },
+  f: (of: StreamCoverage) => StreamCoverage
+): Coverage => ({
+  ...state,
+  streams: HashMap.map(state.streams, (of) =>
+    of.stream.exchange === exchange && of.stream.symbol === symbol ? f(of) : of
+  )
+})
+
+const reach = (of: StreamCoverage, at: number): StreamCoverage => ({
+  ...of,
+  wanted: { from: Math.min(of.wanted.from, at), to: Math.max(of.wanted.to, at) }
 })
 
 const newStream = (stream: StreamId, at: number): StreamCoverage => ({
   stream,
   wanted: { from: at, to: at },
-  isWanted: true,
+  isWanted: false,
+  isDelisted: false,
   connected: Chunk.empty(),
   open: HashMap.empty(),
   messages: HashMap.empty(),

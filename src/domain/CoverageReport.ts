@@ -1,4 +1,4 @@
-import { Chunk, HashMap } from "effect"
+import { Chunk, HashMap, Option } from "effect"
 import { dateOf, microsOf } from "./Archive.ts"
 import type { Doubt, DropWindow, Gap, StreamCoverage } from "./Coverage.ts"
 import type { StreamId } from "./StreamId.ts"
@@ -18,7 +18,9 @@ export interface HourCoverage {
   readonly messages: number
 }
 
-/** A stream on one day. The percentages are of the time in which it was to be recorded, and add up to 100. */
+/**
+ * A stream on one day, or the part of it that is asked for. Messages are counted by the hour: those of an hour that lies
+ * in it in part are counted whole. The percentages are of the time in which it was to be recorded, and add up to 100. */
 export interface DayCoverage {
   readonly stream: StreamId
   readonly date: string
@@ -92,12 +94,12 @@ const dayOf = (of: StreamCoverage, from: number, range: Window, isProvable: bool
   const beginsIn = (window: Window) => window.from >= within.from && window.from < within.to
   const hours = Array.from({ length: 24 }, (_, n): HourCoverage => {
     const hour = { from: from + n * microsPerHour, to: from + (n + 1) * microsPerHour }
+    const wanted = lengthOf(intersection([hour], [within]))
     return {
-      wanted: lengthOf(intersection([hour], [within])),
+      wanted,
       excluded: lengthOf(intersection([hour], exclude)),
-      messages: HashMap.get(of.messages, hour.from / microsPerHour).pipe((n) =>
-        n._tag === "Some" ? n.value : 0
-      )
+      messages:
+        wanted === 0 ? 0 : Option.getOrElse(HashMap.get(of.messages, hour.from / microsPerHour), () => 0)
     }
   })
   const percent = (micros: number) => (wanted === 0 ? 0 : (100 * micros) / wanted)

@@ -46,6 +46,16 @@ export const ArchiveFailed = Schema.TaggedStruct("ArchiveFailed", {
   reason: Schema.String
 })
 
+/**
+ * An archive is given up, none of whose rows had left the database: under its key the store has an object that is not its
+ * file. The rows, or the entries of the journal, go into another archive with another key; that object is not ours.
+ */
+export const ArchiveAbandoned = Schema.TaggedStruct("ArchiveAbandoned", {
+  archiveId: Schema.String,
+  key: Schema.String,
+  reason: Schema.String
+})
+
 /** Entries up to `throughId` that are in verified segments left the journal, but for those that its folds need. */
 export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
   throughId: Schema.Int,
@@ -120,6 +130,7 @@ export const JournalEvent = Schema.Union(
   ArchivePurged,
   JournalSegmentArchived,
   ArchiveFailed,
+  ArchiveAbandoned,
   JournalPruned,
   ProcessStarted,
   RecordingStarted,

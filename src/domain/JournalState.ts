@@ -1,6 +1,7 @@
 import { HashMap, Option } from "effect"
-import type { JournalEntry } from "./JournalEvent.ts"
+import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
+import type { StreamId } from "./StreamId.ts"
 
 /** What the archiver goes by: a fold over the journal. */
 export interface JournalState {
@@ -9,7 +10,8 @@ export interface JournalState {
   readonly plannedThrough: number
   /**
    * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
-   * the steps of a pending archive, the connections that are open, the process that runs, the latest segment.
+   * the steps of a pending archive, the connections that are open, the symbols that were delisted, the process that runs,
+   * the latest segment.
    */
   readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
 }
@@ -23,10 +25,7 @@ export const emptyJournalState: JournalState = {
 /** The state after an entry. */
 export const applyEntry = (state: JournalState, entry: JournalEntry): JournalState => ({
   pending: applyArchiveEvent(state.pending, entry.event),
-  plannedThrough:
-    entry.event._tag === "JournalSegmentPlanned"
-      ? Math.max(state.plannedThrough, entry.event.plan.lastId)
-      : state.plannedThrough,
+  plannedThrough: plannedAfter(state, entry.event),
   needed: needs(state.needed, entry)
 })
 
@@ -43,6 +42,24 @@ export const archivedThrough = (state: JournalState): number => {
 export const neededIds = (state: JournalState): ReadonlySet<number> =>
   new Set(Array.from(HashMap.values(state.needed)).flat())
 
+/** The entries of a part that is given up, which is always the latest, are to be planned again. */
+const plannedAfter = ({ pending, plannedThrough }: JournalState, event: JournalEvent): number => {
+  switch (event._tag) {
+    case "JournalSegmentPlanned":
+      return Math.max(plannedThrough, event.plan.lastId)
+    case "ArchiveAbandoned":
+      return HashMap.get(pending, event.archiveId).pipe(
+        Option.filter((archive) => !isOfRows(archive)),
+        Option.match({
+          onNone: () => plannedThrough,
+          onSome: ({ plan }) => Math.min(plannedThrough, plan.firstId - 1)
+        })
+      )
+    default:
+      return plannedThrough
+  }
+}
+
 const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): JournalState["needed"] => {
   switch (event._tag) {
     case "JournalSegmentPlanned":
@@ -55,6 +72,7 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
     case "ArchiveFailed":
       return HashMap.modify(needed, event.archiveId, (ids) => [...ids, id])
     case "ArchivePurged":
+    case "ArchiveAbandoned":
       return HashMap.remove(needed, event.archiveId)
     case "JournalSegmentArchived": {
       // The latest one says how far the journal is archived; without its end it would be pending again.
@@ -73,6 +91,14 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
       return HashMap.set(needed, connectionKey(event), [id])
     case "StreamDisconnected":
       return HashMap.remove(needed, connectionKey(event))
+    case "SymbolDelisted":
+      return HashMap.set(
+        HashMap.filter(needed, (_, key) => !key.startsWith(symbolKey(event))),
+        delistedKey(event),
+        [id]
+      )
+    case "SymbolListed":
+      return HashMap.remove(needed, delistedKey(event))
     default:
       return needed
   }
@@ -84,10 +110,14 @@ const ofProcess = "process "
 const withoutProcess = (needed: JournalState["needed"]): JournalState["needed"] =>
   HashMap.filter(needed, (_, key) => !key.startsWith(ofProcess))
 
-const connectionKey = ({
-  connection,
-  stream
-}: {
-  readonly connection: string
-  readonly stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string }
-}): string => `${ofProcess}${stream.exchange}:${stream.symbol}:${stream.dataType} ${connection}`
+interface Symbol {
+  readonly exchange: string
+  readonly symbol: string
+}
+
+const symbolKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}${exchange}:${symbol}:`
+
+const delistedKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}delisted ${exchange}:${symbol}`
+
+const connectionKey = (event: { readonly connection: string; readonly stream: StreamId }): string =>
+  `${symbolKey(event.stream)}${event.stream.dataType} ${event.connection}`

@@ -56,6 +56,7 @@ export const applyArchiveEvent = (state: PendingArchives, event: JournalEvent): 
         purged: archive.purged + event.rows
       }))
     case "ArchivePurged":
+    case "ArchiveAbandoned":
     case "JournalSegmentArchived":
       return HashMap.remove(state, event.archiveId)
     case "ArchiveFailed":

@@ -16,10 +16,11 @@ export const Appended = Schema.Struct({
 })
 export type Appended = typeof Appended.Type
 
-/** What one archive cycle did. */
+/** What one archive cycle did, also one that failed half-way. */
 export const CycleReport = Schema.Struct({
   archived: Schema.Array(Schema.Struct({ plan: ArchivePlan, file: ArchiveFile })),
-  failed: Schema.Array(Schema.Struct({ plan: ArchivePlan, reason: Schema.String }))
+  /** `what`: the key of an object, of rows or of the journal, or "the cycle". */
+  failed: Schema.Array(Schema.Struct({ what: Schema.String, reason: Schema.String }))
 })
 export type CycleReport = typeof CycleReport.Type
 

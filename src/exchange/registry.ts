@@ -1,5 +1,6 @@
 import { binance } from "./binance.ts"
 import { bybit } from "./bybit.ts"
+import type { ContinuityRule } from "./Continuity.ts"
 import { coinbase } from "./coinbase.ts"
 import type { Exchange } from "./Exchange.ts"
 import { kraken } from "./kraken.ts"
@@ -11,9 +12,21 @@ export const exchanges: ReadonlyMap<string, Exchange> = new Map(
   [binance, coinbase, bybit, okx, upbit, kraken].map((exchange) => [exchange.name, exchange])
 )
 
-/** Whether the messages of a stream prove that none is missing. Not for streams that nobody knows. */
-export const isProvable = (stream: { readonly exchange: string; readonly dataType: string }): boolean => {
+const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
+
+/** How the messages of a stream prove that none is missing; of an exchange that is not known they do not. */
+const ruleOf = (stream: { readonly exchange: string; readonly dataType: string }): ContinuityRule => {
   const known = exchanges.get(stream.exchange)
   const type = known?.dataTypes.find((type) => type === stream.dataType)
-  return known !== undefined && type !== undefined && known.continuity(type).kind !== "none"
+  return known === undefined || type === undefined ? unproven : known.continuity(type)
+}
+
+/** Whether the messages of a stream prove that none is missing. Not for streams that nobody knows. */
+export const isProvable = (stream: { readonly exchange: string; readonly dataType: string }): boolean =>
+  ruleOf(stream).kind !== "none"
+
+/** Whether the numbers of a stream are the exchange's own: a message has the same ones for everybody who receives it. */
+export const isNumbered = (stream: { readonly exchange: string; readonly dataType: string }): boolean => {
+  const { kind, scope, spansConnections } = ruleOf(stream)
+  return kind !== "none" && scope === "stream" && spansConnections
 }

@@ -3,6 +3,7 @@ import { MessagesDropped } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { StreamId } from "../domain/StreamId.ts"
 import { commitFailures, commitSeconds } from "../operations/Metrics.ts"
+import { supervise } from "../operations/supervise.ts"
 import { Storage, type StorageError } from "../thread/Storage.ts"
 import { type CommitTally, makeCommitTally } from "./CommitTally.ts"
 import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
@@ -167,7 +168,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     })
 
     const fiber = yield* Effect.forkScoped(
-      Effect.interruptible(loop).pipe(Effect.annotateLogs({ module: "ingest" }))
+      Effect.interruptible(supervise("committing")(loop)).pipe(Effect.annotateLogs({ module: "ingest" }))
     )
     yield* Effect.addFinalizer(() =>
       Fiber.interrupt(fiber).pipe(

@@ -27,8 +27,8 @@ export interface ArchivedIds {
     condition: string,
     values: ReadonlyArray<unknown>
   ) => Effect.Effect<void, SqlError.SqlError>
-  /** Forgets what need not be known any more, a little at a time. */
-  readonly forget: (stream: StreamNumber) => Effect.Effect<void, DatabaseError>
+  /** Forgets what need not be known any more of any stream, recorded or not, a little at a time. */
+  readonly forget: Effect.Effect<void, DatabaseError>
 }
 
 export interface ArchivedIdsLimits {
@@ -124,7 +124,12 @@ export const makeArchivedIds = (
         summaries.delete(stream)
       })
 
-    const forget: ArchivedIds["forget"] = (stream) =>
+    const forget: ArchivedIds["forget"] = Effect.gen(function* () {
+      const streams = yield* sql<{ stream: StreamNumber }>`SELECT DISTINCT stream FROM archived_generations`
+      for (const { stream } of streams) yield* forgetOf(stream)
+    }).pipe(Effect.mapError(DatabaseError.from))
+
+    const forgetOf = (stream: StreamNumber) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         const generations = yield* sql<{ generation: number; messages: number; at: number }>`
@@ -160,7 +165,7 @@ export const makeArchivedIds = (
           sql`DELETE FROM archived_generations WHERE stream = ${stream} AND generation <= ${last.generation}`
         )
         summaries.delete(stream)
-      }).pipe(Effect.mapError(DatabaseError.from))
+      })
 
     const inTransaction = transaction(sql)
     return { among, remember, forget }

@@ -19,7 +19,7 @@ export interface LiveJournal {
   readonly lastSeen: number
 }
 
-/** Opens it for the scope. None if there is no such file, or nothing is in it. */
+/** Opens it for the scope, as it is at this moment. None if there is no such file, or nothing is in it. */
 export const openLiveJournal = (
   path: string
 ): Effect.Effect<Option.Option<LiveJournal>, DatabaseUnusable, Scope.Scope | FileSystem.FileSystem> =>
@@ -27,6 +27,8 @@ export const openLiveJournal = (
     const fs = yield* FileSystem.FileSystem
     if (!(yield* fs.exists(path)) || (yield* fs.stat(path)).size === FileSystem.Size(0)) return Option.none()
     const sql = yield* SqliteClient.make({ filename: path, readonly: true, disableWAL: true })
+    // All that is read is as of one moment: what a commit moves from the counts into the journal is seen once.
+    yield* Effect.acquireRelease(sql.unsafe("BEGIN"), () => Effect.ignore(sql.unsafe("ROLLBACK")))
     const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name = 'collector'`
     if (tables.length === 0) return Option.none()
     const [collector] = yield* sql<{ journal: string; process: string | null; last_seen: number | null }>`

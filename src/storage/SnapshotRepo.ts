@@ -63,6 +63,8 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
      * how many it deleted. Can be repeated with what is left.
      */
     readonly purge: (plan: ArchivePlan, expected: number) => Effect.Effect<number, DatabaseError | RowsDiffer>
+    /** Forgets purged rows that need not be known again any more. */
+    readonly forget: Effect.Effect<void, DatabaseError>
   }
 >() {
   static readonly layerWith = (limits: ArchivedIdsLimits) =>
@@ -106,21 +108,22 @@ const make = (limits: ArchivedIdsLimits) =>
       Effect.gen(function* () {
         let inserted = 0
         const rejected: Array<string> = []
+        let example: Readonly<Record<string, unknown>> = {}
         for (let row = 0; row < rows; row++) {
           const one = values.slice(row * 7, row * 7 + 7)
           yield* insert(one, 1).pipe(
             Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
             Effect.catchIf(isRowError, (error) => {
-              rejected.push(one.slice(0, 3).join(":"))
-              return Effect.logWarning("the database refused a message, it is skipped").pipe(
-                Effect.annotateLogs({
-                  module: "storage",
-                  stream: one.slice(0, 3).join(":"),
-                  exchangeSequenceId: one[3],
-                  reason: DatabaseError.from(error).message
-                })
-              )
+              const stream = one.slice(0, 3).join(":")
+              example = { stream, exchangeSequenceId: one[3], reason: DatabaseError.from(error).message }
+              rejected.push(stream)
+              return Effect.void
             })
+          )
+        }
+        if (rejected.length > 0) {
+          yield* Effect.logWarning("the database refused messages, they are skipped").pipe(
+            Effect.annotateLogs({ module: "storage", messages: rejected.length, ...example })
           )
         }
         return { inserted, rejected }
@@ -363,7 +366,6 @@ const make = (limits: ArchivedIdsLimits) =>
           after = through
           yield* yieldToEventLoop
         }
-        yield* archivedIds.forget(number)
         return purged
       }).pipe(Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error))))
 
@@ -390,7 +392,7 @@ const make = (limits: ArchivedIdsLimits) =>
         }
       })
 
-    return SnapshotRepo.of({ append, streams, lastId, nextRange, rows, purge })
+    return SnapshotRepo.of({ append, streams, lastId, nextRange, rows, purge, forget: archivedIds.forget })
   })
 
 const purgeCondition = `id IN (SELECT id FROM temp.archive_rows WHERE id > ? AND id <= ?)

@@ -56,8 +56,10 @@ export const layer = (
       /** One thread from its start to its death. */
       const life = Effect.gen(function* () {
         const died = yield* Deferred.make<never, StorageError>()
+        let spawned: WorkerThread | undefined
         const spawn = () => {
           const thread = new WorkerThread(entry, { workerData, env: threadEnvironment })
+          spawned = thread
           thread.once("exit", (code) =>
             Deferred.unsafeDone(
               died,
@@ -74,7 +76,12 @@ export const layer = (
           yield* Deferred.succeed(started, undefined)
           return yield* Effect.never
         })
-        return yield* Effect.raceFirst(work, Deferred.await(died))
+        return yield* Effect.raceFirst(work, Deferred.await(died)).pipe(
+          // one that could not start has nothing to finish, and would be waited for
+          Effect.onError(() =>
+            current === undefined ? Effect.promise(async () => spawned?.terminate()) : Effect.void
+          )
+        )
       }).pipe(
         Effect.scoped,
         Effect.onExit(() =>

@@ -61,7 +61,12 @@ const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
       )
       yield* Effect.forkScoped(supervise("archiving")(archiver.run))
       yield* Effect.forkScoped(
-        answerRequests(archiver.runCycle).pipe(Effect.ignore, Effect.schedule(Schedule.spaced("500 millis")))
+        supervise("answering requests for archives")(
+          answerRequests(archiver.runCycle).pipe(
+            Effect.ignore,
+            Effect.schedule(Schedule.spaced("500 millis"))
+          )
+        )
       )
     })
   )
@@ -80,5 +85,5 @@ export const archiveStore = (
   options: { readonly readOnly?: boolean } = {}
 ) =>
   settings._tag === "S3"
-    ? S3ArchiveStore.layer(settings)
+    ? S3ArchiveStore.layer(settings, options)
     : FileArchiveStore.layer({ directory: settings.directory, ...options })

@@ -31,6 +31,8 @@ interface World {
   /** Parts of the journal: they always arrive, and count as no puts. */
   readonly journal: Map<string, LocalObject>
   readonly outbox: string
+  /** What every object is read as. */
+  content: string
   readonly puts: Array<{ readonly key: string; readonly at: number }>
 }
 
@@ -80,7 +82,7 @@ const storeIn = (world: World) =>
               }))
             )
           }),
-        get: () => Stream.empty,
+        get: () => Stream.make(new TextEncoder().encode(world.content)),
         list: () => Stream.empty
       })
     )
@@ -131,6 +133,7 @@ const withWorld = <A, E>(test: (world: World) => Effect.Effect<A, E, FileSystem.
       test({
         folder,
         outbox: `${folder}/outbox`,
+        content: "",
         faults: { puts: [], heads: [], suffix: "", overtaking: undefined },
         objects: new Map(),
         journal: new Map(),
@@ -259,6 +262,21 @@ describe("a cycle", () => {
       )
   )
 
+  it.effect("says what was done and what failed when it fails half-way", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* append(snapshot(1))
+        yield* sql`
+          CREATE TRIGGER broken BEFORE INSERT ON journal WHEN NEW.tag = 'JournalSegmentPlanned'
+          BEGIN SELECT RAISE(ABORT, 'no room'); END`
+        const report = yield* cycle
+        expect(report.archived).toHaveLength(1)
+        expect(report.failed).toEqual([{ what: "the cycle", reason: expect.stringContaining("no room") }])
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
   it.effect("does not let one archive that is refused stop the others", () =>
     withWorld((world) =>
       Effect.gen(function* () {
@@ -376,6 +394,45 @@ describe("exactly once", () => {
         expect((yield* cycle).archived).toHaveLength(1)
         expect(Array.from(world.objects.values())).toEqual([object])
         expect(yield* rowsLeft).toBe(0)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("gives up a key that has another object for a new one, and never counts that object", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        yield* append(snapshot(1), snapshot(2))
+        world.faults.puts.push("overtaken")
+        world.faults.overtaking = { key: "", path: "", size: 3, sha256: "of a part" }
+        const first = yield* cycle
+        expect(first.archived).toEqual([])
+        expect(first.failed).toHaveLength(1)
+        expect(yield* rowsLeft).toBe(2)
+        const second = yield* cycle
+        expect(second).toMatchObject({ archived: [{ file: { rows: 2 } }], failed: [] })
+        const [abandoned, key] = Array.from(world.objects.keys())
+        expect(first.failed[0]?.what).toBe(abandoned)
+        expect(second.archived[0]?.plan.key).toBe(key)
+        expect(yield* rowsLeft).toBe(0)
+        const fs = yield* FileSystem.FileSystem
+        expect(yield* fs.readDirectory(world.outbox)).toEqual([])
+        expect((yield* tags).filter((tag) => tag === "ArchiveAbandoned")).toHaveLength(1)
+        expect(yield* Effect.flatMap(Archiver, (archiver) => archiver.counts)).toMatchObject({ pending: 0 })
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("does not give up a key whose object has our content, though the store says otherwise", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        yield* append(snapshot(1))
+        world.faults.puts.push("overtaken")
+        world.faults.overtaking = { key: "", path: "", size: 3, sha256: "a lie" }
+        world.content = "1"
+        yield* cycle
+        expect((yield* tags).filter((tag) => tag === "ArchiveAbandoned")).toEqual([])
+        expect((yield* cycle).archived).toHaveLength(1)
+        expect(world.objects.size).toBe(1)
       }).pipe(Effect.provide(archiverIn(world)))
     )
   )

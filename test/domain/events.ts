@@ -34,6 +34,14 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
     archiveId.map(
       (archiveId): JournalEvent => ({ _tag: "ArchiveFailed", archiveId, stage: "verify", reason: "" })
     ),
+    FastCheck.tuple(archiveId, FastCheck.constantFrom("", "j")).map(
+      ([archiveId, kind]): JournalEvent => ({
+        _tag: "ArchiveAbandoned",
+        archiveId: `${kind}${archiveId}`,
+        key: archiveId,
+        reason: ""
+      })
+    ),
     FastCheck.boolean().map(
       (killed): JournalEvent => ({
         _tag: "ProcessStarted",
@@ -64,6 +72,9 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
         reason: "",
         code: 1006
       })
+    ),
+    FastCheck.constantFrom("SymbolListed" as const, "SymbolDelisted" as const).map(
+      (_tag): JournalEvent => ({ _tag, at, exchange: book.exchange, symbol: book.symbol })
     ),
     FastCheck.tuple(stream, FastCheck.option(FastCheck.nat(9))).map(
       ([stream, size]): JournalEvent => ({

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
-import { FastCheck, HashMap, Schema } from "effect"
+import { FastCheck, HashMap, Option, Schema } from "effect"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
 import { daysOf, holesOf } from "../../src/domain/CoverageReport.ts"
 import { type JournalEntry, JournalEvent } from "../../src/domain/JournalEvent.ts"
 import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
+import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { lengthOf } from "../../src/domain/Window.ts"
-import { book, newYear } from "../support/snapshots.ts"
+import { book, newYear, trade } from "../support/snapshots.ts"
 import { journals } from "./events.ts"
 
 const everything = { from: 0, to: Number.MAX_SAFE_INTEGER }
@@ -122,6 +123,111 @@ describe("coverage", () => {
     const [day] = daysOf(of, everything, true)
     expect(day?.gaps).toMatchObject([{ size: 4 }])
     expect(day?.connected).toBe(48_000_000)
+  })
+})
+
+describe("what is to be recorded", () => {
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const day = 86_400
+  const listed = (tag: "SymbolListed" | "SymbolDelisted", seconds: number): JournalEvent => ({
+    _tag: tag,
+    at: at(seconds),
+    exchange: book.exchange,
+    symbol: book.symbol
+  })
+  const events = (...list: ReadonlyArray<readonly [number, JournalEvent]>) =>
+    list.map(([seconds, event], n): JournalEntry => ({ id: n + 1, at: at(seconds), event }))
+  const recording = (seconds: number, streams: ReadonlyArray<StreamId>) =>
+    [seconds, { _tag: "RecordingStarted", at: at(seconds), streams }] as const
+  const process = (seconds: number) => [seconds, started(0, at(seconds), null).event] as const
+  const connected = (seconds: number, connection: string) =>
+    [seconds, { _tag: "StreamConnected", at: at(seconds), stream: book, connection }] as const
+  const alive = (seconds: number) =>
+    [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
+  const of = (entries: ReadonlyArray<JournalEntry>) =>
+    Option.getOrThrow(HashMap.get(endOfJournal(coverageOf(entries)).streams, streamKey(book)))
+
+  it("is not a stream that was removed, though the next process tells of its last messages", () => {
+    const { wanted } = of(
+      events(
+        process(0),
+        recording(0, [book, trade]),
+        connected(1, "1"),
+        [100, { _tag: "ProcessStopped", process: "p" }],
+        process(200),
+        [
+          201,
+          {
+            _tag: "MessagesCommitted",
+            stream: book,
+            hour: Math.floor(at(0) / 3_600_000_000),
+            messages: 7,
+            first: at(2),
+            last: at(99)
+          }
+        ],
+        recording(202, [trade]),
+        alive(3 * day)
+      )
+    )
+    expect(wanted).toEqual({ from: at(0), to: at(100) })
+  })
+
+  it("is a stream as long as its symbol is listed, whatever is told of it later", () => {
+    const until = events(
+      process(0),
+      recording(0, [book]),
+      connected(1, "1"),
+      [50, listed("SymbolDelisted", 50)],
+      [
+        50,
+        {
+          _tag: "StreamDisconnected",
+          at: at(50),
+          stream: book,
+          connection: "1",
+          kind: "empty",
+          reason: "",
+          code: null
+        }
+      ],
+      alive(day)
+    )
+    expect(of(until)).toMatchObject({ wanted: { from: at(0), to: at(50) }, isWanted: false })
+    expect(Array.from(of(until).connected)).toEqual([{ from: at(1), to: at(50) }])
+    const needed = neededIds(stateOf(until))
+    expect(
+      of(until.filter(({ id, event }) => needed.has(id) || event._tag === "ProcessAlive")).wanted
+    ).toEqual({ from: at(0), to: at(50) })
+    const again = events(
+      process(0),
+      recording(0, [book]),
+      [50, listed("SymbolDelisted", 50)],
+      [60, listed("SymbolListed", 60)],
+      alive(day)
+    )
+    expect(of(again).wanted).toEqual({ from: at(0), to: at(day) })
+  })
+
+  it("counts messages only of the hours that are asked for", () => {
+    const hour = Math.floor(at(0) / 3_600_000_000)
+    const committed = (n: number) =>
+      [
+        n * 3600,
+        {
+          _tag: "MessagesCommitted",
+          stream: book,
+          hour: hour + n,
+          messages: 10 ** n,
+          first: at(n * 3600),
+          last: at(n * 3600 + 10)
+        }
+      ] as const
+    const coverage = of(events(recording(0, [book]), committed(0), committed(1), committed(2), committed(3)))
+    const within = { from: at(3600), to: at(2.5 * 3600) }
+    const days = daysOf(coverage, within, true)
+    expect(days.map(({ messages }) => messages)).toEqual([110])
+    expect(days[0]?.hours.slice(0, 4).map(({ messages }) => messages)).toEqual([0, 10, 100, 0])
   })
 })
 

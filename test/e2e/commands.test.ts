@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
@@ -57,6 +58,8 @@ describe.concurrent("the commands", () => {
         expect(help.code).toBe(0)
         expect(help.stdout).toMatch(/^ +- simulate .*\n/m)
         expect(help.stdout).toMatch(/^ +- demo .*\n/m)
+        const version = yield* runNode([program, "--version"], options)
+        expect(stripVTControlCharacters(help.stdout + version.stdout)).toBe(help.stdout + version.stdout)
         expect((yield* runNode([program, "simulate", "--help"], options)).stdout).toContain("--record")
         const unknown = yield* runNode([program, "simulat"], options)
         expect(unknown.code).toBe(1)

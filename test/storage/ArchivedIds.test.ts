@@ -38,6 +38,7 @@ const archive = (stream: StreamId) =>
       SELECT count(*) AS n FROM snapshots WHERE exchange = ${stream.exchange}
         AND symbol = ${stream.symbol} AND data_type = ${stream.dataType}`
     yield* repo.purge(plan, count?.n ?? 0)
+    yield* repo.forget
   })
 
 const remembered = Effect.flatMap(SqlClient.SqlClient, (sql) =>
@@ -108,6 +109,9 @@ describe("a message that comes again after its first copy was archived", () => {
       yield* append(trade, range(0, 30).map(String))
       yield* archive(trade)
       yield* TestClock.adjust("25 hours")
+      // also of a stream that is recorded no more
+      yield* Effect.flatMap(SnapshotRepo, (repo) => repo.forget)
+      expect(yield* remembered).toBe(0)
       expect(yield* append(trade, ["1000"])).toMatchObject({ inserted: 1 })
       yield* archive(trade)
       expect(yield* append(trade, ["29"])).toMatchObject({ inserted: 1 })

@@ -1,4 +1,4 @@
-import { Console, Effect, HashMap, Order, Stream } from "effect"
+import { Console, Data, Effect, HashMap, Order, Stream } from "effect"
 import type { ArchiveStoreError } from "../../archive/ArchiveStore.ts"
 import { applyToCoverage, endOfJournal, noCoverage, type StreamCoverage } from "../../domain/Coverage.ts"
 import type { JournalEntry } from "../../domain/JournalEvent.ts"
@@ -14,26 +14,60 @@ export interface ServerCoverage {
   readonly streams: ReadonlyArray<StreamCoverage>
 }
 
+/** What the journals say. */
+export interface ReadCoverage {
+  readonly servers: ReadonlyArray<ServerCoverage>
+  /** Keys of archives that were given up: the objects there are not ours. */
+  readonly abandoned: ReadonlySet<string>
+  /** Servers that are left out, because a part of their journal cannot be read. */
+  readonly damaged: ReadonlyArray<JournalDamaged>
+}
+
+/** Without a part of it a journal says nothing for certain: a hole may have been told of there. */
+export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
+  readonly server: string
+  readonly key: string
+  readonly reason: string
+}> {
+  override get message() {
+    return `server ${this.server} is left out, because a part of its journal is damaged and may have told of holes: ${this.key}: ${this.reason}`
+  }
+}
+
 /** Folds the journals of all servers, as far as they are about selected streams. */
 export const readCoverage = (reading: Reading, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, typeof noCoverage>()
-    for (const { entries, lastSeen, server } of yield* wholeJournals(reading, withoutArchive)) {
+    const abandoned = new Set<string>()
+    const unreadable: Array<JournalDamaged> = []
+    const journals = yield* wholeJournals(reading, {
+      orElse: withoutArchive,
+      onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
+    })
+    for (const { entries, lastSeen, server } of journals) {
       const state = yield* Stream.runFold(entries, servers.get(server) ?? noCoverage, (before, entry) => {
+        if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
         const selected = restrict(entry, select)
         return selected === undefined ? before : applyToCoverage(before, selected)
       })
       servers.set(server, endOfJournal(state, lastSeen))
     }
-    return Array.from(
-      Array.from(servers).sort(([a], [b]) => Order.string(a, b)),
-      ([server, { streams }]): ServerCoverage => ({
-        server,
-        streams: Array.from(HashMap.values(streams)).sort((a, b) =>
-          Order.string(streamKey(a.stream), streamKey(b.stream))
-        )
-      })
-    )
+    // What was to be in an object that was given up is in another one.
+    const damaged = unreadable.filter(({ key }) => !abandoned.has(key))
+    for (const { server } of damaged) servers.delete(server)
+    return {
+      servers: Array.from(
+        Array.from(servers).sort(([a], [b]) => Order.string(a, b)),
+        ([server, { streams }]): ServerCoverage => ({
+          server,
+          streams: Array.from(HashMap.values(streams)).sort((a, b) =>
+            Order.string(streamKey(a.stream), streamKey(b.stream))
+          )
+        })
+      ),
+      abandoned,
+      damaged
+    } satisfies ReadCoverage
   }).pipe(Effect.provide(reading.services))
 
 const withoutArchive = (error: ArchiveStoreError) =>

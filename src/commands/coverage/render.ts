@@ -100,9 +100,12 @@ const legend = (paint: Paint): string =>
     paint(grey, "· not to be recorded")
   ].join("")
 
-/** A duration for people, to a tenth of a second. */
-export const timeText = (micros: number): string =>
-  micros <= 0 ? "0s" : Duration.format(Duration.millis(Math.round(micros / 100_000) * 100))
+/** A duration for people, to a tenth of a second; one that is shorter than a second in milliseconds, rounded up. */
+export const timeText = (micros: number): string => {
+  if (micros <= 0) return "0s"
+  const millis = micros < 1_000_000 ? Math.ceil(micros / 1000) : Math.round(micros / 100_000) * 100
+  return Duration.format(Duration.millis(millis))
+}
 
 const percentText = (percent: number): string => `${Math.floor(percent * 100) / 100} %`
 

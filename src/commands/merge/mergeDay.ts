@@ -4,7 +4,7 @@ import { Chunk, Effect, Option, Stream } from "effect"
 import { archiveColumns } from "../../archive/Archiver.ts"
 import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
-import { type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
+import { ParquetError, type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
 import { archiveKey } from "../../domain/Archive.ts"
 import type { Window } from "../../domain/Window.ts"
 import { version } from "../../version.ts"
@@ -62,7 +62,7 @@ export const mergeDay = (options: {
               yield* sql.unsafe(insertStatement(slice.length), [...slice.flat(), stream])
             }
           }).pipe(sql.withTransaction)
-      )
+      ).pipe(Effect.catchTag("ParquetError", ({ cause }) => new ParquetError({ path: key, cause })))
     }
 
     const [ids] = yield* sql<{ others: number }>`

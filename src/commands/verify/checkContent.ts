@@ -5,11 +5,24 @@ import { ParquetReader } from "../../archive/ParquetReader.ts"
 import { dateOf, parseKey } from "../../domain/Archive.ts"
 import type { Expected } from "./findFaults.ts"
 
+/** A process of a server began at `from`, though by the clock of the one before it was `to` already. Microseconds. */
+export interface SetBack {
+  readonly server: string
+  readonly from: number
+  readonly to: number
+}
+
 /**
  * Reads an object from start to end; returns what is wrong with it, if anything is: other bytes than the journal says,
  * another number of rows, rows of another stream or date or out of order, or an id that this server has archived before.
+ * Times of receipt may go back where the clock was set back between two processes.
  */
-export const checkContent = (expected: Expected, scratch: SqliteClient.SqliteClient, folder: string) =>
+export const checkContent = (
+  expected: Expected,
+  setBacks: ReadonlyArray<SetBack>,
+  scratch: SqliteClient.SqliteClient,
+  folder: string
+) =>
   Effect.gen(function* () {
     const reader = yield* ParquetReader
     const path = `${folder}/object.parquet`
@@ -22,7 +35,11 @@ export const checkContent = (expected: Expected, scratch: SqliteClient.SqliteCli
     const parsed = parseKey(expected.key)
     if (parsed?._tag !== "Archive") return undefined
 
-    const { date, server, stream } = parsed
+    const { date, stream } = parsed
+    const wasSetBack = (before: number, after: number) =>
+      setBacks.some(
+        ({ from, server, to }) => server === expected.server && after >= from - slack && before <= to + slack
+      )
     const faults: Array<string> = []
     let last = 0
     yield* Stream.runForEach(reader.pages(path, { columns: [...columns] }), ({ columns, length }) =>
@@ -38,10 +55,11 @@ export const checkContent = (expected: Expected, scratch: SqliteClient.SqliteCli
             faults.push("it has rows of another stream")
           }
           if (dateOf(time) !== date) faults.push("it has rows of another date")
-          if (time < last) faults.push(`its rows are out of order: ${time} comes after ${last}`)
-          last = Math.max(last, time)
+          if (time < last && !wasSetBack(last, time))
+            faults.push(`its rows are out of order: ${time} comes after ${last}`)
+          last = time
         }
-        const key = `${server}/${stream.exchange}:${stream.symbol}:${stream.dataType}`
+        const key = `${expected.server}/${stream.exchange}:${stream.symbol}:${stream.dataType}`
         for (let from = 0; from < length; from += idsPerInsert) {
           const slice = ids.slice(from, Math.min(length, from + idsPerInsert)).map(String)
           const added = yield* scratch<{ id: string }>`
@@ -60,3 +78,6 @@ export const checkContent = (expected: Expected, scratch: SqliteClient.SqliteCli
 const columns = ["exchange", "symbol", "data_type", "exchange_sequence_id", "timestamp"] as const
 
 const idsPerInsert = 500
+
+/** Between the clock that stamps messages and that of the journal, microseconds. */
+const slack = 5_000_000

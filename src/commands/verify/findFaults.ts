@@ -1,17 +1,20 @@
 import type { SqliteClient } from "@effect/sql-sqlite-node"
-import { Chunk, Effect, Option, Stream } from "effect"
+import { Chunk, Clock, Effect, Option, Stream } from "effect"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import { millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
 import { wholeJournals } from "../journals.ts"
 import type { Reading } from "../reading.ts"
-import { checkContent } from "./checkContent.ts"
+import { checkContent, type SetBack } from "./checkContent.ts"
 
-/** An object that is not as it should be. */
+/** An object that is not as it should be, or of which nobody can say. */
 export interface Finding {
-  /** `missing`: it is not there. `damaged`: it is, with other content. `unknown`: no journal knows it. */
-  readonly kind: "missing" | "damaged" | "unknown"
+  /**
+   * `missing`: it is not there. `damaged`: it is, with other content. `unknown`: no journal knows it, or the archive was
+   * given up because of it. `newer`: no fault, it is newer than what is known of its server's journal.
+   */
+  readonly kind: "missing" | "damaged" | "unknown" | "newer"
   readonly key: string
   readonly reason: string
 }
@@ -25,10 +28,10 @@ export interface Findings {
   readonly segments: number
   /** Archives that were planned and are not finished. */
   readonly pending: number
-  /** Objects of another server, or of a lost database, that are newer than what is known of its journal. */
+  /** Objects of a known server that are newer than what is known of its journal. */
   readonly newer: number
   readonly faults: number
-  /** The first of them. */
+  /** The first of them and of the newer objects. */
   readonly findings: ReadonlyArray<Finding>
 }
 
@@ -58,28 +61,47 @@ export const findFaults = (
     const scratch = yield* scratchDatabase(`${reading.folder}/expected.db`)
     yield* scratch`
       CREATE TABLE expected (key TEXT PRIMARY KEY, archive_id TEXT UNIQUE, server TEXT, is_rows INTEGER,
-        verified INTEGER DEFAULT 0, rows INTEGER, size INTEGER, sha256 TEXT) WITHOUT ROWID`
+        verified INTEGER DEFAULT 0, abandoned INTEGER DEFAULT 0, rows INTEGER, size INTEGER, sha256 TEXT) WITHOUT ROWID`
     yield* scratch`CREATE TABLE messages (stream TEXT, id TEXT, PRIMARY KEY (stream, id)) WITHOUT ROWID`
-
-    const knownUntil = new Map<string, number>()
-    for (const { entries, server } of yield* wholeJournals(reading, Effect.fail)) {
-      yield* Stream.runForEach(entries, ({ at, event }) => {
-        knownUntil.set(server, Math.max(knownUntil.get(server) ?? 0, at))
-        return expect(scratch, server, event)
-      })
-    }
 
     const findings: Array<Finding> = []
     const sums = { archives: 0, rows: 0, bytes: 0, segments: 0, pending: 0, newer: 0, faults: 0 }
-    const fault = (finding: Finding) => {
-      sums.faults++
+    const find = (finding: Finding) => {
       if (findings.length < maxFindings) findings.push(finding)
       return options.report(finding)
+    }
+    const fault = (finding: Finding) => {
+      sums.faults++
+      return find(finding)
+    }
+
+    const unreadable = new Set<string>()
+    const journals = yield* wholeJournals(reading, {
+      orElse: Effect.fail,
+      onDamaged: ({ key, reason }) => {
+        unreadable.add(key)
+        return fault({ kind: "damaged", key, reason: `its entries cannot be read: ${reason}` })
+      }
+    })
+    const knownUntil = new Map<string, number>()
+    const setBacks: Array<SetBack> = []
+    for (const { entries, server, servers } of journals) {
+      let latest = 0
+      yield* Stream.runForEach(entries, ({ at, event }) => {
+        if (event._tag === "ProcessStarted") {
+          const before = Math.max(latest, event.previous?.lastSeen ?? 0)
+          if (at < before) setBacks.push({ server, from: at, to: before })
+        }
+        latest = Math.max(latest, at)
+        return expect(scratch, server, event)
+      })
+      for (const name of servers) knownUntil.set(name, Math.max(knownUntil.get(name) ?? 0, latest))
     }
 
     const check = (expected: Expected) =>
       Effect.gen(function* () {
         const { key, rows, sha256, size } = expected
+        if (unreadable.has(key)) return
         const stored = yield* store.head(key)
         if (Option.isNone(stored)) return yield* fault({ kind: "missing", key, reason: "" })
         const found = Option.getOrElse(stored.value.sha256, () => sha256)
@@ -89,7 +111,7 @@ export const findFaults = (
             : found !== sha256
               ? `its SHA-256 is ${found} instead of ${sha256}`
               : options.deep
-                ? yield* checkContent(expected, scratch, reading.folder)
+                ? yield* checkContent(expected, setBacks, scratch, reading.folder)
                 : undefined
         if (reason !== undefined) return yield* fault({ kind: "damaged", key, reason })
         if (expected.is_rows === 0) sums.segments++
@@ -110,20 +132,35 @@ export const findFaults = (
       Stream.runDrain
     )
 
+    const latestPlausible = (yield* Clock.currentTimeMillis) + clockDifferenceMillis
     yield* Stream.runForEach(store.list(""), ({ key }) =>
       Effect.gen(function* () {
-        const known = yield* scratch`SELECT 1 FROM expected WHERE key = ${key}`
-        if (known.length > 0) return
+        const [known] = yield* scratch<{
+          abandoned: number
+        }>`SELECT abandoned FROM expected WHERE key = ${key}`
+        if (known?.abandoned === 1) {
+          return yield* fault({
+            kind: "unknown",
+            key,
+            reason: "it is not what was to be there, and what was is in another object: it can be removed"
+          })
+        }
+        if (known !== undefined || unreadable.has(key)) return
         const parsed = parseKey(key)
-        const isNewer =
-          parsed !== undefined &&
-          millisOfArchiveId(parsed.archiveId) * 1000 >= (knownUntil.get(parsed.server) ?? 0)
-        if (isNewer) sums.newer++
-        else yield* fault({ kind: "unknown", key, reason: "no journal knows it" })
+        const madeAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId)
+        const until = knownUntil.get(parsed?.server ?? "")
+        if (until === undefined || madeAt * 1000 < until || madeAt > latestPlausible) {
+          return yield* fault({ kind: "unknown", key, reason: "no journal knows it" })
+        }
+        sums.newer++
+        yield* find({ kind: "newer", key, reason: "" })
       })
     )
     return { ...sums, findings } satisfies Findings
   }).pipe(Effect.provide(reading.services))
+
+/** So much may the clocks of servers differ. */
+const clockDifferenceMillis = 300_000
 
 const requestsAtOnce = 8
 const maxFindings = 1000
@@ -147,6 +184,8 @@ const expect = (scratch: SqliteClient.SqliteClient, server: string, event: Journ
     }
     case "ArchiveVerified":
       return scratch`UPDATE expected SET verified = 1 WHERE archive_id = ${event.archiveId}`
+    case "ArchiveAbandoned":
+      return scratch`UPDATE expected SET abandoned = 1 WHERE archive_id = ${event.archiveId}`
     case "ArchiveFailed":
       return event.stage === "verify"
         ? scratch`UPDATE expected SET verified = 0 WHERE archive_id = ${event.archiveId}`
@@ -159,7 +198,7 @@ const expect = (scratch: SqliteClient.SqliteClient, server: string, event: Journ
 const expectedPages = (scratch: SqliteClient.SqliteClient) =>
   Stream.unfoldChunkEffect("", (after) =>
     Effect.map(
-      scratch<Expected>`SELECT * FROM expected WHERE key > ${after} ORDER BY key LIMIT ${expectedPerPage}`,
+      scratch<Expected>`SELECT * FROM expected WHERE key > ${after} AND abandoned = 0 ORDER BY key LIMIT ${expectedPerPage}`,
       (page) => {
         const last = page.at(-1)
         return last === undefined

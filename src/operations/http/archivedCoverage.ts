@@ -34,7 +34,7 @@ export const archivedCoverage = (
     const isYoung = (key: string) => (parseKey(key)?.date ?? "") >= oldest
     const journals = Effect.map(archivedJournals, (all) =>
       all
-        .filter(({ server }) => server === settings.serverName)
+        .filter(({ servers }) => servers.includes(settings.serverName))
         .map((each) => ({ ...each, keys: each.keys.filter(isYoung) }))
         .filter(({ keys }) => keys.length > 0)
         .sort((a, b) => ((a.keys[0] ?? "").slice(-32) < (b.keys[0] ?? "").slice(-32) ? -1 : 1))
@@ -46,7 +46,7 @@ export const archivedCoverage = (
         let through = 0
         for (const key of journal.keys) {
           const state = yield* Stream.runFold(
-            archivedEntries({ ...journal, keys: [key] }, folder),
+            archivedEntries({ ...journal, keys: [key] }, folder, (_, error) => Effect.fail(error)),
             folded.state,
             (state, entry) => {
               if (entry.id <= through) return state

@@ -1,0 +1,200 @@
+import * as NodeFs from "node:fs"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Schema } from "effect"
+import { Archiver } from "../../src/archive/Archiver.ts"
+import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
+import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
+import { EventJournal } from "../../src/storage/EventJournal.ts"
+import * as ProcessLife from "../../src/storage/ProcessLife.ts"
+import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { isolated, program, type Variables } from "../support/collector.ts"
+import { answering, faultyS3, refusing } from "../support/faultyS3.ts"
+import { makeFolder, runNode } from "../support/process.ts"
+import { batchOf, snapshot, trade } from "../support/snapshots.ts"
+import { storageOn } from "../support/storage.ts"
+import { filesBelow } from "../support/stored.ts"
+
+/** Records some messages as a server, in as many processes, each of which archives once. */
+const record = (folder: string, server: string, ...processes: ReadonlyArray<ReadonlyArray<number>>) =>
+  Effect.forEach(processes, (ids, n) =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const journal = yield* EventJournal
+      const archiver = yield* Archiver
+      const batch = batchOf(ids.map((id) => snapshot(id, trade)))
+      const at = batch.blocks[0]?.timestamp[0] ?? 0
+      yield* journal.append(
+        { _tag: "RecordingStarted", at, streams: [trade] },
+        { _tag: "StreamConnected", at, stream: trade, connection: "1" }
+      )
+      yield* repo.append(batch)
+      expect((yield* archiver.runCycle).failed).toEqual([])
+    }).pipe(
+      Effect.provide(
+        Archiver.layer({
+          serverName: server,
+          outboxDirectory: `${folder}/outbox`,
+          interval: Duration.hours(1)
+        }).pipe(
+          Layer.provide(HyparquetWriter.layer()),
+          Layer.provide(FileArchiveStore.layer({ directory: `${folder}/archive` })),
+          Layer.provideMerge(ProcessLife.layer({ process: `${server}${n}`, server })),
+          Layer.provideMerge(storageOn(`${folder}/${server}.db`))
+        )
+      )
+    )
+  )
+
+const run = (folder: string, variables: Variables, ...args: ReadonlyArray<string>) =>
+  runNode([program, ...args], {
+    cwd: folder,
+    env: {
+      ...isolated(folder),
+      TMPDIR: folder,
+      DATABASE_PATH: `${folder}/none.db`,
+      ARCHIVE_STORE: "file",
+      ARCHIVE_DIR: `${folder}/archive`,
+      HOME_SERVER_NAME: "reader",
+      ...variables
+    }
+  })
+
+const journalParts = (folder: string, server: string) =>
+  filesBelow(`${folder}/archive`).filter(
+    (file) => file.startsWith("journal/") && file.includes(`/${server}_`)
+  )
+
+const Days = Schema.parseJson(Schema.Array(Schema.Struct({ server: Schema.String, messages: Schema.Int })))
+
+/** What `coverage --json` counts, by server. */
+const messagesBy = (stdout: string): Readonly<Record<string, number>> => {
+  const sums: Record<string, number> = {}
+  for (const { messages, server } of Schema.decodeSync(Days)(stdout)) {
+    sums[server] = (sums[server] ?? 0) + messages
+  }
+  return sums
+}
+
+const streamFolder = "exchange=binance/symbol=btcusdt/data_type=trade/date=2026-01-01"
+
+const plant = (folder: string, server: string, millis: number) => {
+  const id = millis.toString(16).padStart(12, "0") + "0".repeat(12)
+  const key = `${streamFolder}/${server}_20260101T000000000Z_${id}.parquet`
+  NodeFs.writeFileSync(`${folder}/archive/${key}`, "x")
+  return key
+}
+
+describe.concurrent("verify", () => {
+  it.scopedLive(
+    "says of every object that nobody knows, or of which nobody can say",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        yield* record(folder, "a", [1, 2, 3])
+        const stranger = plant(folder, "stranger", Date.now() + 1000)
+        const future = plant(folder, "a", Date.now() + 86_400_000)
+        const newer = plant(folder, "a", Date.now() + 1000)
+        const { code, stdout } = yield* run(folder, {}, "verify")
+        expect(stdout).toContain(`unknown  ${stranger}: no journal knows it\n`)
+        expect(stdout).toContain(`unknown  ${future}: no journal knows it\n`)
+        expect(stdout).toContain(`newer    ${newer}\n`)
+        expect(code).toBe(1)
+        NodeFs.rmSync(`${folder}/archive/${stranger}`)
+        NodeFs.rmSync(`${folder}/archive/${future}`)
+        expect((yield* run(folder, {}, "verify")).code).toBe(0)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "goes on after a part of a journal that is damaged, where coverage leaves out that server and says so",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        yield* record(folder, "a", [1, 2, 3], [4, 5])
+        yield* record(folder, "b", [1, 2, 3])
+        const [part = ""] = journalParts(folder, "a")
+        NodeFs.rmSync(`${folder}/archive/${part}`)
+        NodeFs.writeFileSync(`${folder}/archive/${part}`, "PAR1 no more")
+        const verified = yield* run(folder, {}, "verify")
+        expect(verified.stdout).toContain(`damaged  ${part}: its entries cannot be read: `)
+        expect(verified.stdout).toContain("3 archives with 8 rows")
+        expect(verified.code).toBe(1)
+        const covered = yield* run(folder, {}, "coverage", "--json")
+        expect(covered.code).toBe(1)
+        expect(covered.stderr).toMatch(
+          new RegExp(`^server a is left out, because a part of its journal is damaged .*: ${part}: .*\\n$`)
+        )
+        expect(messagesBy(covered.stdout)).toEqual({ b: 3 })
+        const merged = yield* run(folder, {}, "merge", "--into", `${folder}/merged`)
+        expect(merged.code).toBe(1)
+        expect(merged.stdout).toContain("  5 messages, 3 of which")
+        expect(merged.stderr).toContain(part)
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "reads a journal whose clock was set back, or whose server was renamed, as the one that it is",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        yield* record(folder, "a", [1, 2, 3], [4, 5])
+        // as if the second part had been made by a clock that was set back, and by another name
+        const [, part = ""] = journalParts(folder, "a")
+        const earlier = part.replace("/a_", "/old_").replace(/_[0-9a-f]{24}\./, `_${"0".repeat(24)}.`)
+        NodeFs.renameSync(`${folder}/archive/${part}`, `${folder}/archive/${earlier}`)
+        expect(messagesBy((yield* run(folder, {}, "coverage", "--json")).stdout)).toEqual({ a: 5 })
+        const renamed = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "new" }
+        expect(messagesBy((yield* run(folder, renamed, "coverage", "--json")).stdout)).toEqual({ new: 5 })
+      }),
+    60_000
+  )
+})
+
+describe.concurrent("a command that only reads", () => {
+  const s3 = (endpoint: string): Variables => ({
+    ARCHIVE_STORE: "s3",
+    S3_ENDPOINT: endpoint,
+    BUCKET_NAME: "bucket",
+    AWS_ACCESS_KEY: "a",
+    AWS_SECRET_KEY: "b"
+  })
+
+  it.scopedLive(
+    "makes no bucket, and coverage needs none where there is the database",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        yield* record(folder, "a", [1, 2, 3])
+        const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
+        const refuses = yield* faultyS3(() => refusing(403, "AccessDenied"))
+        const missing = yield* faultyS3((method) =>
+          method === "GET" || method === "HEAD" ? refusing(404, "NoSuchBucket") : answering(200)
+        )
+        for (const server of [refuses.endpoint, missing.endpoint, "http://127.0.0.1:1"]) {
+          const covered = yield* run(folder, { ...own, ...s3(server) }, "coverage", "--json")
+          expect(covered.code).toBe(0)
+          expect(messagesBy(covered.stdout)).toEqual({ a: 3 })
+          expect(covered.stderr).toMatch(/^the archive cannot be read, .*\n$/)
+          const verified = yield* run(folder, { ...own, ...s3(server) }, "verify")
+          expect(verified).toMatchObject({ code: 1, stdout: "" })
+          expect(verified.stderr).toMatch(/^list .*\n$/)
+        }
+        expect(missing.requests.filter((request) => request.startsWith("PUT"))).toEqual([])
+      }),
+    90_000
+  )
+
+  it.scopedLive(
+    "says in one line what it did not expect",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        const { code, stderr } = yield* run(folder, { TMPDIR: "/nonexistent" }, "coverage")
+        expect(code).toBe(1)
+        expect(stderr).toMatch(/^.*\/nonexistent.*\n$/)
+      }),
+    60_000
+  )
+})
