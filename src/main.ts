@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from "node:util"
 import { Command, ValidationError } from "@effect/cli"
+import { Runtime } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
 import { Cause, Console, Effect } from "effect"
 import { loadSettings } from "./Config.ts"
@@ -40,6 +41,12 @@ const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>
     })
   )
 
+/** Ends the process once a pipe has taken all that was printed. */
+const afterOutput: Runtime.Teardown = (exit, onExit) =>
+  Runtime.defaultTeardown(exit, (code) => {
+    process.stdout.write("", () => onExit(code))
+  })
+
 /** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line is told by it. */
 main(process.argv).pipe(
   Effect.tapErrorCause((cause) => {
@@ -51,5 +58,5 @@ main(process.argv).pipe(
   }),
   printing,
   Effect.provide(NodeContext.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true })
+  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true, teardown: afterOutput })
 )

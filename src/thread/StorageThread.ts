@@ -5,6 +5,7 @@ import { NodeWorker } from "@effect/platform-node"
 import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Option, Schema } from "effect"
 import { ResourceUnavailable, StartupError } from "../domain/StartupError.ts"
 import type { StorageSettings } from "../domain/StorageSettings.ts"
+import { threadEnvironment } from "./environment.ts"
 import { Storage, StorageError } from "./Storage.ts"
 import {
   Append,
@@ -29,9 +30,6 @@ export class StorageFailure extends Context.Tag("collector/StorageFailure")<
   StorageFailure,
   { readonly await: Effect.Effect<never, StorageGaveUp> }
 >() {}
-
-/** The AWS SDK announces on stderr that it will want a newer Node one day. */
-const threadEnvironment = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }
 
 const maxDeaths = 5
 const deathWindowMillis = 60_000

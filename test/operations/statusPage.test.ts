@@ -1,11 +1,14 @@
 import { existsSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
 import { chromium, type Page } from "playwright-core"
+import { CoverageReply } from "../../src/operations/http/coverageReply.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { program, startCollector, workspace } from "../support/collector.ts"
 import { eventually } from "../support/process.ts"
 import { get, statusPageOf } from "../support/statusPage.ts"
+
+const decodeCoverage = Schema.decodeUnknownSync(Schema.parseJson(CoverageReply))
 
 /** Debian's: `apt-get install chromium`. */
 const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
@@ -76,7 +79,7 @@ describe.skipIf(!canRun)(
           yield* shows("#stream-table .badge", /live(.*live){5}/)
           yield* eventually(
             "cells of the heat map",
-            Effect.map(counted("#heat button[data-kind=whole]"), (cells) => cells >= 3)
+            Effect.map(counted("#heat button:not([data-kind=none])"), (cells) => cells >= 6)
           )
           yield* shows("#archive-table", /purged.*exchange=binance/)
 
@@ -114,6 +117,15 @@ describe.skipIf(!canRun)(
           )
 
           // and its hole, by keyboard
+          yield* eventually(
+            "the outage in the coverage of every stream",
+            Effect.map(get(`${url}/api/coverage?days=1`), ({ text }) =>
+              decodeCoverage(text).streams.every(
+                ({ holes }) => holes.reduce((sum, seconds) => sum + seconds, 0) >= 3
+              )
+            ),
+            "60 seconds"
+          )
           yield* Effect.promise(() => page.reload())
           yield* eventually(
             "a hole in every stream",

@@ -62,7 +62,7 @@ const make = (settings: HttpSettings) =>
     )
 
     const readArchive = Effect.gen(function* () {
-      const live = yield* Effect.flatten(openLiveJournal(settings.databasePath))
+      const live = yield* Effect.scoped(Effect.flatten(openLiveJournal(settings.databasePath)))
       const now = (yield* Clock.currentTimeMillis) * 1000
       const archived = yield* archivedCoverage(settings, live, {
         days: maxDays,

@@ -3,6 +3,7 @@ import { Worker, type WorkerError } from "@effect/platform"
 import { NodeWorker } from "@effect/platform-node"
 import { Context, Deferred, Effect, Layer, Option, Schema } from "effect"
 import { ResourceUnavailable, StartupError } from "../../domain/StartupError.ts"
+import { threadEnvironment } from "../../thread/environment.ts"
 import type { Report } from "../Report.ts"
 import { GetAddress, type HttpRequest, Publish, Start } from "./HttpRequest.ts"
 import { HttpSettings } from "./HttpSettings.ts"
@@ -41,7 +42,7 @@ export const layer = (
         const died = yield* Deferred.make<never, ResourceUnavailable>()
         let spawned: WorkerThread | undefined
         const spawn = () => {
-          const thread = new WorkerThread(entry, { workerData, resourceLimits })
+          const thread = new WorkerThread(entry, { workerData, resourceLimits, env: threadEnvironment })
           spawned = thread
           thread.once("exit", (code) =>
             Deferred.unsafeDone(died, new ResourceUnavailable({ reason: `it ended with code ${code}` }))
