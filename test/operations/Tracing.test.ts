@@ -24,10 +24,14 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
           "an archive",
           Effect.sync(() => named("archive").length > 0)
         )
-        yield* simulator.inject({ _tag: "terminate" })
-        yield* eventually(
-          "a reconnect",
-          Effect.sync(() => named("exchange.reconnect").length > 0)
+        // an export that fails on a busy machine pauses the exporter for a minute, and its spans are lost
+        yield* Effect.raceFirst(
+          eventually(
+            "a reconnect",
+            Effect.sync(() => named("exchange.reconnect").length > 0),
+            "100 seconds"
+          ),
+          Effect.forever(Effect.zipRight(simulator.inject({ _tag: "terminate" }), Effect.sleep("8 seconds")))
         )
 
         const [archive] = named("archive")
@@ -35,8 +39,8 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
         for (const step of ["archive.write", "archive.upload", "archive.verify", "archive.purge"]) {
           expect(named(step).map(({ parentSpanId }) => parentSpanId)).toContain(archive?.spanId)
         }
-        const [reconnect] = named("exchange.reconnect")
-        expect(named("exchange.connect").map(({ parentSpanId }) => parentSpanId)).toContain(reconnect?.spanId)
+        const parents = named("exchange.connect").map(({ parentSpanId }) => parentSpanId)
+        expect(named("exchange.reconnect").some(({ spanId }) => parents.includes(spanId))).toBe(true)
         expect(receiver.resources().join()).toContain("crypto-collector")
 
         yield* eventually(
@@ -55,7 +59,7 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
           })
         )
       }),
-    90_000
+    180_000
   )
 
   it.scopedLive(
@@ -122,6 +126,7 @@ const otlpReceiver = Effect.acquireRelease(
         response.writeHead(isTaken ? 200 : 400, { "content-type": "application/json" }).end("{}")
       })
     })
+    server.keepAliveTimeout = 60_000
     server.listen(0, "127.0.0.1", () => {
       const address = server.address()
       const port = address === null || typeof address === "string" ? 0 : address.port
