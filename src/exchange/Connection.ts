@@ -69,16 +69,16 @@ export const makeConnection = (
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         const id = context.nextConnection()
-        const clock = yield* Effect.clock
-        yield* restore(
-          Effect.suspend(() => Effect.sleep(context.attempts.reserve(clock.unsafeCurrentTimeMillis())))
-        )
         const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
-        const asked = new Set(wanted)
+        let asked: ReadonlySet<TrackedStream> = new Set()
         const session = yield* restore(
-          openSession(context, { id, streams: [...asked], primary, onMove }).pipe(
+          Effect.suspend(() => {
+            asked = new Set(wanted)
+            return openSession(context, { id, streams: [...asked], primary, onMove })
+          }).pipe(
             Scope.extend(scope),
-            Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } })
+            Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } }),
+            context.attempts.admit
           )
         ).pipe(
           Effect.onError(() => Scope.close(scope, Exit.void)),

@@ -3,6 +3,7 @@ import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import type { StreamId } from "../domain/StreamId.ts"
+import { makeAttemptLimiter } from "./AttemptLimiter.ts"
 import type { Exchange, Signer } from "./Exchange.ts"
 import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
 import { makeEventLog } from "./eventLog.ts"
@@ -65,7 +66,7 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
                 onEvent?.(event)
                 log.offer(event)
               }
-              runners = runnersOf(options, clock, offer, emit)
+              runners = yield* makeRunners(options, clock, offer, emit)
               yield* Effect.all([log.run, ...runners.map((runner) => runner.run)], {
                 concurrency: "unbounded",
                 discard: true
@@ -98,24 +99,24 @@ export interface ExchangeStreamOptions {
   readonly refreshEvery?: Duration.Duration
 }
 
-const runnersOf = (
+const makeRunners = (
   options: ExchangeStreamOptions,
   clock: ReceiveClock["Type"],
   offer: (snapshot: Snapshot) => void,
   emit: (event: ExchangeEvent) => void
-): ReadonlyArray<ExchangeRunner> => {
+): Effect.Effect<ReadonlyArray<ExchangeRunner>> => {
   let lastConnection = 0
   /** The microsecond of its making, or one not yet used: no other connection of this or another run has it. */
   const nextConnection = () => {
     lastConnection = Math.max(clock.unsafeNow(), lastConnection + 1)
     return lastConnection.toString(36)
   }
-  return Array.from(options.exchanges.values()).flatMap((exchange) => {
-    const streams = options.streams.filter((stream) => stream.exchange === exchange.name)
-    const patterns = (options.patterns ?? []).filter((pattern) => pattern.exchange === exchange.name)
-    if (streams.length === 0 && patterns.length === 0) return []
-    const { limits } = exchange
-    return [
+  const runnerOf = (
+    exchange: Exchange,
+    streams: ReadonlyArray<StreamId>,
+    patterns: ReadonlyArray<MarketPattern>
+  ) =>
+    Effect.map(makeAttemptLimiter(exchange.limits.connections), (attempts) =>
       makeExchangeRunner({
         context: {
           exchange,
@@ -126,8 +127,9 @@ const runnersOf = (
           emit,
           latency: latencyOf(exchange.name),
           signer: options.signers?.get(exchange.name),
-          attempts: makePacer(limits.connections),
-          messages: limits.messagesOf === "address" ? makePacer(limits.messages) : undefined,
+          attempts,
+          messages:
+            exchange.limits.messagesOf === "address" ? makePacer(exchange.limits.messages) : undefined,
           nextConnection
         },
         streams,
@@ -135,8 +137,14 @@ const runnersOf = (
         restUrl: options.restEndpoints?.get(exchange.name)?.href ?? exchange.instruments.url,
         refreshEvery: options.refreshEvery ?? Duration.hours(24)
       })
-    ]
-  })
+    )
+  return Effect.all(
+    Array.from(options.exchanges.values()).flatMap((exchange) => {
+      const streams = options.streams.filter((stream) => stream.exchange === exchange.name)
+      const patterns = (options.patterns ?? []).filter((pattern) => pattern.exchange === exchange.name)
+      return streams.length === 0 && patterns.length === 0 ? [] : [runnerOf(exchange, streams, patterns)]
+    })
+  )
 }
 
 const statusOf = (stream: ReturnType<ExchangeRunner["streams"]>[number]): StreamStatus => ({

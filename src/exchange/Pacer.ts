@@ -8,14 +8,15 @@ export interface Pacer {
 }
 
 /**
- * A pacer for quotas. It stays one below each and counts its time a little longer, because what leaves us evenly does not
- * arrive evenly, and because answers to pings count too. Remembers as many times as the counts of its quotas.
+ * A pacer for quotas. It stays one below each, because answers to pings count too, and counts its time half a second longer:
+ * what leaves us may be held up so long on its way, and then arrives together with what left later. Remembers as many times
+ * as the counts of its quotas.
  */
 export const makePacer = (quotas: ReadonlyArray<Quota>): Pacer => {
   const windows = quotas.map(({ count, per }) => ({
     times: new Float64Array(Math.max(1, count - 1)).fill(Number.NEGATIVE_INFINITY),
     next: 0,
-    millis: Duration.toMillis(per) * 1.05 + 50
+    millis: Duration.toMillis(per) + holdUpMillis
   }))
   return {
     reserve: (now) => {
@@ -31,3 +32,5 @@ export const makePacer = (quotas: ReadonlyArray<Quota>): Pacer => {
     }
   }
 }
+
+const holdUpMillis = 500

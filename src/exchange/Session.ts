@@ -2,6 +2,7 @@ import { Deferred, Duration, Effect, Mailbox, type Metric, Random, type Scope } 
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import type { AttemptLimiter } from "./AttemptLimiter.ts"
 import {
   advance,
   type Continuity,
@@ -33,7 +34,7 @@ export interface SessionContext {
   readonly latency: Metric.Metric.Histogram<number>
   readonly signer: Signer | undefined
   /** Spaces attempts to connect. */
-  readonly attempts: Pacer
+  readonly attempts: AttemptLimiter
   /** Spaces messages of all connections together, where the exchange counts them so. */
   readonly messages: Pacer | undefined
   /** A name that no other connection has or had. */
@@ -135,6 +136,7 @@ export const openSession = (
     const outbox = yield* Mailbox.make<SubscriptionChange>()
     const pacer = context.messages ?? makePacer(exchange.limits.messages)
     const effectClock = yield* Effect.clock
+    const monotonicMillis = () => Number(effectClock.unsafeCurrentTimeNanos() / 1_000_000n)
 
     const byChannel = new Map<string, StreamId>()
     const subscriptions = new Map<StreamId, Subscription>()
@@ -515,7 +517,7 @@ export const openSession = (
       pingDue = now + Duration.toMillis(every) * 1000
       if (ping._tag === "None") return
       // It does not wait for its turn: quotas leave room for it.
-      pacer.reserve(effectClock.unsafeCurrentTimeMillis())
+      pacer.reserve(monotonicMillis())
       if (ping._tag === "Text") connection.unsafeSend(ping.text)
       else connection.unsafePing()
       pings++
@@ -537,7 +539,7 @@ export const openSession = (
     openedAt = clock.unsafeNow()
 
     const send = (frame: string) =>
-      Effect.suspend(() => Effect.sleep(pacer.reserve(effectClock.unsafeCurrentTimeMillis()))).pipe(
+      Effect.suspend(() => Effect.sleep(pacer.reserve(monotonicMillis()))).pipe(
         Effect.zipRight(context.signer === undefined ? Effect.succeed(frame) : context.signer(frame)),
         Effect.flatMap(connection.send)
       )

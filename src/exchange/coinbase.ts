@@ -33,7 +33,7 @@ export const coinbase: Exchange = {
     messages: [{ count: 8, per: Duration.seconds(1) }],
     messagesOf: "address",
     // 8 a second; fewer, so that each can send its three messages in time: the first has to come within 5 s.
-    connections: [{ count: 3, per: Duration.seconds(1) }],
+    connections: [{ count: 3, per: Duration.seconds(2) }],
     // A lost frame casts doubt on every stream of its connection.
     fits: (streams) => streams.length <= 20
   },
