@@ -7,7 +7,7 @@ import { latencyOf } from "../exchange/Latency.ts"
 import { Batcher } from "../ingest/Batcher.ts"
 import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
 import { Storage } from "../thread/Storage.ts"
-import { samplesOfHistogram } from "./Histogram.ts"
+import { samplesOfHistogram } from "./Family.ts"
 import { measureLag } from "./Lag.ts"
 import { families } from "./Metrics.ts"
 import {
