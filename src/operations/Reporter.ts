@@ -26,7 +26,10 @@ export class Reporter extends Context.Tag("collector/Reporter")<
   {
     /** As of now, with columns of its own. Waits for nothing: what storage says is asked for on the side. */
     readonly report: Effect.Effect<Report>
-    /** Counts what ended connections, and what left a stream in doubt. Never waits and never fails; made for the call stack of a socket. */
+    /**
+     * Counts what ended connections, and what left a stream in doubt. Never waits and never fails; made for the call stack
+     * of a socket.
+     */
     readonly unsafeCount: (event: ExchangeEvent) => void
   }
 >() {
