@@ -25,7 +25,10 @@ export interface Settings extends StorageSettings, Markets {
   readonly batchInterval: Duration.Duration
   /** Snapshots. */
   readonly queueCapacity: number
-  /** SILENCE_TIMEOUT: how long a lively stream may say nothing before its connection is made anew. */
+  /**
+   * SILENCE_TIMEOUT: how long a lively stream may say nothing before it is asked for again, and after that before it gets
+   * another connection.
+   */
   readonly silenceTimeout: Duration.Duration
   readonly logRetention: Duration.Duration
   readonly httpHost: string

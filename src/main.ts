@@ -26,20 +26,22 @@ const collect = Command.make("crypto-collector", {}, () =>
 const main = Command.run(collect, { name: "crypto-collector", version })
 
 /** The help of commands is coloured for terminals: what is printed elsewhere, or with NO_COLOR set, is plain text. */
-const plainText = (isColoured: boolean) => (text: unknown) =>
-  isColoured || typeof text !== "string" ? text : stripVTControlCharacters(text)
-
-const coloured = (stream: { readonly isTTY?: boolean }) =>
-  stream.isTTY === true && (process.env.NO_COLOR ?? "") === ""
-
 const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>
-  Console.consoleWith((console) =>
+  Console.consoleWith((inner) =>
     Effect.withConsole(program, {
-      ...console,
-      log: (...args) => console.log(...args.map(plainText(coloured(process.stdout)))),
-      error: (...args) => console.error(...args.map(plainText(coloured(process.stderr))))
+      ...inner,
+      log: printer(inner.log, process.stdout),
+      error: printer(inner.error, process.stderr)
     })
   )
+
+const printer = (print: Console.Console["log"], { isTTY }: NodeJS.WriteStream): Console.Console["log"] =>
+  isTTY && (process.env.NO_COLOR ?? "") === ""
+    ? print
+    : (...args) =>
+        print(
+          ...args.map((text: unknown) => (typeof text === "string" ? stripVTControlCharacters(text) : text))
+        )
 
 /** Ends the process once a pipe has taken all that was printed. */
 const afterOutput: Runtime.Teardown = (exit, onExit) =>

@@ -1,6 +1,6 @@
 import { Either, Option } from "effect"
+import { quote } from "../domain/quote.ts"
 import { type Checked, problem } from "./Checked.ts"
-import { quote } from "./quote.ts"
 import type { Given, Sources } from "./Sources.ts"
 
 /** How the text of a setting becomes its value. */

@@ -1,7 +1,7 @@
 import type { FileSystem } from "@effect/platform"
 import { Config, Effect, Option } from "effect"
+import { quote } from "../domain/quote.ts"
 import { didYouMean } from "./nearest.ts"
-import { quote } from "./quote.ts"
 import { readTomlFile, type TomlFile } from "./TomlFile.ts"
 
 /** A setting as it was given, before any check. */

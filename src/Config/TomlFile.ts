@@ -3,7 +3,7 @@ import { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
 import { Effect, Either } from "effect"
 import { parse, TomlError } from "smol-toml"
-import { quote } from "./quote.ts"
+import { quote } from "../domain/quote.ts"
 
 /** A settings file: its top-level keys and values, not checked yet. */
 export interface TomlFile {

@@ -1,19 +1,11 @@
 import { Either, LogLevel } from "effect"
+import { quote } from "../domain/quote.ts"
 import type { LogDirectives } from "../domain/StorageSettings.ts"
 import { didYouMean } from "./nearest.ts"
-import { quote } from "./quote.ts"
 import type { Rule } from "./Rule.ts"
 
 /** What stands in the `module` annotation of log entries: the rooms of the code. */
-export const logModules = [
-  "exchange",
-  "ingest",
-  "storage",
-  "archive",
-  "operations",
-  "simulator",
-  "main"
-] as const
+const logModules = ["exchange", "ingest", "storage", "archive", "operations", "simulator", "main"] as const
 
 /** LOG_LEVEL: a level for all modules, and `module=level` for some, separated by commas. */
 export const logDirectives: Rule<LogDirectives> = {

@@ -17,7 +17,7 @@ export const secret: Rule<string> = {
 }
 
 /** A number of a unit, above 0 and at most `max`; fractions are allowed. */
-export const positive = (unit: string, max: number): Rule<number> => ({
+const positive = (unit: string, max: number): Rule<number> => ({
   type: "number",
   show: "value",
   parse: (text) => {

@@ -1,22 +1,13 @@
 import { Effect, Option, Order, Stream } from "effect"
 import { type ArchivedJournal, archivedEntries, archivedJournals } from "../archive/ArchivedJournal.ts"
 import type { ArchiveStoreError } from "../archive/ArchiveStore.ts"
-import type { JournalEntry } from "../domain/JournalEvent.ts"
 import { openLiveJournal } from "../storage/LiveJournal.ts"
 import type { Reading } from "./reading.ts"
 
-/** A server's journal, from the archive and, if it is our own, from the database. */
-export interface WholeJournal<R, E> {
-  readonly server: string
-  /** All names that it ever had. */
-  readonly servers: ReadonlyArray<string>
-  /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
-  readonly entries: Stream.Stream<JournalEntry, E, R>
-  /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
-  readonly lastSeen: number
-}
-
-/** The journals of all servers, in the order in which they were begun. */
+/**
+ * The journals of all servers, from the archive and, if it is our own, from the database; in the order in which they were
+ * begun.
+ */
 export const wholeJournals = <E, E2>(
   { folder, settings }: Reading,
   options: {
@@ -49,13 +40,16 @@ export const wholeJournals = <E, E2>(
       ).pipe(Stream.tap(({ id }) => Effect.sync(() => (last = Math.max(last, id)))))
       return {
         server,
+        /** All names that it ever had. */
         servers: isLive ? [...journal.servers, settings.serverName] : journal.servers,
+        /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
         entries: isLive
           ? Stream.concat(
               entries,
               Stream.suspend(() => live.value.entriesAfter(last))
             )
           : entries,
+        /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
         lastSeen: isLive ? live.value.lastSeen : 0
       }
     })

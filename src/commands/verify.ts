@@ -40,10 +40,7 @@ const lineOf = ({ key, kind, reason }: Finding): string =>
 
 const summaryOf = (findings: Findings, deep: boolean): string =>
   [
-    `${findings.archives} archives with ${findings.rows} rows (${findings.bytes} bytes) and ${findings.segments} parts of the journal ${deep ? "were read and" : ""} are as they should be.`.replace(
-      "  ",
-      " "
-    ),
+    `${findings.archives} archives with ${findings.rows} rows (${findings.bytes} bytes) and ${findings.segments} parts of the journal ${deep ? "were read and " : ""}are as they should be.`,
     ...(findings.pending > 0 ? [`${findings.pending} archives are not finished yet.`] : []),
     ...(findings.newer > 0
       ? [

@@ -1,4 +1,5 @@
 import { Either, Schema } from "effect"
+import { microsPerDay } from "./micros.ts"
 import { StreamId } from "./StreamId.ts"
 
 /**
@@ -38,8 +39,6 @@ export const ArchiveFile = Schema.Struct({
   sha256: Schema.String
 })
 export type ArchiveFile = typeof ArchiveFile.Type
-
-const microsPerDay = 86_400_000_000
 
 /** The UTC date, YYYY-MM-DD, of a time in microseconds since the epoch. */
 export const dateOf = (micros: number): string => new Date(micros / 1000).toISOString().slice(0, 10)

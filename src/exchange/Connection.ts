@@ -192,7 +192,7 @@ export const makeConnection = (
 }
 
 /** 1 s, doubling up to 60 s, each between 80 and 120 %. */
-export const reconnectDelays = Schedule.exponential("1 second").pipe(
+const reconnectDelays = Schedule.exponential("1 second").pipe(
   Schedule.either(Schedule.spaced("60 seconds")),
   Schedule.jittered
 )

@@ -16,6 +16,8 @@ export interface ContinuityRule {
   readonly first?: number
 }
 
+export const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
+
 /** Which numbers a message covers: those above `previous`, up to and including `last`. NaN where it has none. */
 export interface Place {
   readonly previous: number

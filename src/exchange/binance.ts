@@ -1,9 +1,9 @@
-import { Duration, Either, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
-import type { ContinuityRule } from "./Continuity.ts"
-import { chunk } from "./chunk.ts"
-import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
+import { type ContinuityRule, unproven } from "./Continuity.ts"
+import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
+  answerReader,
   flawOf,
   heartbeat,
   noOthers,
@@ -13,9 +13,10 @@ import {
   notJson,
   unknownShape
 } from "./frames.ts"
-import { listOf } from "./instruments.ts"
+import { listOf, symbolLike } from "./instruments.ts"
+import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicros } from "./time.ts"
+import { fromMillisOrMicrosAt } from "./time.ts"
 
 /**
  * Binance spot. Protocol facts: binance-spot-api-docs, web-socket-streams.md (July 2026).
@@ -28,12 +29,11 @@ export const binance: Exchange = {
   name: "binance",
   url: "wss://stream.binance.com:9443/stream",
   dataTypes: ["orderbook", "trade", "orderbook_diff"],
-  parseSymbol: (text) => {
-    const symbol = text.toLowerCase()
-    return /^[\p{L}\p{N}_-]{2,40}$/u.test(symbol)
-      ? Either.right(symbol)
-      : Either.left("letters and digits without a separator, as in btcusdt")
-  },
+  parseSymbol: symbolLike(
+    /^[\p{L}\p{N}_-]{2,40}$/u,
+    "letters and digits without a separator, as in btcusdt",
+    (text) => text.toLowerCase()
+  ),
   channelOf: (stream) => `${stream.symbol}${suffixes[stream.dataType]}`,
   continuity: (dataType) => rules[dataType],
   limits: {
@@ -50,7 +50,14 @@ export const binance: Exchange = {
   lifetime: Duration.hours(24),
   opening: [],
   acknowledges: true,
-  requests,
+  requests: (change, nextId) =>
+    requestsOf(change, nextId, streamsPerRequest, (operation, streams, id) =>
+      JSON.stringify({
+        method: operation.toUpperCase(),
+        params: streams.map(binance.channelOf),
+        id: Number(id)
+      })
+    ),
   makeDecoder,
   instruments: {
     url: "https://api.binance.com",
@@ -77,7 +84,7 @@ const suffixes: Record<DataType, string> = {
 
 /** A diff begins at the id behind the last one of the diff before; trade ids step by one in practice. */
 const rules: Record<DataType, ContinuityRule> = {
-  orderbook: { kind: "none", scope: "stream", spansConnections: false },
+  orderbook: unproven,
   trade: { kind: "counter", scope: "stream", spansConnections: true },
   orderbook_diff: { kind: "range", scope: "stream", spansConnections: true }
 }
@@ -85,23 +92,6 @@ const rules: Record<DataType, ContinuityRule> = {
 const isPartialBook = (stream: StreamId): boolean => stream.dataType === "orderbook"
 
 const isRaw = (url: string): boolean => new URL(url).pathname.replace(/\/+$/, "").endsWith("/ws")
-
-function requests(
-  { subscribe, unsubscribe }: SubscriptionChange,
-  nextId: () => string
-): ReadonlyArray<Request> {
-  const request = (method: string, streams: ReadonlyArray<StreamId>) => {
-    const id = nextId()
-    return { id, frame: JSON.stringify({ method, params: streams.map(binance.channelOf), id: Number(id) }) }
-  }
-  return [
-    ...chunk(unsubscribe, streamsPerRequest).map((streams) => ({
-      ...request("UNSUBSCRIBE", streams),
-      streams: []
-    })),
-    ...chunk(subscribe, streamsPerRequest).map((streams) => ({ ...request("SUBSCRIBE", streams), streams }))
-  ]
-}
 
 /** `e` of an event and the type of the stream that it belongs to. */
 const events: ReadonlyMap<string, DataType> = new Map([
@@ -149,7 +139,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
         : unknownShape
     }
     if (eventAt >= 0) return rawEvent(frame, eventAt, symbolAt, start, end)
-    return bookAt >= 0 ? rawBook(frame, start, end) : answer(frame)
+    return bookAt >= 0 ? rawBook(frame, start, end) : answer(frame, streams)
   }
 
   /** `{"stream":"<name>","data":{...}}` */
@@ -173,7 +163,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
     if (event === "serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
     const dataType = events.get(event)
     if (dataType === undefined) return notAskedFor
-    const symbol = symbolAt < 0 ? undefined : Scan.stringAt(frame, symbolAt)
+    const symbol = Scan.stringAt(frame, symbolAt)
     if (symbol === undefined) return noSymbol
     const stream = streams.get(symbol.toLowerCase() + suffixes[dataType])
     return stream === undefined ? notAskedFor : data(frame, stream, start, end)
@@ -189,14 +179,8 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   }
 
   function data(frame: Buffer, stream: StreamId, start: number, end: number): Frame {
-    const textOf = (key: string) => {
-      const at = Scan.find(frame, start, key, member)
-      return at < 0 ? undefined : Scan.integerTextAt(frame, at)
-    }
-    const timeOf = (key: string) => {
-      const at = Scan.find(frame, start, key, member)
-      return at < 0 ? null : fromMillisOrMicros(Scan.integerAt(frame, at))
-    }
+    const textOf = (key: string) => Scan.integerTextAt(frame, Scan.find(frame, start, key, member))
+    const timeOf = (key: string) => fromMillisOrMicrosAt(frame, Scan.find(frame, start, key, member))
     switch (stream.dataType) {
       case "orderbook": {
         const id = textOf("lastUpdateId")
@@ -252,35 +236,23 @@ const lastValueEnd = (frame: Buffer, at: number, end: number): number => {
 /** Bytes: trades are shorter. */
 const longFrame = 512
 
-const Answer = Schema.parseJson(
+const answer = answerReader(
   Schema.Struct({
     result: Schema.optional(Schema.Unknown),
     id: Schema.optional(Schema.Union(Schema.Number, Schema.String, Schema.Null)),
     error: Schema.optional(Schema.Struct({ code: Schema.Number, msg: Schema.String })),
     code: Schema.optional(Schema.Number),
     msg: Schema.optional(Schema.String)
-  })
-)
-const decodeAnswer = Schema.decodeUnknownEither(Answer)
-
-/** The answer to a request: rare and short, so it is parsed as a whole. */
-const answer = (frame: Buffer): Frame => {
-  if (frame.length > maxAnswerBytes) return unknownShape
-  return Either.match(decodeAnswer(frame.toString()), {
-    onLeft: () => unknownShape,
-    onRight: ({ code, error, id, msg, result }) => {
-      const request = id === undefined || id === null ? null : String(id)
-      const refusal = error?.msg ?? (code === undefined ? undefined : (msg ?? `code ${code}`))
-      if (refusal !== undefined) {
-        return { _tag: "Refused", request, streams: [], reason: refusal, others: "dropped" }
-      }
-      if (result === undefined) return unknownShape
-      return request === null
-        ? heartbeat
-        : { _tag: "Acknowledged", request, streams: null, others: "pending" }
+  }),
+  ({ code, error, id, msg, result }): Frame => {
+    const request = id === undefined || id === null ? null : String(id)
+    const refusal = error?.msg ?? (code === undefined ? undefined : (msg ?? `code ${code}`))
+    if (refusal !== undefined) {
+      return { _tag: "Refused", request, streams: [], reason: refusal, others: "dropped" }
     }
-  })
-}
-
-/** The answer to LIST_SUBSCRIPTIONS with 1024 streams is the largest one. */
-const maxAnswerBytes = 100_000
+    if (result === undefined) return unknownShape
+    return request === null ? heartbeat : { _tag: "Acknowledged", request, streams: null, others: "pending" }
+  },
+  // The answer to LIST_SUBSCRIPTIONS with 1024 streams is the largest one.
+  100_000
+)

@@ -1,21 +1,22 @@
-import { Duration, Either, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
-import type { ContinuityRule } from "./Continuity.ts"
-import { chunk } from "./chunk.ts"
-import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
+import { type ContinuityRule, unproven } from "./Continuity.ts"
+import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
+  answerReader,
   flawOf,
   heartbeat,
   noOthers,
   noSequenceId,
   notAskedFor,
-  notJson,
   pong,
+  readMembers,
   unknownShape
 } from "./frames.ts"
-import { listOf } from "./instruments.ts"
+import { listOf, symbolLike } from "./instruments.ts"
+import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicros } from "./time.ts"
+import { fromMillisOrMicrosAt } from "./time.ts"
 import { tradesId } from "./trades.ts"
 
 /**
@@ -29,12 +30,7 @@ export const bybit: Exchange = {
   name: "bybit",
   url: "wss://stream.bybit.com/v5/public/spot",
   dataTypes: ["orderbook", "trade"],
-  parseSymbol: (text) => {
-    const symbol = text.toUpperCase()
-    return /^[A-Z0-9]{2,40}$/.test(symbol)
-      ? Either.right(symbol)
-      : Either.left("letters and digits without a separator, as in BTCUSDT")
-  },
+  parseSymbol: symbolLike(/^[A-Z0-9]{2,40}$/, "letters and digits without a separator, as in BTCUSDT"),
   channelOf,
   continuity: (dataType) => (dataType === "trade" ? unproven : bookRule),
   limits: {
@@ -54,7 +50,10 @@ export const bybit: Exchange = {
   idleTimeout: Duration.seconds(60),
   opening: [],
   acknowledges: true,
-  requests,
+  requests: (change, nextId) =>
+    requestsOf(change, nextId, topicsPerRequest, (op, streams, id) =>
+      JSON.stringify({ req_id: id, op, args: streams.map(channelOf) })
+    ),
   makeDecoder,
   instruments: {
     url: "https://api.bybit.com",
@@ -79,7 +78,6 @@ const quotes = 3
 const streamsPerConnection = 400
 
 const bookRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: false }
-const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
 
 function channelOf(stream: StreamId): string {
   return `${topics[stream.dataType]}.${stream.symbol}`
@@ -89,23 +87,6 @@ const topics: Record<DataType, string> = {
   orderbook: "orderbook.50",
   trade: "publicTrade",
   orderbook_diff: "orderbook.50"
-}
-
-function requests(
-  { subscribe, unsubscribe }: SubscriptionChange,
-  nextId: () => string
-): ReadonlyArray<Request> {
-  const request = (op: string, streams: ReadonlyArray<StreamId>) => {
-    const id = nextId()
-    return { id, frame: JSON.stringify({ req_id: id, op, args: streams.map(channelOf) }) }
-  }
-  return [
-    ...chunk(unsubscribe, topicsPerRequest).map((streams) => ({
-      ...request("unsubscribe", streams),
-      streams: []
-    })),
-    ...chunk(subscribe, topicsPerRequest).map((streams) => ({ ...request("subscribe", streams), streams }))
-  ]
 }
 
 const frameKeys = ["topic", "ts", "type", "data", "cts"]
@@ -119,10 +100,8 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   const inTrade = new Int32Array(tradeKeys.length)
 
   return (frame) => {
-    const flaw = flawOf(frame)
+    const flaw = flawOf(frame) ?? readMembers(frame, frameKeys, inFrame, member)
     if (flaw !== undefined) return flaw
-    const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), frameKeys, inFrame, member)
-    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
     const [topicAt = -1, , , dataAt = -1] = inFrame
     if (topicAt < 0) return answer(frame, streams)
     const topic = Scan.stringAt(frame, topicAt)
@@ -137,8 +116,8 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     const [, sentAt = -1, typeAt = -1, , madeAt = -1] = inFrame
     const isData = Scan.readObject(frame, dataAt, bookKeys, inBook, member) >= 0
     const [idAt = -1, seqAt = -1] = inBook
-    const id = isData && idAt >= 0 ? Scan.integerTextAt(frame, idAt) : undefined
-    const seq = isData && seqAt >= 0 ? Scan.integerTextAt(frame, seqAt) : undefined
+    const id = isData ? Scan.integerTextAt(frame, idAt) : undefined
+    const seq = isData ? Scan.integerTextAt(frame, seqAt) : undefined
     if (id === undefined || seq === undefined) return noSequenceId
     // `u` begins anew at 1 when the exchange's side was restarted.
     const snapshot = id === "1" || Scan.stringAt(frame, typeAt) === "snapshot"
@@ -146,7 +125,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       _tag: "Data",
       stream,
       exchangeSequenceId: snapshot ? `snapshot-${connection}-${id}-${seq}` : `${id}-${seq}`,
-      exchangeTimestamp: timeAt(frame, madeAt) ?? timeAt(frame, sentAt),
+      exchangeTimestamp: fromMillisOrMicrosAt(frame, madeAt) ?? fromMillisOrMicrosAt(frame, sentAt),
       start: 0,
       end: frame.length,
       previous: Number(id) - 1,
@@ -166,10 +145,10 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
       const [idAt = -1, tradedAt = -1] = inTrade
-      last = behind < 0 || idAt < 0 ? undefined : Scan.stringAt(frame, idAt)
+      last = behind < 0 ? undefined : Scan.stringAt(frame, idAt)
       if (last === undefined) return noSequenceId
       first ??= last
-      timestamp = timeAt(frame, tradedAt)
+      timestamp = fromMillisOrMicrosAt(frame, tradedAt)
       count++
       at = Scan.nextItem(frame, behind)
     }
@@ -189,43 +168,30 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   }
 }
 
-const timeAt = (frame: Buffer, at: number): number | null =>
-  at < 0 ? null : fromMillisOrMicros(Scan.integerAt(frame, at))
-
-const Answer = Schema.parseJson(
+/** The pong looks like an acknowledgement: only `ret_msg` tells. A refusal names the first bad topic in its text. */
+const answer = answerReader(
   Schema.Struct({
     success: Schema.optional(Schema.Boolean),
     ret_msg: Schema.optional(Schema.String),
     req_id: Schema.optional(Schema.String),
     op: Schema.optional(Schema.String)
-  })
-)
-const decodeAnswer = Schema.decodeUnknownEither(Answer)
-
-/** The pong looks like an acknowledgement: only `ret_msg` tells. A refusal names the first bad topic in its text. */
-const answer = (frame: Buffer, streams: ReadonlyMap<string, StreamId>): Frame => {
-  if (frame.length > maxAnswerBytes) return unknownShape
-  return Either.match(decodeAnswer(frame.toString()), {
-    onLeft: () => unknownShape,
-    onRight: ({ op, req_id, ret_msg, success }) => {
-      if (ret_msg === "pong" || op === "pong") return pong
-      const request = req_id === undefined || req_id === "" ? null : req_id
-      if (success === true) {
-        return request === null
-          ? heartbeat
-          : { _tag: "Acknowledged", request, streams: null, others: "pending" }
-      }
-      if (success === undefined) return unknownShape
-      const reason = ret_msg ?? "refused"
-      const named = (reason.match(/[A-Za-z0-9.]+/g) ?? []).flatMap((word) => {
-        const stream = streams.get(word)
-        return stream === undefined ? [] : [stream]
-      })
-      return reason.includes("already subscribed") && named.length > 0
-        ? { _tag: "Acknowledged", request, streams: named, others: "dropped" }
-        : { _tag: "Refused", request, streams: named, reason, others: "dropped" }
+  }),
+  ({ op, req_id, ret_msg, success }, streams): Frame => {
+    if (ret_msg === "pong" || op === "pong") return pong
+    const request = req_id === undefined || req_id === "" ? null : req_id
+    if (success === true) {
+      return request === null
+        ? heartbeat
+        : { _tag: "Acknowledged", request, streams: null, others: "pending" }
     }
-  })
-}
-
-const maxAnswerBytes = 10_000
+    if (success === undefined) return unknownShape
+    const reason = ret_msg ?? "refused"
+    const named = (reason.match(/[A-Za-z0-9.]+/g) ?? []).flatMap((word) => {
+      const stream = streams.get(word)
+      return stream === undefined ? [] : [stream]
+    })
+    return reason.includes("already subscribed") && named.length > 0
+      ? { _tag: "Acknowledged", request, streams: named, others: "dropped" }
+      : { _tag: "Refused", request, streams: named, reason, others: "dropped" }
+  }
+)

@@ -3,8 +3,8 @@ import type { DataType, StreamId } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
 import { authentication } from "./coinbase/authentication.ts"
 import type { Decoder, Exchange, Frame, Part, Request, SubscriptionChange } from "./Exchange.ts"
-import { flawOf, noOthers, notJson } from "./frames.ts"
-import { listOf } from "./instruments.ts"
+import { flawOf, noOthers, noSequenceId, notAskedFor, readMembers, unknownShape } from "./frames.ts"
+import { listOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
 import { fromRfc3339At } from "./time.ts"
 import { addTrade, partOf, type TradeGroup } from "./trades.ts"
@@ -21,12 +21,10 @@ export const coinbase: Exchange = {
   name: "coinbase",
   url: "wss://advanced-trade-ws.coinbase.com",
   dataTypes: ["orderbook", "trade"],
-  parseSymbol: (text) => {
-    const symbol = text.toUpperCase()
-    return /^[A-Z0-9]{1,20}(-[A-Z0-9]{1,20}){1,2}$/.test(symbol)
-      ? Either.right(symbol)
-      : Either.left("a product id with hyphens, as in BTC-USD")
-  },
+  parseSymbol: symbolLike(
+    /^[A-Z0-9]{1,20}(-[A-Z0-9]{1,20}){1,2}$/,
+    "a product id with hyphens, as in BTC-USD"
+  ),
   channelOf: (stream) => `${inFrames[stream.dataType]}:${stream.symbol}`,
   continuity: () => connectionCounter,
   limits: {
@@ -126,18 +124,13 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   const inTrade = new Int32Array(tradeKeys.length)
 
   return (frame) => {
-    const flaw = flawOf(frame)
-    if (flaw !== undefined) return flaw
-    const start = Scan.skipSpace(frame, 0)
-    const quick = longBook(frame, start)
-    if (quick !== undefined) return quick
-    const end = Scan.readObject(frame, start, frameKeys, inFrame, member)
-    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
+    const early = flawOf(frame) ?? longBook(frame) ?? readMembers(frame, frameKeys, inFrame, member)
+    if (early !== undefined) return early
     const [channelAt = -1, sentAt = -1, numberAt = -1, eventsAt = -1, typeAt = -1, messageAt = -1] = inFrame
-    const channel = textAt(frame, channelAt)
+    const channel = Scan.stringAt(frame, channelAt)
     if (channel === undefined) return refusal(frame, typeAt, messageAt)
-    const counter = numberAt < 0 ? Number.NaN : Scan.integerAt(frame, numberAt)
-    if (Number.isNaN(counter)) return { _tag: "Malformed", reason: "without a sequence id" }
+    const counter = Scan.integerAt(frame, numberAt)
+    if (Number.isNaN(counter)) return noSequenceId
     switch (channel) {
       case "heartbeats":
         return { _tag: "Heartbeat", counter }
@@ -147,9 +140,9 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       case "market_trades":
         return frame[eventsAt] === Scan.openBracket
           ? events(frame, channel, eventsAt, fromRfc3339At(frame, sentAt), counter)
-          : { _tag: "Malformed", reason: "of an unknown shape", counter }
+          : { ...unknownShape, counter }
       default:
-        return { _tag: "Malformed", reason: "of a stream that was not asked for", counter }
+        return { ...notAskedFor, counter }
     }
   }
 
@@ -157,12 +150,12 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
    * A book with a single event, by its members before the levels: these are not walked through, for a snapshot has tens of
    * thousands. Undefined for whatever else it may be.
    */
-  function longBook(frame: Buffer, start: number): Frame | undefined {
+  function longBook(frame: Buffer): Frame | undefined {
     if (frame.length < longFrame || !frame.subarray(-bookTail.length).equals(bookTail)) return undefined
     let counter = Number.NaN
     let sentAt = -1
     let isBook = false
-    let value = Scan.nextMember(frame, start + 1, member)
+    let value = Scan.nextMember(frame, Scan.skipSpace(frame, 0) + 1, member)
     while (value >= 0 && !Scan.isKey(frame, member, "events")) {
       if (Scan.isKey(frame, member, "channel")) isBook = Scan.stringAt(frame, value) === "l2_data"
       else if (Scan.isKey(frame, member, "sequence_num")) counter = Scan.integerAt(frame, value)
@@ -183,7 +176,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     if (product === undefined || value < 0 || frame.indexOf(productKey, value) >= 0) return undefined
     const stream = streamOf("l2_data", product)
     if (stream === undefined) {
-      return { _tag: "Malformed", reason: "of a stream that was not asked for", counter }
+      return { ...notAskedFor, counter }
     }
     return {
       ...bookPart(stream, fromRfc3339At(frame, sentAt), counter, snapshot),
@@ -208,12 +201,12 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     let at = Scan.nextItem(frame, eventsAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, eventKeys, inEvent, member)
-      if (behind < 0) return { _tag: "Malformed", reason: "of an unknown shape", counter }
+      if (behind < 0) return { ...unknownShape, counter }
       const [typeAt = -1, productAt = -1, , tradesAt = -1] = inEvent
-      const snapshot = textAt(frame, typeAt) === "snapshot"
+      const snapshot = Scan.stringAt(frame, typeAt) === "snapshot"
       ofSnapshot ||= snapshot
       if (channel === "l2_data") {
-        const stream = streamOf(channel, textAt(frame, productAt) ?? "")
+        const stream = streamOf(channel, Scan.stringAt(frame, productAt) ?? "")
         if (stream !== undefined && !parts.some((part) => part.stream === stream)) {
           parts.push(bookPart(stream, sent, counter, snapshot))
         }
@@ -235,7 +228,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     }
     const [first, ...others] = parts
     return first === undefined
-      ? { _tag: "Malformed", reason: "of a stream that was not asked for", counter }
+      ? { ...notAskedFor, counter }
       : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
   }
 
@@ -245,8 +238,8 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
       const [productAt = -1, idAt = -1, timeAt = -1] = inTrade
-      const stream = streamOf("market_trades", textAt(frame, productAt) ?? "")
-      const id = textAt(frame, idAt)
+      const stream = streamOf("market_trades", Scan.stringAt(frame, productAt) ?? "")
+      const id = Scan.stringAt(frame, idAt)
       if (stream !== undefined && id !== undefined && id !== "") {
         addTrade(groups, stream, id, fromRfc3339At(frame, timeAt))
       }
@@ -298,23 +291,20 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
 
 /** `{"type":"error","message":".."}`: says not to which request it belongs. */
 const refusal = (frame: Buffer, typeAt: number, messageAt: number): Frame =>
-  textAt(frame, typeAt) === "error"
+  Scan.stringAt(frame, typeAt) === "error"
     ? {
         _tag: "Refused",
         request: null,
         streams: [],
-        reason: textAt(frame, messageAt) ?? "error",
+        reason: Scan.stringAt(frame, messageAt) ?? "error",
         others: "dropped"
       }
-    : { _tag: "Malformed", reason: "of an unknown shape" }
+    : unknownShape
 
 /** Bytes: what is shorter is read as a whole. */
 const longFrame = 512
 const bookTail = Buffer.from("}]}]}")
 const productKey = Buffer.from('"product_id"')
-
-const textAt = (frame: Buffer, at: number): string | undefined =>
-  at < 0 ? undefined : Scan.stringAt(frame, at)
 
 const decodeSubscriptions = Schema.decodeUnknownEither(
   Schema.parseJson(

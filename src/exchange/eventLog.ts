@@ -26,43 +26,12 @@ export const makeEventLog = Effect.gen(function* () {
   }
 })
 
-const logEvent = (event: ExchangeEvent): Effect.Effect<void> => {
-  switch (event._tag) {
-    case "ConnectionOpened":
-      return log(Effect.logInfo("connected"), event)
-    case "ConnectionEnded":
-      return log(
-        event.kind === "replaced"
-          ? Effect.logInfo("connection ended")
-          : Effect.logWarning("connection ended"),
-        event
-      )
-    case "StreamConnected":
-      return log(Effect.logDebug("subscribed"), event)
-    case "StreamDisconnected":
-      return log(Effect.logDebug("stream ended"), event)
-    case "SubscriptionRefused":
-      return log(Effect.logError("the exchange refused a subscription"), event)
-    case "StreamSilent":
-      return log(Effect.logWarning("a stream says nothing"), event)
-    case "GapDetected":
-      return log(Effect.logWarning("messages are missing"), event)
-    case "Discontinuity":
-      return log(Effect.logInfo("a stream began anew"), event)
-    case "OutOfOrder":
-      return log(Effect.logInfo("messages arrived late"), event)
-    case "Repeated":
-      return log(Effect.logInfo("messages came twice"), event)
-    case "SymbolListed":
-      return log(Effect.logInfo("a symbol was listed"), event)
-    case "SymbolDelisted":
-      return log(Effect.logWarning("a symbol was delisted"), event)
-  }
-}
-
-const log = (line: Effect.Effect<void>, event: ExchangeEvent): Effect.Effect<void> =>
+/** A connection that another one took over from is no trouble. */
+const logEvent = (event: ExchangeEvent): Effect.Effect<void> =>
   Effect.annotateLogs(
-    line,
+    event._tag === "ConnectionEnded" && event.kind === "replaced"
+      ? Effect.logInfo("connection ended")
+      : lines[event._tag],
     Object.fromEntries(
       Object.entries(event).flatMap(([key, value]): Array<[string, unknown]> => {
         if (key === "_tag" || key === "at" || value === null) return []
@@ -70,3 +39,18 @@ const log = (line: Effect.Effect<void>, event: ExchangeEvent): Effect.Effect<voi
       })
     )
   )
+
+const lines: Readonly<Record<ExchangeEvent["_tag"], Effect.Effect<void>>> = {
+  ConnectionOpened: Effect.logInfo("connected"),
+  ConnectionEnded: Effect.logWarning("connection ended"),
+  StreamConnected: Effect.logDebug("subscribed"),
+  StreamDisconnected: Effect.logDebug("stream ended"),
+  SubscriptionRefused: Effect.logError("the exchange refused a subscription"),
+  StreamSilent: Effect.logWarning("a stream says nothing"),
+  GapDetected: Effect.logWarning("messages are missing"),
+  Discontinuity: Effect.logInfo("a stream began anew"),
+  OutOfOrder: Effect.logInfo("messages arrived late"),
+  Repeated: Effect.logInfo("messages came twice"),
+  SymbolListed: Effect.logInfo("a symbol was listed"),
+  SymbolDelisted: Effect.logWarning("a symbol was delisted")
+}

@@ -9,6 +9,14 @@ export const listOf =
       onRight: symbols
     })
 
+/** Reads a symbol in the spelling of the exchange; left is what is `allowed`, in words. */
+export const symbolLike =
+  (pattern: RegExp, allowed: string, spell: (text: string) => string = (text) => text.toUpperCase()) =>
+  (text: string): Either.Either<string, string> => {
+    const symbol = spell(text)
+    return pattern.test(symbol) ? Either.right(symbol) : Either.left(allowed)
+  }
+
 /** Tells which symbols a pattern means: `*` stands for any text, all else for itself, in upper or lower case. */
 export const matcher = (pattern: string): ((symbol: string) => boolean) => {
   const literal = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))

@@ -1,20 +1,21 @@
 import { crc32 } from "node:zlib"
-import { Duration, Either, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
-import type { ContinuityRule } from "./Continuity.ts"
+import { type ContinuityRule, unproven } from "./Continuity.ts"
 import { chunk } from "./chunk.ts"
 import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
 import {
+  answerReader,
   flawOf,
   heartbeat,
   noOthers,
   noSequenceId,
   notAskedFor,
-  notJson,
   pong,
+  readMembers,
   unknownShape
 } from "./frames.ts"
-import { listOf } from "./instruments.ts"
+import { listOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
 import { fromRfc3339At } from "./time.ts"
 import { addTrade, partOf, type TradeGroup } from "./trades.ts"
@@ -30,13 +31,12 @@ export const kraken: Exchange = {
   name: "kraken",
   url: "wss://ws.kraken.com/v2",
   dataTypes: ["orderbook", "trade"],
-  parseSymbol: (text) => {
+  parseSymbol: symbolLike(
+    /^[A-Za-z0-9.]{1,20}\/[A-Za-z0-9]{2,10}$/,
+    "a pair with a slash, as in BTC/USD",
     // Tokenised stocks have lower-case letters, as in TSLAx/USD.
-    const symbol = text === text.toLowerCase() ? text.toUpperCase() : text
-    return /^[A-Za-z0-9.]{1,20}\/[A-Za-z0-9]{2,10}$/.test(symbol)
-      ? Either.right(symbol)
-      : Either.left("a pair with a slash, as in BTC/USD")
-  },
+    (text) => (text === text.toLowerCase() ? text.toUpperCase() : text)
+  ),
   channelOf: (stream) => `${channels[stream.dataType]}:${stream.symbol}`,
   continuity: (dataType) => (dataType === "trade" ? tradeRule : unproven),
   limits: {
@@ -84,7 +84,6 @@ const symbolsPerRequest = 100
 const depth = 100
 
 const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
-const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
 
 const channels: Record<DataType, string> = { orderbook: "book", trade: "trade", orderbook_diff: "book" }
 
@@ -130,16 +129,14 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   const inItem = new Int32Array(itemKeys.length)
 
   return (frame) => {
-    const flaw = flawOf(frame)
+    const flaw = flawOf(frame) ?? readMembers(frame, frameKeys, inFrame, member)
     if (flaw !== undefined) return flaw
-    const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), frameKeys, inFrame, member)
-    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
     const [channelAt = -1, typeAt = -1, dataAt = -1] = inFrame
     if (channelAt < 0) return answer(frame, streams)
     const channel = Scan.stringAt(frame, channelAt)
     if (channel === "heartbeat" || channel === "status") return heartbeat
     if (dataAt < 0 || frame[dataAt] !== Scan.openBracket) return unknownShape
-    const snapshot = typeAt >= 0 && Scan.stringAt(frame, typeAt) === "snapshot"
+    const snapshot = Scan.stringAt(frame, typeAt) === "snapshot"
     return channel === "trade" ? trades(frame, dataAt, snapshot) : book(frame, dataAt, channel, snapshot)
   }
 
@@ -175,7 +172,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       const behind = Scan.readObject(frame, at, itemKeys, inItem, member)
       const [symbolAt = -1, timeAt = -1, idAt = -1] = inItem
       if (behind < 0) return unknownShape
-      const id = idAt < 0 ? undefined : Scan.integerTextAt(frame, idAt)
+      const id = Scan.integerTextAt(frame, idAt)
       if (id === undefined) return noSequenceId
       const stream = streamOf(frame, "trade", symbolAt)
       if (stream !== undefined) addTrade(groups, stream, id, fromRfc3339At(frame, timeAt))
@@ -188,12 +185,12 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   }
 
   function streamOf(frame: Buffer, channel: string, symbolAt: number): StreamId | undefined {
-    const symbol = symbolAt < 0 ? undefined : Scan.stringAt(frame, symbolAt)
+    const symbol = Scan.stringAt(frame, symbolAt)
     return symbol === undefined ? undefined : streams.get(`${channel}:${symbol}`)
   }
 }
 
-const Answer = Schema.parseJson(
+const answer = answerReader(
   Schema.Struct({
     method: Schema.String,
     success: Schema.optional(Schema.Boolean),
@@ -203,38 +200,28 @@ const Answer = Schema.parseJson(
     result: Schema.optional(
       Schema.Struct({ channel: Schema.optional(Schema.String), symbol: Schema.optional(Schema.String) })
     )
-  })
-)
-const decodeAnswer = Schema.decodeUnknownEither(Answer)
-
-const answer = (frame: Buffer, streams: ReadonlyMap<string, StreamId>): Frame => {
-  if (frame.length > maxAnswerBytes) return unknownShape
-  return Either.match(decodeAnswer(frame.toString()), {
-    onLeft: () => unknownShape,
-    onRight: ({ error, method, req_id, result, success, symbol }) => {
-      if (method === "pong") return pong
-      const request = req_id === undefined ? null : String(req_id)
-      const found = (channel: string, symbol: string | undefined) => {
-        const stream = streams.get(`${channel}:${symbol ?? ""}`)
-        return stream === undefined ? [] : [stream]
-      }
-      if (success === true && method === "subscribe") {
-        const taken = found(result?.channel ?? "", result?.symbol)
-        return { _tag: "Acknowledged", request, streams: taken, others: "pending" }
-      }
-      if (success !== false) return heartbeat
-      // The channel is that of the request; the pair is a member, or a word of the text.
-      const words = symbol === undefined ? (error ?? "").split(/\s+/) : [symbol]
-      const refused = words.flatMap((word) => [...found("book", word), ...found("trade", word)])
-      return {
-        _tag: "Refused",
-        request,
-        streams: refused,
-        reason: error ?? "refused",
-        others: refused.length === 0 ? "dropped" : "pending"
-      }
+  }),
+  ({ error, method, req_id, result, success, symbol }, streams): Frame => {
+    if (method === "pong") return pong
+    const request = req_id === undefined ? null : String(req_id)
+    const found = (channel: string, symbol: string | undefined) => {
+      const stream = streams.get(`${channel}:${symbol ?? ""}`)
+      return stream === undefined ? [] : [stream]
     }
-  })
-}
-
-const maxAnswerBytes = 10_000
+    if (success === true && method === "subscribe") {
+      const taken = found(result?.channel ?? "", result?.symbol)
+      return { _tag: "Acknowledged", request, streams: taken, others: "pending" }
+    }
+    if (success !== false) return heartbeat
+    // The channel is that of the request; the pair is a member, or a word of the text.
+    const words = symbol === undefined ? (error ?? "").split(/\s+/) : [symbol]
+    const refused = words.flatMap((word) => [...found("book", word), ...found("trade", word)])
+    return {
+      _tag: "Refused",
+      request,
+      streams: refused,
+      reason: error ?? "refused",
+      others: refused.length === 0 ? "dropped" : "pending"
+    }
+  }
+)

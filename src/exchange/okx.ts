@@ -1,19 +1,20 @@
-import { Duration, Either, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
-import { chunk } from "./chunk.ts"
-import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
+import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
+  answerReader,
   flawOf,
   heartbeat,
   noOthers,
   noSequenceId,
   notAskedFor,
-  notJson,
   pong,
+  readMembers,
   unknownShape
 } from "./frames.ts"
-import { listOf } from "./instruments.ts"
+import { listOf, symbolLike } from "./instruments.ts"
+import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
 import { fromMillisOrMicros } from "./time.ts"
 import { tradesId } from "./trades.ts"
@@ -28,12 +29,10 @@ export const okx: Exchange = {
   name: "okx",
   url: "wss://ws.okx.com:8443/ws/v5/public",
   dataTypes: ["orderbook", "trade"],
-  parseSymbol: (text) => {
-    const symbol = text.toUpperCase()
-    return /^[A-Z0-9]+(-[A-Z0-9_]+){1,4}$/.test(symbol) && symbol.length <= 40
-      ? Either.right(symbol)
-      : Either.left("an instrument id with hyphens, as in BTC-USDT")
-  },
+  parseSymbol: symbolLike(
+    /^(?=.{1,40}$)[A-Z0-9]+(-[A-Z0-9_]+){1,4}$/,
+    "an instrument id with hyphens, as in BTC-USDT"
+  ),
   channelOf: (stream) => `${channels[stream.dataType]}:${stream.symbol}`,
   continuity: (dataType) => (dataType === "trade" ? tradeRule : bookRule),
   limits: {
@@ -56,7 +55,11 @@ export const okx: Exchange = {
   idleTimeout: Duration.seconds(30),
   opening: [],
   acknowledges: true,
-  requests,
+  requests: (change, nextId) =>
+    requestsOf(change, nextId, streamsPerRequest, (op, streams, id) => {
+      const args = streams.map(({ dataType, symbol }) => ({ channel: channels[dataType], instId: symbol }))
+      return JSON.stringify({ id, op, args })
+    }),
   makeDecoder,
   instruments: {
     url: "https://openapi.okx.com",
@@ -82,24 +85,6 @@ const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConne
 
 const channels: Record<DataType, string> = { orderbook: "books", trade: "trades", orderbook_diff: "books" }
 
-function requests(
-  { subscribe, unsubscribe }: SubscriptionChange,
-  nextId: () => string
-): ReadonlyArray<Request> {
-  const request = (op: string, streams: ReadonlyArray<StreamId>) => {
-    const id = nextId()
-    const args = streams.map(({ dataType, symbol }) => ({ channel: channels[dataType], instId: symbol }))
-    return { id, frame: JSON.stringify({ id, op, args }) }
-  }
-  return [
-    ...chunk(unsubscribe, streamsPerRequest).map((streams) => ({
-      ...request("unsubscribe", streams),
-      streams: []
-    })),
-    ...chunk(subscribe, streamsPerRequest).map((streams) => ({ ...request("subscribe", streams), streams }))
-  ]
-}
-
 const frameKeys = ["arg", "action", "data", "event"]
 const argKeys = ["channel", "instId"]
 const bookKeys = ["ts", "seqId", "prevSeqId"]
@@ -114,20 +99,19 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
 
   return (frame) => {
     if (frame.length === pongText.length && frame.equals(pongText)) return pong
-    const flaw = flawOf(frame)
+    const flaw = flawOf(frame) ?? readMembers(frame, frameKeys, inFrame, member)
     if (flaw !== undefined) return flaw
-    const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), frameKeys, inFrame, member)
-    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
     const [argAt = -1, actionAt = -1, dataAt = -1, eventAt = -1] = inFrame
     if (eventAt >= 0) return answer(frame, streams)
     if (argAt < 0 || dataAt < 0 || frame[dataAt] !== Scan.openBracket) return unknownShape
     if (Scan.readObject(frame, argAt, argKeys, inArg, member) < 0) return unknownShape
     const [channelAt = -1, symbolAt = -1] = inArg
-    const stream = streams.get(`${textAt(frame, channelAt)}:${textAt(frame, symbolAt)}`)
+    const channel = Scan.stringAt(frame, channelAt)
+    const stream = streams.get(`${channel ?? ""}:${Scan.stringAt(frame, symbolAt) ?? ""}`)
     if (stream === undefined) return notAskedFor
     return stream.dataType === "trade"
       ? trades(frame, stream, dataAt)
-      : book(frame, stream, dataAt, textAt(frame, actionAt) === "snapshot")
+      : book(frame, stream, dataAt, Scan.stringAt(frame, actionAt) === "snapshot")
   }
 
   /** `{arg, action, data: [{asks, bids, ts, checksum, prevSeqId, seqId}]}` */
@@ -177,12 +161,12 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       const [idAt = -1, countAt = -1, timeAt = -1] = inTrade
       const id = Scan.quotedIntegerAt(frame, idAt)
       if (behind < 0 || Number.isNaN(id)) return noSequenceId
-      const count = countAt < 0 ? Number.NaN : Scan.quotedIntegerAt(frame, countAt)
+      const count = Scan.quotedIntegerAt(frame, countAt)
       const merged = Number.isNaN(count) ? 1 : count
       before = Math.min(before, id - merged)
       covered += merged
       highest = Math.max(highest, id)
-      last = textAt(frame, idAt)
+      last = Scan.stringAt(frame, idAt)
       first ??= last
       timestamp = fromMillisOrMicros(Scan.quotedIntegerAt(frame, timeAt))
       items++
@@ -207,9 +191,8 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
 
 const pongText = Buffer.from("pong")
 
-const textAt = (frame: Buffer, at: number): string => (at < 0 ? "" : (Scan.stringAt(frame, at) ?? ""))
-
-const Answer = Schema.parseJson(
+/** One acknowledgement for each arg. An error names its arg only in the text, and the others of the request go on. */
+const answer = answerReader(
   Schema.Struct({
     event: Schema.String,
     id: Schema.optional(Schema.String),
@@ -221,47 +204,36 @@ const Answer = Schema.parseJson(
     ),
     code: Schema.optional(Schema.String),
     msg: Schema.optional(Schema.String)
-  })
-)
-const decodeAnswer = Schema.decodeUnknownEither(Answer)
-
-/** One acknowledgement for each arg. An error names its arg only in the text, and the others of the request go on. */
-const answer = (frame: Buffer, streams: ReadonlyMap<string, StreamId>): Frame => {
-  if (frame.length > maxAnswerBytes) return unknownShape
-  return Either.match(decodeAnswer(frame.toString()), {
-    onLeft: () => unknownShape,
-    onRight: ({ arg, code, event, id, msg }) => {
-      const request = id === undefined || id === "" ? null : id
-      const found = (channel: string | undefined, symbol: string | undefined) => {
-        const stream = streams.get(`${channel ?? ""}:${symbol ?? ""}`)
-        return stream === undefined ? [] : [stream]
-      }
-      switch (event) {
-        case "subscribe":
-          return {
-            _tag: "Acknowledged",
-            request,
-            streams: found(arg?.channel, arg?.instId),
-            others: "pending"
-          }
-        case "error": {
-          const named = /channel:([\w-]+),\s*instId:([\w-]+)/.exec(msg ?? "")
-          const refused = named === null ? found(arg?.channel, arg?.instId) : found(named[1], named[2])
-          return {
-            _tag: "Refused",
-            request,
-            streams: refused,
-            reason: `${code ?? ""} ${msg ?? ""}`.trim(),
-            others: refused.length === 0 ? "dropped" : "pending"
-          }
-        }
-        case "notice":
-          return { _tag: "Closing", reason: `${code ?? ""} ${msg ?? ""}`.trim() }
-        default:
-          return heartbeat
-      }
+  }),
+  ({ arg, code, event, id, msg }, streams): Frame => {
+    const request = id === undefined || id === "" ? null : id
+    const found = (channel: string | undefined, symbol: string | undefined) => {
+      const stream = streams.get(`${channel ?? ""}:${symbol ?? ""}`)
+      return stream === undefined ? [] : [stream]
     }
-  })
-}
-
-const maxAnswerBytes = 10_000
+    switch (event) {
+      case "subscribe":
+        return {
+          _tag: "Acknowledged",
+          request,
+          streams: found(arg?.channel, arg?.instId),
+          others: "pending"
+        }
+      case "error": {
+        const named = /channel:([\w-]+),\s*instId:([\w-]+)/.exec(msg ?? "")
+        const refused = named === null ? found(arg?.channel, arg?.instId) : found(named[1], named[2])
+        return {
+          _tag: "Refused",
+          request,
+          streams: refused,
+          reason: `${code ?? ""} ${msg ?? ""}`.trim(),
+          others: refused.length === 0 ? "dropped" : "pending"
+        }
+      }
+      case "notice":
+        return { _tag: "Closing", reason: `${code ?? ""} ${msg ?? ""}`.trim() }
+      default:
+        return heartbeat
+    }
+  }
+)

@@ -1,6 +1,6 @@
 import { binance } from "./binance.ts"
 import { bybit } from "./bybit.ts"
-import type { ContinuityRule } from "./Continuity.ts"
+import { type ContinuityRule, unproven } from "./Continuity.ts"
 import { coinbase } from "./coinbase.ts"
 import type { Exchange } from "./Exchange.ts"
 import { kraken } from "./kraken.ts"
@@ -11,8 +11,6 @@ import { upbit } from "./upbit.ts"
 export const exchanges: ReadonlyMap<string, Exchange> = new Map(
   [binance, coinbase, bybit, okx, upbit, kraken].map((exchange) => [exchange.name, exchange])
 )
-
-const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
 
 /** How the messages of a stream prove that none is missing; of an exchange that is not known they do not. */
 const ruleOf = (stream: { readonly exchange: string; readonly dataType: string }): ContinuityRule => {

@@ -1,14 +1,15 @@
 import { Either, Option } from "effect"
 
 /**
- * Reads single members out of JSON text in bytes, without parsing the rest. A position of -1 means that the text is not
- * JSON up to there. Nothing here throws, and nothing is checked behind the place that was asked for.
+ * Reads single members out of JSON text in bytes, without parsing the rest. A position of -1 means that there is none, or
+ * that the text is not JSON up to there; no value begins there. Nothing here throws, and nothing is checked behind the place
+ * that was asked for.
  */
 
 export const openBrace = 0x7b
 export const closeBrace = 0x7d
 export const openBracket = 0x5b
-export const closeBracket = 0x5d
+const closeBracket = 0x5d
 const quote = 0x22
 const minus = 0x2d
 const backslash = 0x5c
@@ -150,7 +151,7 @@ export const skipValue = (text: Buffer, at: number): number => {
 
 /** The string value that begins at `at`, unescaped; undefined if there is none. */
 export const stringAt = (text: Buffer, at: number): string | undefined => {
-  if (text[at] !== quote) return undefined
+  if (at < 0 || text[at] !== quote) return undefined
   const end = skipString(text, at)
   if (end < 0) return undefined
   const raw = text.toString("utf8", at + 1, end - 1)
@@ -174,11 +175,11 @@ export const integerAt = (text: Buffer, at: number): number => {
 
 /** The integer that begins at `at`, which may be negative; NaN if there is none or its size is above 2^53. */
 export const signedIntegerAt = (text: Buffer, at: number): number =>
-  text[at] === minus ? -integerAt(text, at + 1) : integerAt(text, at)
+  at >= 0 && text[at] === minus ? -integerAt(text, at + 1) : integerAt(text, at)
 
 /** The integer in quotes that begins at `at`, as in `"123"`; NaN if there is none or it is above 2^53. */
 export const quotedIntegerAt = (text: Buffer, at: number): number => {
-  if (text[at] !== quote) return Number.NaN
+  if (at < 0 || text[at] !== quote) return Number.NaN
   let value = 0
   let i = at + 1
   while (isDigit(text[i])) {
@@ -227,6 +228,7 @@ const isScalarByte = (byte: number | undefined): boolean =>
 
 /** Behind the last digit of an integer; -1 where there is none, where it has a leading zero, or is no integer. */
 const integerEnd = (text: Buffer, at: number): number => {
+  if (at < 0) return -1
   let i = at
   while (isDigit(text[i])) i++
   if (i === at || (text[at] === 0x30 && i > at + 1)) return -1

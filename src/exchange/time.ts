@@ -1,13 +1,19 @@
+import * as Scan from "./scan.ts"
+
 /**
  * Exchange times as integer microseconds since the epoch, or null where there is none: a time before 2009 is a default that
  * some server filled in (1970 and the year 1 occur), one after 2100 a mistake of its unit.
  */
-export const plausible = (micros: number): number | null =>
+const plausible = (micros: number): number | null =>
   micros >= firstMicros && micros < lastMicros ? micros : null
 
 /** Of a number that counts milliseconds, or sometimes microseconds: which of the two shows in its size. */
 export const fromMillisOrMicros = (time: number): number | null =>
   plausible(time < firstMicros ? time * 1000 : time)
+
+/** Of such a number that begins at `at`. */
+export const fromMillisOrMicrosAt = (text: Buffer, at: number): number | null =>
+  fromMillisOrMicros(Scan.integerAt(text, at))
 
 /**
  * Of an RFC 3339 text in quotes that begins at `at`, as in `"2026-09-30T02:39:53.788628813Z"`, with any number of decimals;

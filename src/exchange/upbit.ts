@@ -1,12 +1,20 @@
 import { crc32 } from "node:zlib"
-import { Duration, Either, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import type { DataType, StreamId } from "../domain/StreamId.ts"
-import type { ContinuityRule } from "./Continuity.ts"
+import { unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
-import { flawOf, heartbeat, noOthers, noSequenceId, notAskedFor, notJson, unknownShape } from "./frames.ts"
-import { listOf } from "./instruments.ts"
+import {
+  answerReader,
+  flawOf,
+  heartbeat,
+  noOthers,
+  noSequenceId,
+  notAskedFor,
+  readMembers
+} from "./frames.ts"
+import { listOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicros } from "./time.ts"
+import { fromMillisOrMicrosAt } from "./time.ts"
 
 /**
  * Upbit. Protocol facts: docs.upbit.com/kr/reference, WebSocket (2026); that frames are binary, that nothing is acknowledged,
@@ -20,12 +28,10 @@ export const upbit: Exchange = {
   name: "upbit",
   url: "wss://api.upbit.com/websocket/v1",
   dataTypes: ["orderbook", "trade"],
-  parseSymbol: (text) => {
-    const symbol = text.toUpperCase()
-    return /^[A-Z0-9]{2,10}-[A-Z0-9]{1,20}$/.test(symbol)
-      ? Either.right(symbol)
-      : Either.left("a market code with the quote currency first, as in KRW-BTC")
-  },
+  parseSymbol: symbolLike(
+    /^[A-Z0-9]{2,10}-[A-Z0-9]{1,20}$/,
+    "a market code with the quote currency first, as in KRW-BTC"
+  ),
   channelOf: (stream) => `${types[stream.dataType]}:${stream.symbol}`,
   continuity: () => unproven,
   limits: {
@@ -56,8 +62,6 @@ export const upbit: Exchange = {
     )
   }
 }
-
-const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
 
 const types: Record<DataType, string> = {
   orderbook: "orderbook",
@@ -102,28 +106,27 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   }
 
   return (frame) => {
-    const flaw = flawOf(frame)
+    const flaw = flawOf(frame) ?? readMembers(frame, keys, values, member)
     if (flaw !== undefined) return flaw
-    const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), keys, values, member)
-    if (end < 0 || Scan.skipSpace(frame, end) !== frame.length) return notJson
-    const type = textAt(frame, at(0))
-    if (type === undefined) return answer(frame)
-    const code = textAt(frame, at(1))
+    const type = Scan.stringAt(frame, at(0))
+    if (type === undefined) return answer(frame, streams)
+    const code = Scan.stringAt(frame, at(1))
     const stream = streams.get(`${type}:${code ?? ""}`)
     if (stream === undefined) return notAskedFor
-    const snapshot = textAt(frame, at(3)) === "SNAPSHOT"
+    const snapshot = Scan.stringAt(frame, at(3)) === "SNAPSHOT"
     return stream.dataType === "trade" ? trade(frame, stream, snapshot) : book(frame, stream, snapshot)
   }
 
   function trade(frame: Buffer, stream: StreamId, snapshot: boolean): Frame {
-    const idAt = at(4)
-    const id = idAt < 0 ? undefined : Scan.integerTextAt(frame, idAt)
-    return id === undefined ? noSequenceId : message(frame, stream, id, timeAt(frame, at(5)), snapshot)
+    const id = Scan.integerTextAt(frame, at(4))
+    return id === undefined
+      ? noSequenceId
+      : message(frame, stream, id, fromMillisOrMicrosAt(frame, at(5)), snapshot)
   }
 
   function book(frame: Buffer, stream: StreamId, snapshot: boolean): Frame {
-    const timeIndex = at(2)
-    const time = timeIndex < 0 ? undefined : Scan.integerTextAt(frame, timeIndex)
+    const timeAt = at(2)
+    const time = Scan.integerTextAt(frame, timeAt)
     if (time === undefined) return noSequenceId
     const kindAt = at(3)
     const hash =
@@ -131,7 +134,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
         ? crc32(frame)
         : crc32(frame.subarray(Scan.skipValue(frame, kindAt)), crc32(frame.subarray(0, kindAt)))
     const id = `${time}-${hash.toString(16).padStart(8, "0")}`
-    return message(frame, stream, id, timeAt(frame, timeIndex), snapshot)
+    return message(frame, stream, id, fromMillisOrMicrosAt(frame, timeAt), snapshot)
   }
 }
 
@@ -154,37 +157,20 @@ const message = (
   also: noOthers
 })
 
-const textAt = (frame: Buffer, at: number): string | undefined =>
-  at < 0 ? undefined : Scan.stringAt(frame, at)
-
-/** Milliseconds; books in microseconds have been seen. */
-const timeAt = (frame: Buffer, at: number): number | null =>
-  at < 0 ? null : fromMillisOrMicros(Scan.integerAt(frame, at))
-
-const Answer = Schema.parseJson(
+/** An error is about the whole request, and the exchange closes the connection after it. */
+const answer = answerReader(
   Schema.Union(
     Schema.Struct({ error: Schema.Struct({ name: Schema.String, message: Schema.String }) }),
     Schema.Struct({ status: Schema.String })
-  )
+  ),
+  (answer): Frame =>
+    "error" in answer
+      ? {
+          _tag: "Refused",
+          request: null,
+          streams: [],
+          reason: `${answer.error.name} ${answer.error.message}`,
+          others: "dropped"
+        }
+      : heartbeat
 )
-const decodeAnswer = Schema.decodeUnknownEither(Answer)
-
-/** An error is about the whole request, and the exchange closes the connection after it. */
-const answer = (frame: Buffer): Frame => {
-  if (frame.length > maxAnswerBytes) return unknownShape
-  return Either.match(decodeAnswer(frame.toString()), {
-    onLeft: () => unknownShape,
-    onRight: (answer) =>
-      "error" in answer
-        ? {
-            _tag: "Refused",
-            request: null,
-            streams: [],
-            reason: `${answer.error.name} ${answer.error.message}`,
-            others: "dropped"
-          }
-        : heartbeat
-  })
-}
-
-const maxAnswerBytes = 10_000

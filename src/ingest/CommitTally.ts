@@ -1,7 +1,7 @@
+import { type Histogram, makeHistogram, observe } from "../domain/Histogram.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import type { StreamId } from "../domain/StreamId.ts"
-import { type Histogram, makeHistogram, observe } from "../operations/Histogram.ts"
 
 /** What became of the messages of one stream since the start. */
 export interface StreamCommits {

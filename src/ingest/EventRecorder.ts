@@ -1,7 +1,7 @@
 import { Clock, Context, Effect, Fiber, Layer, Schedule } from "effect"
 import { MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
-import { supervise } from "../operations/supervise.ts"
+import { supervise } from "../supervise.ts"
 import { Storage } from "../thread/Storage.ts"
 import { Batcher } from "./Batcher.ts"
 import { makeForgottenEvents } from "./ForgottenEvents.ts"

@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import type { Histogram } from "../domain/Histogram.ts"
 
 /** One line of a family. `suffix` is what histograms put behind the name. */
 export const Sample = Schema.Struct({
@@ -63,6 +64,19 @@ export const histogramSamples = (
   { suffix: "_sum", labels, value: sum },
   { suffix: "_count", labels, value: count }
 ]
+
+/** The lines of a histogram in a family. */
+export const samplesOfHistogram = (
+  { bounds, counts, sum }: Histogram,
+  labels: Labels
+): ReadonlyArray<Sample> => {
+  let below = 0
+  const buckets = bounds.map((bound, i) => {
+    below += counts[i] ?? 0
+    return [bound, below] as const
+  })
+  return histogramSamples(labels, buckets, sum, below + (counts[bounds.length] ?? 0))
+}
 
 const labelText = (labels: Labels): string => {
   const parts = Object.entries(labels).map(

@@ -7,7 +7,7 @@ import { latencyOf } from "../exchange/Latency.ts"
 import { Batcher } from "../ingest/Batcher.ts"
 import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
 import { Storage } from "../thread/Storage.ts"
-import { samplesOfHistogram } from "./Histogram.ts"
+import { samplesOfHistogram } from "./Family.ts"
 import { measureLag } from "./Lag.ts"
 import { families } from "./Metrics.ts"
 import {
@@ -26,7 +26,10 @@ export class Reporter extends Context.Tag("collector/Reporter")<
   {
     /** As of now, with columns of its own. Waits for nothing: what storage says is asked for on the side. */
     readonly report: Effect.Effect<Report>
-    /** Counts what ended connections, and what left a stream in doubt. Never waits and never fails; made for the call stack of a socket. */
+    /**
+     * Counts what ended connections, and what left a stream in doubt. Never waits and never fails; made for the call stack
+     * of a socket.
+     */
     readonly unsafeCount: (event: ExchangeEvent) => void
   }
 >() {

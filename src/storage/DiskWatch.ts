@@ -5,7 +5,7 @@ import { DiskSpace } from "../domain/JournalEvent.ts"
 import { EventJournal } from "./EventJournal.ts"
 
 /** Bytes. */
-export interface DiskState {
+interface DiskState {
   /** On the file system of the database. */
   readonly free: number
   /** The database with its WAL. */
@@ -58,7 +58,7 @@ export const watchDisk = (options: {
   })
 
 /** Free space and size, as they are now. */
-export const diskState = (databasePath: string): Effect.Effect<DiskState, unknown> =>
+const diskState = (databasePath: string): Effect.Effect<DiskState, unknown> =>
   Effect.tryPromise(async () => {
     const { bavail, bsize } = await NodeFs.statfs(dirname(databasePath))
     const sizes = await Promise.all(

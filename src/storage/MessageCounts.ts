@@ -1,6 +1,7 @@
 import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect, Schema } from "effect"
 import { MessagesCommitted } from "../domain/JournalEvent.ts"
+import { microsPerHour } from "../domain/micros.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { StreamId } from "../domain/StreamId.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -16,8 +17,6 @@ export interface MessageCount {
   readonly first: number
   readonly last: number
 }
-
-export const microsPerHour = 3_600_000_000
 
 /** The counts of a batch, or of those of its rows that are not skipped. */
 export const countsOf = (

@@ -1,11 +1,8 @@
 import { randomUUID } from "node:crypto"
-import { Worker as WorkerThread } from "node:worker_threads"
-import { Worker, type WorkerError } from "@effect/platform"
-import { NodeWorker } from "@effect/platform-node"
-import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Option, Schema } from "effect"
-import { ResourceUnavailable, StartupError } from "../domain/StartupError.ts"
+import type { Worker } from "@effect/platform"
+import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Schema } from "effect"
+import { ResourceUnavailable, type StartupError } from "../domain/StartupError.ts"
 import type { StorageSettings } from "../domain/StorageSettings.ts"
-import { threadEnvironment } from "./environment.ts"
 import { Storage, StorageError } from "./Storage.ts"
 import {
   Append,
@@ -17,6 +14,7 @@ import {
   type StorageRequest,
   WorkerData
 } from "./StorageRequest.ts"
+import { makeThread } from "./Thread.ts"
 
 /** The storage thread keeps dying: the collector cannot go on. */
 export class StorageGaveUp extends Data.TaggedError("StorageGaveUp")<{ readonly deaths: number }> {
@@ -49,51 +47,18 @@ export const layer = (
       )
       const failure = yield* Deferred.make<never, StorageGaveUp>()
       const started = yield* Deferred.make<void, StartupError>()
-      let current: Worker.SerializedWorker<StorageRequest> | undefined
-
-      /** One thread from its start to its death. */
-      const life = Effect.gen(function* () {
-        const died = yield* Deferred.make<never, StorageError>()
-        let spawned: WorkerThread | undefined
-        const spawn = () => {
-          const thread = new WorkerThread(entry, { workerData, env: threadEnvironment })
-          spawned = thread
-          thread.once("exit", (code) =>
-            Deferred.unsafeDone(
-              died,
-              new StorageError({ reason: `the storage thread ended with code ${code}` })
-            )
-          )
-          return thread
-        }
-        const work = Effect.gen(function* () {
-          const worker = yield* Worker.makeSerialized<StorageRequest>({
-            initialMessage: () => new Start()
-          }).pipe(Effect.provide(NodeWorker.layer(spawn)), Effect.mapError(startFailure))
-          current = worker
-          yield* Deferred.succeed(started, undefined)
-          return yield* Effect.never
-        })
-        return yield* Effect.raceFirst(work, Deferred.await(died)).pipe(
-          // one that could not start has nothing to finish, and would be waited for
-          Effect.onError(() =>
-            current === undefined ? Effect.promise(async () => spawned?.terminate()) : Effect.void
-          )
-        )
-      }).pipe(
-        Effect.scoped,
-        Effect.onExit(() =>
-          Effect.sync(() => {
-            current = undefined
-          })
-        )
-      )
+      const thread = makeThread<StorageRequest>({
+        entry,
+        workerData,
+        start: { initialMessage: () => new Start() },
+        onStarted: () => Deferred.succeed(started, undefined)
+      })
 
       const lives = Effect.gen(function* () {
         let deaths: ReadonlyArray<number> = []
         while (true) {
-          const error = yield* Effect.flip(life)
-          if (isStartupError(error) && (yield* Deferred.fail(started, error))) return
+          const error = yield* Effect.flip(thread.life)
+          if (error._tag !== "ThreadDied" && (yield* Deferred.fail(started, error))) return
           const now = yield* Clock.currentTimeMillis
           deaths = [...deaths.filter((at) => now - at < deathWindowMillis), now]
           yield* Effect.logError("the storage thread died").pipe(
@@ -115,11 +80,12 @@ export const layer = (
       const ask = <A, E, R>(
         request: (worker: Worker.SerializedWorker<StorageRequest>) => Effect.Effect<A, E, R>
       ): Effect.Effect<A, StorageError, R> =>
-        Effect.suspend(() =>
-          current === undefined
+        Effect.suspend(() => {
+          const worker = thread.current()
+          return worker === undefined
             ? new StorageError({ reason: "the storage thread is being started again" })
-            : Effect.catchAllCause(request(current), (cause) => asStorageError(Cause.squash(cause)))
-        )
+            : Effect.catchAllCause(request(worker), (cause) => asStorageError(Cause.squash(cause)))
+        })
 
       return Context.make(
         Storage,
@@ -133,13 +99,6 @@ export const layer = (
       ).pipe(Context.add(StorageFailure, StorageFailure.of({ await: Deferred.await(failure) })))
     })
   )
-
-const isStartupError = Schema.is(StartupError)
-const decodeStartupError = Schema.decodeUnknownOption(StartupError)
-
-/** A first request that fails comes wrapped and encoded. */
-const startFailure = (error: WorkerError.WorkerError) =>
-  Option.getOrElse(decodeStartupError(error.cause), () => asStorageError(error))
 
 const asStorageError = (cause: unknown): StorageError =>
   cause instanceof StorageError

@@ -11,7 +11,6 @@ import {
   defaultMinFreeDisk,
   type StorageSettings
 } from "../domain/StorageSettings.ts"
-import { supervise } from "../operations/supervise.ts"
 import { answerRequests } from "../storage/ArchiveRequests.ts"
 import * as Database from "../storage/Database.ts"
 import * as DatabaseLock from "../storage/DatabaseLock.ts"
@@ -19,6 +18,7 @@ import { watchDisk } from "../storage/DiskWatch.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import * as ProcessLife from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import { supervise } from "../supervise.ts"
 import { Storage } from "./Storage.ts"
 
 /**

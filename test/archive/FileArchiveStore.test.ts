@@ -23,7 +23,7 @@ const hasElsewhere =
   NodeFs.existsSync(elsewhere) &&
   NodeFs.statSync(elsewhere).dev !== NodeFs.statSync(NodeFs.realpathSync("/tmp")).dev
 
-describe.skipIf(!hasElsewhere)("on another file system", () => {
+describe.skipIf(!hasElsewhere)(`on another file system (skipped where ${elsewhere} is none)`, () => {
   archiveStoreSuite(
     "a folder on another file system than the local files",
     Layer.unwrapScoped(

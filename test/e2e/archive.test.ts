@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import {
+  allArchived,
   archiveNow,
   program,
   serverName,
@@ -10,14 +11,12 @@ import {
   workspace
 } from "../support/collector.ts"
 import { duckdb } from "../support/duckdb.ts"
-import { eventually, startNode } from "../support/process.ts"
+import { startNode } from "../support/process.ts"
 import { makeBucket, s3Server, s3ServerName } from "../support/s3Bucket.ts"
 import {
   archivedRows,
-  archivedRowsIn,
   archiveFiles,
   countEvents,
-  countRows,
   databaseRows,
   faultless,
   faultsOf,
@@ -72,13 +71,7 @@ const recordARun = (where: Workspace, variables: Variables): Effect.Effect<void,
     yield* control("flush")
     const sent = (yield* sentMessages(where.record)).length
     expect(sent).toBeGreaterThan(6 * 700)
-    yield* eventually(
-      () => `all ${sent} messages in the archive\n${collector.printed()}`,
-      Effect.map(
-        countRows(where.database),
-        (waiting) => waiting === 0 && archivedRowsIn(collector.stdout()) >= sent
-      )
-    )
+    yield* allArchived(where, collector, sent)
     expect(yield* collector.stop()).toEqual({ code: 0, signal: null })
     expect(collector.stderr()).toBe("")
     yield* archiveNow(where, variables)

@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import {
+  allArchived,
   archiveNow,
   startCollector,
   startReceiving,
@@ -9,12 +10,11 @@ import {
   type Workspace,
   workspace
 } from "../support/collector.ts"
-import { type Child, eventually } from "../support/process.ts"
+import { eventually } from "../support/process.ts"
 import { makeBucket, s3Server, s3ServerName } from "../support/s3Bucket.ts"
 import { makeS3Proxy } from "../support/s3Proxy.ts"
 import {
   archivedRows,
-  archivedRowsIn,
   archiveFiles,
   countEvents,
   countRows,
@@ -204,14 +204,3 @@ const holesIn = (session: ReadonlyArray<SentMessage>, stored: ReadonlySet<string
   }
   return holes
 }
-
-/** Waits until the collector has archived so many rows at least, and none waits. */
-const allArchived = (where: Workspace, collector: Child, atLeast: number) =>
-  eventually(
-    () => `${atLeast} rows archived\n${collector.printed()}`,
-    Effect.map(
-      countRows(where.database),
-      (waiting) => waiting === 0 && archivedRowsIn(collector.stdout()) >= atLeast
-    ),
-    "60 seconds"
-  )

@@ -112,14 +112,22 @@ describe("what is deployed beside the collector", () => {
     )
   })
 
-  it.skipIf(!hasProgram("promtool"))("promtool takes the configuration of Prometheus and its alerts", () => {
-    expect(runProgram("promtool", ["check", "config", `${deploy}prometheus/prometheus.yml`])).toMatchObject({
-      code: 0
-    })
-  })
+  it.skipIf(!hasProgram("promtool"))(
+    "promtool, where it is installed, takes the configuration of Prometheus and its alerts",
+    () => {
+      expect(runProgram("promtool", ["check", "config", `${deploy}prometheus/prometheus.yml`])).toMatchObject(
+        {
+          code: 0
+        }
+      )
+    }
+  )
 
-  it.skipIf(!hasProgram("systemd-analyze") || !existsSync("/usr/bin/node"))("systemd takes the unit", () => {
-    const { code, output } = runProgram("systemd-analyze", ["verify", `${deploy}crypto-collector.service`])
-    expect({ code, output }).toEqual({ code: 0, output: "" })
-  })
+  it.skipIf(!hasProgram("systemd-analyze") || !existsSync("/usr/bin/node"))(
+    "systemd, where it and Node are installed, takes the unit",
+    () => {
+      const { code, output } = runProgram("systemd-analyze", ["verify", `${deploy}crypto-collector.service`])
+      expect({ code, output }).toEqual({ code: 0, output: "" })
+    }
+  )
 })

@@ -1,11 +1,9 @@
-import { existsSync, readFileSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { binance } from "../../src/simulator/binance.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import { capturedFrames, captureFiles, haveCaptures } from "../support/captures.ts"
 import { connect, isData, members, numberIn } from "./client.ts"
-
-const captures = new URL("../../../shared/captures/binance/spot_isolated_2026-09.jsonl", import.meta.url)
 
 describe("the protocol of Binance spot", () => {
   it.scopedLive("acknowledges, lists and ends subscriptions", () =>
@@ -166,29 +164,24 @@ describe("the protocol of Binance spot", () => {
       )
     })
   )
+})
 
-  const name = "has the members of recorded frames, in their order"
-  if (existsSync(captures)) {
-    it.scopedLive(name, () =>
-      Effect.gen(function* () {
-        const streams = ["btcusdt@trade", "btcusdt@depth20@100ms", "btcusdt@depth@100ms"]
-        const simulator = yield* Simulator.make({ rate: 50 })
-        const client = yield* connect(simulator.url(`/stream?streams=${streams.join("/")}`))
-        yield* client.receive(30)
-        const recorded = readFileSync(captures, "utf8")
-          .split("\n")
-          .filter((line) => line !== "")
-          .map((line) => String(members(line).text))
-        for (const stream of streams) {
-          const ofStream = (frame: string) => frame.startsWith(`{"stream":"${stream}"`)
-          const keys = (frame = "") => frame.match(/"[A-Za-z]+":/g)
-          const theirs = recorded.find(ofStream)
-          if (theirs === undefined) continue
-          expect(keys(client.frames.find(ofStream))).toEqual(keys(theirs))
-        }
-      })
-    )
-  } else {
-    it.skip(`${name} (no captures here: ${captures.pathname.split("/").slice(-4).join("/")})`, () => {})
-  }
+describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are missing)", () => {
+  it.scopedLive("has the members of recorded frames, in their order", () =>
+    Effect.gen(function* () {
+      const channels = ["@trade", "@depth20@100ms", "@depth@100ms"]
+      const simulator = yield* Simulator.make({ rate: 50 })
+      const streams = channels.map((channel) => `btcusdt${channel}`)
+      const client = yield* connect(simulator.url(`/stream?streams=${streams.join("/")}`))
+      yield* client.receive(30)
+      const recorded = captureFiles("binance").flatMap(capturedFrames)
+      for (const channel of channels) {
+        const ofChannel = (frame: string) => /^\{"stream":"[a-z]+(@[^"]+)"/.exec(frame)?.[1] === channel
+        const keys = (frame = "") => frame.match(/"[A-Za-z]+":/g)
+        const theirs = keys(recorded.find(ofChannel))
+        expect(theirs).not.toBeNull()
+        expect(keys(client.frames.find(ofChannel))).toEqual(theirs)
+      }
+    })
+  )
 })

@@ -1,6 +1,7 @@
 import * as NodePath from "node:path"
 import { Effect, type Scope } from "effect"
-import { type Child, makeFolder, runNode, startNode } from "./process.ts"
+import { type Child, eventually, makeFolder, runNode, startNode } from "./process.ts"
+import { archivedRowsIn, countRows } from "./stored.ts"
 
 /** The built program: `npm test` builds it first. */
 export const program = NodePath.resolve(import.meta.dirname, "../../dist/main.js")
@@ -70,6 +71,17 @@ export const startReceiving = (
   variables: Variables
 ): Effect.Effect<Child, never, Scope.Scope> =>
   Effect.tap(startCollector(where, variables), (collector) => collector.awaitLine(/ connected /))
+
+/** Waits until it has archived so many rows at least, and none waits in the database. */
+export const allArchived = (where: Workspace, collector: Child, atLeast: number): Effect.Effect<void> =>
+  eventually(
+    () => `${atLeast} rows archived, and none waiting\n${collector.printed()}`,
+    Effect.map(
+      countRows(where.database),
+      (waiting) => waiting === 0 && archivedRowsIn(collector.stdout()) >= atLeast
+    ),
+    "60 seconds"
+  )
 
 /** An environment in which nothing of the user's own is found. */
 export const isolated = (folder: string): Variables => ({

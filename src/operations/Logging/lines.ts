@@ -1,4 +1,4 @@
-import { escapeControls, quote } from "../../Config/quote.ts"
+import { escapeControls, quote } from "../../domain/quote.ts"
 import type { LogEntry } from "./LogEntry.ts"
 import { type Plain, textOf } from "./plain.ts"
 

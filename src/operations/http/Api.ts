@@ -8,7 +8,7 @@ import { HealthStatus, Status } from "./Status.ts"
 const health = { status: HealthStatus, reasons: Schema.Array(Schema.String) }
 
 /** How the collector is, and why it is not better. */
-export const Healthy = Schema.Struct(health).annotations({ identifier: "Health" })
+const Healthy = Schema.Struct(health).annotations({ identifier: "Health" })
 
 /** The same where nothing is received or storage has failed. */
 export class Unhealthy extends Schema.TaggedError<Unhealthy>()(

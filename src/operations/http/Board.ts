@@ -56,7 +56,7 @@ export class TooManyReaders extends Schema.TaggedError<TooManyReaders>()("TooMan
 }) {}
 
 /** Pages that may be open at the same time. */
-export const maxReaders = 16
+const maxReaders = 16
 
 /** What an archive may take, beyond the time until it is tried again. */
 const archiveGraceSeconds = 120

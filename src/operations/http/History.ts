@@ -1,3 +1,4 @@
+import { microsPerDay } from "../../domain/micros.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamTable } from "../Report.ts"
 import type { Total } from "../statusPage/protocol.ts"
@@ -19,7 +20,6 @@ export interface History {
 
 const secondsOfRates = 60
 const secondsOfTotals = 300
-const microsPerDay = 86_400_000_000
 
 export const makeHistory = (): History => {
   let last: Report | undefined

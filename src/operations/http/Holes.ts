@@ -7,6 +7,7 @@ import {
   noCoverage,
   type StreamCoverage
 } from "../../domain/Coverage.ts"
+import { microsPerDay, microsPerHour } from "../../domain/micros.ts"
 import { openLiveJournal } from "../../storage/LiveJournal.ts"
 import { archivedCoverage, type Folded } from "./archivedCoverage.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
@@ -99,8 +100,6 @@ const make = (settings: HttpSettings) =>
   })
 
 const freshFor = Duration.seconds(5)
-const microsPerHour = 3_600_000_000
-const microsPerDay = 24 * microsPerHour
 
 /** Windows of all streams together that are kept, so that the thread's heap can hold them. */
 const maxWindows = 300_000

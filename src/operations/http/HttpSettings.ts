@@ -1,7 +1,10 @@
 import { Schema } from "effect"
 import { ArchiveStoreSettings, LogDirectives, StorageSettings } from "../../domain/StorageSettings.ts"
 
-/** What the thread of the status page is told: the part of the settings that crosses to it. Secrets are those of the archive, which its journal is read from. */
+/**
+ * What the thread of the status page is told: the part of the settings that crosses to it. Secrets are those of the archive,
+ * which its journal is read from.
+ */
 export const HttpSettings = Schema.Struct({
   httpHost: Schema.String,
   /** 0: any that is free. */

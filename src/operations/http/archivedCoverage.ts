@@ -4,6 +4,7 @@ import { archivedEntries, archivedJournals } from "../../archive/ArchivedJournal
 import * as HyparquetReader from "../../archive/HyparquetReader.ts"
 import { dateOf, parseKey } from "../../domain/Archive.ts"
 import { applyToCoverage, type Coverage, endOfJournal, noCoverage } from "../../domain/Coverage.ts"
+import { microsPerDay } from "../../domain/micros.ts"
 import type { LiveJournal } from "../../storage/LiveJournal.ts"
 import { archiveStore } from "../../thread/services.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
@@ -61,5 +62,3 @@ export const archivedCoverage = (
       return folded
     }).pipe(Effect.provide([archiveStore(store, { readOnly: true }), HyparquetReader.layer]))
   }).pipe(Effect.scoped)
-
-const microsPerDay = 86_400_000_000

@@ -1,6 +1,7 @@
 import { HashMap, Option, Schema } from "effect"
 import type { Coverage, StreamCoverage } from "../../domain/Coverage.ts"
 import { daysOf, holesOf } from "../../domain/CoverageReport.ts"
+import { microsPerHour } from "../../domain/micros.ts"
 import { DataType } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
 import { isProvable } from "../../exchange/registry.ts"
@@ -116,8 +117,6 @@ const doubtTexts = {
   untold: "too much happened while the journal could not be written",
   silent: "subscribed, and nothing came"
 }
-
-const microsPerHour = 3_600_000_000
 
 const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {
   const wanted = Array.from({ length: hours }, () => 0)

@@ -55,7 +55,7 @@ const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): Readonl
   if (quiet >= silenceSeconds || (quiet >= patienceSeconds && !isSubscribed(report))) {
     reasons.push(`nothing was received for ${whole(quiet)} s`)
   }
-  const { failing } = commitFailure(report, now)
+  const failing = secondsSince(report.commits.failingSince, now)
   if (failing > patienceSeconds) {
     reasons.push(
       `storage has failed: nothing could be committed for ${whole(failing)} s: ${report.commits.failure}`
@@ -74,7 +74,7 @@ const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string>
     if (streams.length > 0)
       reasons.push(`${streams.length} ${plural(streams.length)} ${what[state]}: ${few(streams)}`)
   }
-  const { failing } = commitFailure(report, now)
+  const failing = secondsSince(report.commits.failingSince, now)
   if (failing >= 0 && failing <= patienceSeconds) {
     reasons.push(`a batch could not be committed, it is kept: ${report.commits.failure}`)
   }
@@ -120,11 +120,7 @@ const newestMessage = ({ streams }: Report, otherwise: number): number => {
 const streamsIn = ({ streams }: Report, state: StreamState): ReadonlyArray<string> =>
   streams.ids.filter((_, i) => stateOf(streams, i) === state).map(streamKey)
 
-/** How many seconds commits have been failing; negative while they do not. */
-const commitFailure = ({ commits }: Report, now: number) => ({
-  failing: secondsSince(commits.failingSince, now)
-})
-
+/** Negative where it is not. */
 const secondsSince = (at: number | null, now: number): number =>
   at === null ? -1 : Math.max(0, (now - at) / 1e6)
 

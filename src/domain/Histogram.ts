@@ -1,5 +1,3 @@
-import { type Family, histogramSamples, type Labels } from "./Family.ts"
-
 /** Counts by size, cheap enough for every message. */
 export interface Histogram {
   /** Upper bounds, inclusive, ascending; what is above the last is in one more bucket. */
@@ -21,14 +19,4 @@ export const observe = (histogram: Histogram, value: number): void => {
   while (bucket < bounds.length && value > (bounds[bucket] ?? 0)) bucket++
   counts[bucket] = (counts[bucket] ?? 0) + 1
   histogram.sum += value
-}
-
-/** The lines of a histogram in a family. */
-export const samplesOfHistogram = ({ bounds, counts, sum }: Histogram, labels: Labels): Family["samples"] => {
-  let below = 0
-  const buckets = bounds.map((bound, i) => {
-    below += counts[i] ?? 0
-    return [bound, below] as const
-  })
-  return histogramSamples(labels, buckets, sum, below + (counts[bounds.length] ?? 0))
 }

@@ -1,0 +1,3 @@
+/** Times are microseconds throughout. */
+export const microsPerHour = 3_600_000_000
+export const microsPerDay = 24 * microsPerHour

@@ -1,0 +1,20 @@
+import type { StreamId } from "../domain/StreamId.ts"
+import { chunk } from "./chunk.ts"
+import type { Request, SubscriptionChange } from "./Exchange.ts"
+
+/** Requests of at most `size` streams, in the exchange's words: first those that end streams. */
+export const requestsOf = (
+  { subscribe, unsubscribe }: SubscriptionChange,
+  nextId: () => string,
+  size: number,
+  frameOf: (operation: "subscribe" | "unsubscribe", streams: ReadonlyArray<StreamId>, id: string) => string
+): ReadonlyArray<Request> => [
+  ...chunk(unsubscribe, size).map((streams) => {
+    const id = nextId()
+    return { id, frame: frameOf("unsubscribe", streams, id), streams: [] }
+  }),
+  ...chunk(subscribe, size).map((streams) => {
+    const id = nextId()
+    return { id, frame: frameOf("subscribe", streams, id), streams }
+  })
+]
