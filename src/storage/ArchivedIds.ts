@@ -113,7 +113,7 @@ export const makeArchivedIds = (
         const generation = (latest?.generation ?? 0) + (isFull ? 1 : 0)
         yield* sql.unsafe(
           `INSERT INTO archived_ids (stream, id, generation)
-           SELECT ?, ${canonical}, ? FROM snapshots WHERE ${condition}
+           SELECT ?, ${canonical}, ? FROM snapshots NOT INDEXED WHERE ${condition}
            ON CONFLICT DO UPDATE SET generation = excluded.generation`,
           [stream, generation, ...values]
         )

@@ -347,7 +347,9 @@ const make = (limits: ArchivedIdsLimits) =>
           const through = bounds[0]?.through ?? plan.lastId
           const values = [after, through, exchange, symbol, dataType, start, end]
           purged += yield* archivedIds.remember(number, purgeCondition, values).pipe(
-            Effect.zipRight(sql.unsafe(`DELETE FROM snapshots WHERE ${purgeCondition}`, values).raw),
+            Effect.zipRight(
+              sql.unsafe(`DELETE FROM snapshots NOT INDEXED WHERE ${purgeCondition}`, values).raw
+            ),
             Effect.map(changesOf),
             Effect.tap((changes) =>
               through < plan.lastId || purged + changes === expected
