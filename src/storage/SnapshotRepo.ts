@@ -4,7 +4,7 @@ import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
 import { ArchivePurged, ArchiveRowsPurged } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
-import { StreamId } from "../domain/StreamId.ts"
+import { StreamId, streamKey } from "../domain/StreamId.ts"
 import { type ArchivedIdsLimits, archivedIdsLimits, makeArchivedIds } from "./ArchivedIds.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -218,12 +218,18 @@ const make = (limits: ArchivedIdsLimits) =>
       Effect.mapError(DatabaseError.from)
     )
 
+    /** What the table of ids holds; none while it is being filled, or if that is not certain. */
+    let collected: Collected | undefined
+
     /**
      * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that keeps
      * out duplicates finds them; going through it in chunks keeps each statement short.
      */
     const collectIds = (stream: StreamId, from: number, through: number) =>
       Effect.gen(function* () {
+        collected = undefined
+        // Above this rows may still come; in a transaction of its own, like `lastId`.
+        const highest = Math.min(through, yield* inTransaction(highestId))
         yield* sql`CREATE TEMP TABLE IF NOT EXISTS archive_rows (id INTEGER PRIMARY KEY)`
         yield* sql`DELETE FROM temp.archive_rows`
         const { dataType, exchange, symbol } = stream
@@ -244,12 +250,27 @@ const make = (limits: ArchivedIdsLimits) =>
              AND exchange_sequence_id ${above} ? ${last === undefined ? "" : "AND exchange_sequence_id <= ?"}`,
             [exchange, symbol, dataType, from, through, after, ...(last === undefined ? [] : [last])]
           )
-          if (last === undefined) return
+          if (last === undefined) break
           after = last
           above = ">"
           yield* yieldToEventLoop
         }
+        collected = { key: streamKey(stream), from, through: highest }
       })
+
+    /**
+     * Collects the ids of a plan's rows, unless they are among those that were collected last: no row comes in between
+     * later, as ids only grow, and the table is not relied on any more once a purge has begun.
+     */
+    const collectIdsOf = ({ firstId, lastId, stream }: ArchivePlan) =>
+      Effect.suspend(() =>
+        collected !== undefined &&
+        collected.key === streamKey(stream) &&
+        collected.from <= firstId &&
+        collected.through >= lastId
+          ? Effect.void
+          : collectIds(stream, firstId, lastId)
+      )
 
     /** The first collected row with an id of at least this. */
     const rowFrom = (id: number) =>
@@ -302,8 +323,9 @@ const make = (limits: ArchivedIdsLimits) =>
         }>`
         SELECT s.id, s.exchange_sequence_id, s.timestamp, s.exchange_timestamp, CAST(s.data AS BLOB) AS data
         FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
-        WHERE a.id > ${after} AND s.timestamp >= ${start} AND s.timestamp < ${end}
+        WHERE a.id > ${after} AND a.id <= ${plan.lastId} AND s.timestamp >= ${start} AND s.timestamp < ${end}
         ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
+          (query) => Effect.zipRight(collectIdsOf(plan), query),
           Effect.tap(() => yieldToEventLoop),
           Effect.map(
             (found) =>
@@ -323,8 +345,7 @@ const make = (limits: ArchivedIdsLimits) =>
               ] as const
           )
         )
-      return Stream.fromEffect(collectIds(plan.stream, plan.firstId, plan.lastId)).pipe(
-        Stream.flatMap(() => Stream.paginateChunkEffect(plan.firstId - 1, page)),
+      return Stream.paginateChunkEffect(plan.firstId - 1, page).pipe(
         Stream.filter((found) => found.length > 0),
         Stream.mapError(DatabaseError.from)
       )
@@ -335,7 +356,9 @@ const make = (limits: ArchivedIdsLimits) =>
         const { end, start } = microsOf(plan.date)
         const { dataType, exchange, symbol } = plan.stream
         const [number = 0] = yield* numbersOf([plan.stream])
+        // Anew, so that only rows that are still there are counted.
         yield* collectIds(plan.stream, plan.firstId, plan.lastId)
+        collected = undefined
         const present = yield* countCollected(start, end, expected)
         if (present !== expected) return yield* new RowsDiffer({ expected, found: present })
         let after = plan.firstId - 1
@@ -399,6 +422,13 @@ const make = (limits: ArchivedIdsLimits) =>
 
 const purgeCondition = `id IN (SELECT id FROM temp.archive_rows WHERE id > ? AND id <= ?)
   AND exchange = ? AND symbol = ? AND data_type = ? AND timestamp >= ? AND timestamp < ?`
+
+/** The ids of the rows that a stream has in [from, through]. */
+interface Collected {
+  readonly key: string
+  readonly from: number
+  readonly through: number
+}
 
 const noKeys: ReadonlyArray<string> = []
 
