@@ -314,14 +314,9 @@ const make = (limits: ArchivedIdsLimits) =>
     const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
       const { end, start } = microsOf(plan.date)
       const page = (after: number) =>
-        sql<{
-          id: number
-          exchange_sequence_id: string
-          timestamp: number
-          exchange_timestamp: number | null
-          data: Uint8Array
-        }>`
-        SELECT s.id, s.exchange_sequence_id, s.timestamp, s.exchange_timestamp, CAST(s.data AS BLOB) AS data
+        sql<ArchiveRow>`
+        SELECT s.id, s.exchange_sequence_id AS exchangeSequenceId, s.timestamp,
+          s.exchange_timestamp AS exchangeTimestamp, CAST(s.data AS BLOB) AS data
         FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
         WHERE a.id > ${after} AND a.id <= ${plan.lastId} AND s.timestamp >= ${start} AND s.timestamp < ${end}
         ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
@@ -330,17 +325,7 @@ const make = (limits: ArchivedIdsLimits) =>
           Effect.map(
             (found) =>
               [
-                Chunk.of(
-                  found.map(
-                    (row): ArchiveRow => ({
-                      id: row.id,
-                      exchangeSequenceId: row.exchange_sequence_id,
-                      timestamp: row.timestamp,
-                      exchangeTimestamp: row.exchange_timestamp,
-                      data: row.data
-                    })
-                  )
-                ),
+                Chunk.of(found),
                 Option.map(Option.fromNullable(found[rowsPerPage - 1]), (row) => row.id)
               ] as const
           )
