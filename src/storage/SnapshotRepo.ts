@@ -107,23 +107,20 @@ const make = (limits: ArchivedIdsLimits) =>
     const insertSingly = (values: ReadonlyArray<unknown>, rows: number) =>
       Effect.gen(function* () {
         let inserted = 0
-        const rejected: Array<string> = []
-        let example: Readonly<Record<string, unknown>> = {}
+        const rejected: Array<Rejected> = []
         for (let row = 0; row < rows; row++) {
           const one = values.slice(row * 7, row * 7 + 7)
           yield* insert(one, 1).pipe(
             Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
             Effect.catchIf(isRowError, (error) => {
-              const stream = one.slice(0, 3).join(":")
-              example = { stream, exchangeSequenceId: one[3], reason: DatabaseError.from(error).message }
-              rejected.push(stream)
+              const { message } = DatabaseError.from(error)
+              rejected.push({
+                stream: one.slice(0, 3).join(":"),
+                exchangeSequenceId: String(one[3]),
+                reason: message
+              })
               return Effect.void
             })
-          )
-        }
-        if (rejected.length > 0) {
-          yield* Effect.logWarning("the database refused messages, they are skipped").pipe(
-            Effect.annotateLogs({ module: "storage", messages: rejected.length, ...example })
           )
         }
         return { inserted, rejected }
@@ -140,20 +137,18 @@ const make = (limits: ArchivedIdsLimits) =>
         const before = yield* highestId
         let row = 0
         let inserted = 0
-        let rejected = 0
-        const rejectedOf = new Map<string, number>()
+        const rejected: Array<Rejected> = []
         let values: Array<unknown> = []
         const flush = Effect.suspend(() => {
           const rows = values.length / 7
           const these = values
           values = []
           return insert(these, rows).pipe(
-            Effect.map((changes) => ({ inserted: changes, rejected: noKeys })),
+            Effect.map((changes) => ({ inserted: changes, rejected: noneRejected })),
             Effect.catchIf(isRowError, () => insertSingly(these, rows)),
             Effect.map((result) => {
               inserted += result.inserted
-              rejected += result.rejected.length
-              for (const key of result.rejected) rejectedOf.set(key, (rejectedOf.get(key) ?? 0) + 1)
+              rejected.push(...result.rejected)
             })
           )
         })
@@ -175,10 +170,17 @@ const make = (limits: ArchivedIdsLimits) =>
         const counts = isWhole ? countsOf(batch, numbers, archived) : yield* countRowsAfter(before)
         yield* addCounts(counts)
         if (counts.length > 0) yield* signOfLife(sql, Math.max(...counts.map(({ last }) => last)) + 1)
+        const rejectedOf = new Map<string, number>()
+        for (const { stream } of rejected) rejectedOf.set(stream, (rejectedOf.get(stream) ?? 0) + 1)
+        if (rejected.length > 0) {
+          yield* Effect.logWarning("the database refused messages, they are skipped").pipe(
+            Effect.annotateLogs({ module: "storage", messages: rejected.length, ...rejected[0] })
+          )
+        }
         return {
           inserted,
-          duplicates: batch.length - inserted - rejected,
-          rejected,
+          duplicates: batch.length - inserted - rejected.length,
+          rejected: rejected.length,
           ...(inserted === batch.length
             ? {}
             : { exceptions: exceptionsOf(batch, numbers, counts, rejectedOf) })
@@ -415,7 +417,15 @@ interface Collected {
   readonly through: number
 }
 
-const noKeys: ReadonlyArray<string> = []
+/** A message that the database refused by itself. */
+interface Rejected {
+  /** Key of its stream. */
+  readonly stream: string
+  readonly exchangeSequenceId: string
+  readonly reason: string
+}
+
+const noneRejected: ReadonlyArray<Rejected> = []
 
 const decodeStream = Schema.decodeUnknown(StreamId)
 

@@ -1,6 +1,6 @@
 import { SqlClient, Statement } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, FastCheck, Option, Stream } from "effect"
+import { Chunk, Effect, FastCheck, type HashMap, Logger, Option, Stream } from "effect"
 import type { ArchivePlan } from "../../src/domain/Archive.ts"
 import { dateOf } from "../../src/domain/Archive.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
@@ -80,18 +80,32 @@ describe("append", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("skips a row that the database refuses, and commits the rest", () =>
+  it.scoped("skips the rows that the database refuses, warns once, and commits the rest", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`
-        CREATE TRIGGER refuse BEFORE INSERT ON snapshots WHEN NEW.exchange_sequence_id = '150'
+        CREATE TRIGGER refuse BEFORE INSERT ON snapshots WHEN NEW.exchange_sequence_id IN ('150', '151', '950')
         BEGIN SELECT RAISE(ABORT, 'not this one'); END`
-      expect(yield* append(...range(0, 300).map((n) => snapshot(n)))).toEqual({
-        inserted: 299,
+      const warnings: Array<HashMap.HashMap<string, unknown>> = []
+      const logger = Logger.make(({ annotations }) => void warnings.push(annotations))
+      const appended = yield* append(...range(0, 1000).map((n) => snapshot(n))).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      expect(appended).toEqual({
+        inserted: 997,
         duplicates: 0,
-        rejected: 1,
-        exceptions: [{ stream: 0, duplicates: 0, rejected: 1 }]
+        rejected: 3,
+        exceptions: [{ stream: 0, duplicates: 0, rejected: 3 }]
       })
+      expect(warnings.map((annotations) => Object.fromEntries(annotations))).toEqual([
+        {
+          module: "storage",
+          messages: 3,
+          stream: "binance:btcusdt:orderbook",
+          exchangeSequenceId: "150",
+          reason: expect.stringContaining("not this one")
+        }
+      ])
     }).pipe(Effect.provide(storage))
   )
 
