@@ -377,6 +377,9 @@ const make = (limits: ArchivedIdsLimits) =>
           )
           after = through
           yield* yieldToEventLoop
+          // Each part by itself: the checkpoint that comes of its own accord, after 64 MB, holds up commits for long.
+          yield* Effect.ignore(sql`PRAGMA wal_checkpoint(PASSIVE)`)
+          yield* yieldToEventLoop
         }
         return purged
       }).pipe(Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error))))
