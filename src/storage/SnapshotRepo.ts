@@ -192,16 +192,23 @@ const make = (limits: ArchivedIdsLimits) =>
       (rows) => rows[0]?.seq ?? 0
     )
 
+    // Of a comparison of all three columns at once SQLite serves only the first by the index.
     const streams = sql<{ exchange: string; symbol: string; data_type: string }>`
     WITH RECURSIVE found (exchange, symbol, data_type) AS (
       SELECT * FROM (SELECT exchange, symbol, data_type FROM snapshots ORDER BY 1, 2, 3 LIMIT 1)
       UNION ALL
       SELECT next.exchange, next.symbol, next.data_type
       FROM found, snapshots AS next
-      WHERE next.rowid = (
-        SELECT rowid FROM snapshots
-        WHERE (exchange, symbol, data_type) > (found.exchange, found.symbol, found.data_type)
-        ORDER BY exchange, symbol, data_type LIMIT 1
+      WHERE next.rowid = coalesce(
+        (SELECT rowid FROM snapshots
+         WHERE exchange = found.exchange AND symbol = found.symbol AND data_type > found.data_type
+         ORDER BY data_type LIMIT 1),
+        (SELECT rowid FROM snapshots
+         WHERE exchange = found.exchange AND symbol > found.symbol
+         ORDER BY symbol, data_type LIMIT 1),
+        (SELECT rowid FROM snapshots
+         WHERE exchange > found.exchange
+         ORDER BY exchange, symbol, data_type LIMIT 1)
       )
     )
     SELECT * FROM found`.pipe(

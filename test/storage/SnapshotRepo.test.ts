@@ -181,9 +181,19 @@ describe("streams", () => {
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       expect(yield* repo.streams).toEqual([])
-      const ether = { ...trade, symbol: "ethusdt" }
-      yield* append(snapshot(1), snapshot(2), snapshot(1, trade), snapshot(1, ether), snapshot(2, ether))
-      expect(yield* repo.streams).toEqual([book, trade, ether])
+      const streams = ["binance", "bybit", "okx"].flatMap((exchange) =>
+        ["btcusdt", "ethusdt"].flatMap((symbol) =>
+          exchange === "bybit"
+            ? [{ ...trade, exchange, symbol }]
+            : [book, trade].map((of) => ({ ...of, exchange, symbol }))
+        )
+      )
+      yield* append(...streams.flatMap((stream) => [snapshot(1, stream), snapshot(2, stream)]).reverse())
+      expect(yield* repo.streams).toEqual(streams)
+      const [plan] = yield* queryPlansOf(repo.streams, /./)
+      expect(
+        plan?.filter((step) => /SEARCH snapshots/.test(step)).map((step) => /\(.*\)/.exec(step)?.[0])
+      ).toEqual(["(exchange=? AND symbol=? AND data_type>?)", "(exchange=? AND symbol>?)", "(exchange>?)"])
     }).pipe(Effect.provide(storage))
   )
 })
