@@ -227,6 +227,9 @@ const make = (limits: ArchivedIdsLimits) =>
       Effect.mapError(DatabaseError.from)
     )
 
+    /** Who uses the table of ids: one call at a time. */
+    const oneByOne = (yield* Effect.makeSemaphore(1)).withPermits(1)
+
     /** What the table of ids holds; none while it is being filled, or if that is not certain. */
     let collected: Collected | undefined
 
@@ -259,10 +262,10 @@ const make = (limits: ArchivedIdsLimits) =>
              AND exchange_sequence_id ${above} ? ${last === undefined ? "" : "AND exchange_sequence_id <= ?"}`,
             [exchange, symbol, dataType, from, through, after, ...(last === undefined ? [] : [last])]
           )
+          yield* yieldToEventLoop
           if (last === undefined) break
           after = last
           above = ">"
-          yield* yieldToEventLoop
         }
         collected = { key: streamKey(stream), from, through: highest }
       })
@@ -318,7 +321,7 @@ const make = (limits: ArchivedIdsLimits) =>
           lastId: low,
           firstTimestamp: first.value.timestamp
         })
-      }).pipe(Effect.mapError(DatabaseError.from))
+      }).pipe(oneByOne, Effect.mapError(DatabaseError.from))
 
     const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
       const { end, start } = microsOf(plan.date)
@@ -329,7 +332,7 @@ const make = (limits: ArchivedIdsLimits) =>
         FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
         WHERE a.id > ${after} AND a.id <= ${plan.lastId} AND s.timestamp >= ${start} AND s.timestamp < ${end}
         ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
-          (query) => Effect.zipRight(collectIdsOf(plan), query),
+          (query) => oneByOne(Effect.zipRight(collectIdsOf(plan), query)),
           Effect.tap(() => yieldToEventLoop),
           Effect.map(
             (found) =>
@@ -389,7 +392,10 @@ const make = (limits: ArchivedIdsLimits) =>
           yield* yieldToEventLoop
         }
         return purged
-      }).pipe(Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error))))
+      }).pipe(
+        oneByOne,
+        Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error)))
+      )
 
     /** How many of the collected rows lie on the date. Their times are only looked at if there are not just as many as expected. */
     const countCollected = (start: number, end: number, expected: number) =>
