@@ -113,7 +113,7 @@ export const makeArchivedIds = (
         const generation = (latest?.generation ?? 0) + (isFull ? 1 : 0)
         yield* sql.unsafe(
           `INSERT INTO archived_ids (stream, id, generation)
-           SELECT ?, ${canonical}, ? FROM snapshots WHERE ${condition}
+           SELECT ?, ${canonical}, ? FROM snapshots NOT INDEXED WHERE ${condition}
            ON CONFLICT DO UPDATE SET generation = excluded.generation`,
           [stream, generation, ...values]
         )
@@ -147,7 +147,8 @@ export const makeArchivedIds = (
         while (true) {
           const [next]: ReadonlyArray<Place> = yield* sql.unsafe<Place>(
             `SELECT CAST(id AS TEXT) AS id, typeof(id) = 'integer' AS integer FROM archived_ids
-             WHERE stream = ? AND id > ${placeholder(after)} ORDER BY id LIMIT 1 OFFSET ${idsPerForget - 1}`,
+             WHERE stream = ? AND id > ${placeholder(after)}
+             ORDER BY archived_ids.id LIMIT 1 OFFSET ${idsPerForget - 1}`,
             [stream, after.id]
           )
           yield* inTransaction(
@@ -217,7 +218,8 @@ const canonical = `CASE WHEN length(exchange_sequence_id) <= 18
   AND CAST(CAST(exchange_sequence_id AS INTEGER) AS TEXT) = exchange_sequence_id
   THEN CAST(exchange_sequence_id AS INTEGER) ELSE exchange_sequence_id END`
 
-const placeholder = ({ integer }: Place): string => (integer === 1 ? "CAST(? AS INTEGER)" : "?")
+/** Without the plus the ids would be compared as numbers, texts too, which the order of the table does not serve. */
+const placeholder = ({ integer }: Place): string => (integer === 1 ? "+CAST(? AS INTEGER)" : "?")
 
 const lookup = (value: string): string =>
   `SELECT CAST(id AS TEXT) AS id FROM archived_ids

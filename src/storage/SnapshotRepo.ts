@@ -4,7 +4,7 @@ import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
 import { ArchivePurged, ArchiveRowsPurged } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
-import { StreamId } from "../domain/StreamId.ts"
+import { StreamId, streamKey } from "../domain/StreamId.ts"
 import { type ArchivedIdsLimits, archivedIdsLimits, makeArchivedIds } from "./ArchivedIds.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -107,23 +107,20 @@ const make = (limits: ArchivedIdsLimits) =>
     const insertSingly = (values: ReadonlyArray<unknown>, rows: number) =>
       Effect.gen(function* () {
         let inserted = 0
-        const rejected: Array<string> = []
-        let example: Readonly<Record<string, unknown>> = {}
+        const rejected: Array<Rejected> = []
         for (let row = 0; row < rows; row++) {
           const one = values.slice(row * 7, row * 7 + 7)
           yield* insert(one, 1).pipe(
             Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
             Effect.catchIf(isRowError, (error) => {
-              const stream = one.slice(0, 3).join(":")
-              example = { stream, exchangeSequenceId: one[3], reason: DatabaseError.from(error).message }
-              rejected.push(stream)
+              const { message } = DatabaseError.from(error)
+              rejected.push({
+                stream: one.slice(0, 3).join(":"),
+                exchangeSequenceId: String(one[3]),
+                reason: message
+              })
               return Effect.void
             })
-          )
-        }
-        if (rejected.length > 0) {
-          yield* Effect.logWarning("the database refused messages, they are skipped").pipe(
-            Effect.annotateLogs({ module: "storage", messages: rejected.length, ...example })
           )
         }
         return { inserted, rejected }
@@ -140,20 +137,18 @@ const make = (limits: ArchivedIdsLimits) =>
         const before = yield* highestId
         let row = 0
         let inserted = 0
-        let rejected = 0
-        const rejectedOf = new Map<string, number>()
+        const rejected: Array<Rejected> = []
         let values: Array<unknown> = []
         const flush = Effect.suspend(() => {
           const rows = values.length / 7
           const these = values
           values = []
           return insert(these, rows).pipe(
-            Effect.map((changes) => ({ inserted: changes, rejected: noKeys })),
+            Effect.map((changes) => ({ inserted: changes, rejected: noneRejected })),
             Effect.catchIf(isRowError, () => insertSingly(these, rows)),
             Effect.map((result) => {
               inserted += result.inserted
-              rejected += result.rejected.length
-              for (const key of result.rejected) rejectedOf.set(key, (rejectedOf.get(key) ?? 0) + 1)
+              rejected.push(...result.rejected)
             })
           )
         })
@@ -175,10 +170,17 @@ const make = (limits: ArchivedIdsLimits) =>
         const counts = isWhole ? countsOf(batch, numbers, archived) : yield* countRowsAfter(before)
         yield* addCounts(counts)
         if (counts.length > 0) yield* signOfLife(sql, Math.max(...counts.map(({ last }) => last)) + 1)
+        const rejectedOf = new Map<string, number>()
+        for (const { stream } of rejected) rejectedOf.set(stream, (rejectedOf.get(stream) ?? 0) + 1)
+        if (rejected.length > 0) {
+          yield* Effect.logWarning("the database refused messages, they are skipped").pipe(
+            Effect.annotateLogs({ module: "storage", messages: rejected.length, ...rejected[0] })
+          )
+        }
         return {
           inserted,
-          duplicates: batch.length - inserted - rejected,
-          rejected,
+          duplicates: batch.length - inserted - rejected.length,
+          rejected: rejected.length,
           ...(inserted === batch.length
             ? {}
             : { exceptions: exceptionsOf(batch, numbers, counts, rejectedOf) })
@@ -190,16 +192,23 @@ const make = (limits: ArchivedIdsLimits) =>
       (rows) => rows[0]?.seq ?? 0
     )
 
+    // Of a comparison of all three columns at once SQLite serves only the first by the index.
     const streams = sql<{ exchange: string; symbol: string; data_type: string }>`
     WITH RECURSIVE found (exchange, symbol, data_type) AS (
       SELECT * FROM (SELECT exchange, symbol, data_type FROM snapshots ORDER BY 1, 2, 3 LIMIT 1)
       UNION ALL
       SELECT next.exchange, next.symbol, next.data_type
       FROM found, snapshots AS next
-      WHERE next.rowid = (
-        SELECT rowid FROM snapshots
-        WHERE (exchange, symbol, data_type) > (found.exchange, found.symbol, found.data_type)
-        ORDER BY exchange, symbol, data_type LIMIT 1
+      WHERE next.rowid = coalesce(
+        (SELECT rowid FROM snapshots
+         WHERE exchange = found.exchange AND symbol = found.symbol AND data_type > found.data_type
+         ORDER BY data_type LIMIT 1),
+        (SELECT rowid FROM snapshots
+         WHERE exchange = found.exchange AND symbol > found.symbol
+         ORDER BY symbol, data_type LIMIT 1),
+        (SELECT rowid FROM snapshots
+         WHERE exchange > found.exchange
+         ORDER BY exchange, symbol, data_type LIMIT 1)
       )
     )
     SELECT * FROM found`.pipe(
@@ -218,12 +227,21 @@ const make = (limits: ArchivedIdsLimits) =>
       Effect.mapError(DatabaseError.from)
     )
 
+    /** Who uses the table of ids: one call at a time. */
+    const oneByOne = (yield* Effect.makeSemaphore(1)).withPermits(1)
+
+    /** What the table of ids holds; none while it is being filled, or if that is not certain. */
+    let collected: Collected | undefined
+
     /**
      * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that keeps
      * out duplicates finds them; going through it in chunks keeps each statement short.
      */
     const collectIds = (stream: StreamId, from: number, through: number) =>
       Effect.gen(function* () {
+        collected = undefined
+        // Above this rows may still come; in a transaction of its own, like `lastId`.
+        const highest = Math.min(through, yield* inTransaction(highestId))
         yield* sql`CREATE TEMP TABLE IF NOT EXISTS archive_rows (id INTEGER PRIMARY KEY)`
         yield* sql`DELETE FROM temp.archive_rows`
         const { dataType, exchange, symbol } = stream
@@ -244,12 +262,27 @@ const make = (limits: ArchivedIdsLimits) =>
              AND exchange_sequence_id ${above} ? ${last === undefined ? "" : "AND exchange_sequence_id <= ?"}`,
             [exchange, symbol, dataType, from, through, after, ...(last === undefined ? [] : [last])]
           )
-          if (last === undefined) return
+          yield* yieldToEventLoop
+          if (last === undefined) break
           after = last
           above = ">"
-          yield* yieldToEventLoop
         }
+        collected = { key: streamKey(stream), from, through: highest }
       })
+
+    /**
+     * Collects the ids of a plan's rows, unless they are among those that were collected last: no row comes in between
+     * later, as ids only grow, and the table is not relied on any more once a purge has begun.
+     */
+    const collectIdsOf = ({ firstId, lastId, stream }: ArchivePlan) =>
+      Effect.suspend(() =>
+        collected !== undefined &&
+        collected.key === streamKey(stream) &&
+        collected.from <= firstId &&
+        collected.through >= lastId
+          ? Effect.void
+          : collectIds(stream, firstId, lastId)
+      )
 
     /** The first collected row with an id of at least this. */
     const rowFrom = (id: number) =>
@@ -288,43 +321,28 @@ const make = (limits: ArchivedIdsLimits) =>
           lastId: low,
           firstTimestamp: first.value.timestamp
         })
-      }).pipe(Effect.mapError(DatabaseError.from))
+      }).pipe(oneByOne, Effect.mapError(DatabaseError.from))
 
     const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
       const { end, start } = microsOf(plan.date)
       const page = (after: number) =>
-        sql<{
-          id: number
-          exchange_sequence_id: string
-          timestamp: number
-          exchange_timestamp: number | null
-          data: Uint8Array
-        }>`
-        SELECT s.id, s.exchange_sequence_id, s.timestamp, s.exchange_timestamp, CAST(s.data AS BLOB) AS data
+        sql<ArchiveRow>`
+        SELECT s.id, s.exchange_sequence_id AS exchangeSequenceId, s.timestamp,
+          s.exchange_timestamp AS exchangeTimestamp, CAST(s.data AS BLOB) AS data
         FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
-        WHERE a.id > ${after} AND s.timestamp >= ${start} AND s.timestamp < ${end}
+        WHERE a.id > ${after} AND a.id <= ${plan.lastId} AND s.timestamp >= ${start} AND s.timestamp < ${end}
         ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
+          (query) => oneByOne(Effect.zipRight(collectIdsOf(plan), query)),
           Effect.tap(() => yieldToEventLoop),
           Effect.map(
             (found) =>
               [
-                Chunk.of(
-                  found.map(
-                    (row): ArchiveRow => ({
-                      id: row.id,
-                      exchangeSequenceId: row.exchange_sequence_id,
-                      timestamp: row.timestamp,
-                      exchangeTimestamp: row.exchange_timestamp,
-                      data: row.data
-                    })
-                  )
-                ),
+                Chunk.of(found),
                 Option.map(Option.fromNullable(found[rowsPerPage - 1]), (row) => row.id)
               ] as const
           )
         )
-      return Stream.fromEffect(collectIds(plan.stream, plan.firstId, plan.lastId)).pipe(
-        Stream.flatMap(() => Stream.paginateChunkEffect(plan.firstId - 1, page)),
+      return Stream.paginateChunkEffect(plan.firstId - 1, page).pipe(
         Stream.filter((found) => found.length > 0),
         Stream.mapError(DatabaseError.from)
       )
@@ -335,7 +353,9 @@ const make = (limits: ArchivedIdsLimits) =>
         const { end, start } = microsOf(plan.date)
         const { dataType, exchange, symbol } = plan.stream
         const [number = 0] = yield* numbersOf([plan.stream])
+        // Anew, so that only rows that are still there are counted.
         yield* collectIds(plan.stream, plan.firstId, plan.lastId)
+        collected = undefined
         const present = yield* countCollected(start, end, expected)
         if (present !== expected) return yield* new RowsDiffer({ expected, found: present })
         let after = plan.firstId - 1
@@ -347,7 +367,9 @@ const make = (limits: ArchivedIdsLimits) =>
           const through = bounds[0]?.through ?? plan.lastId
           const values = [after, through, exchange, symbol, dataType, start, end]
           purged += yield* archivedIds.remember(number, purgeCondition, values).pipe(
-            Effect.zipRight(sql.unsafe(`DELETE FROM snapshots WHERE ${purgeCondition}`, values).raw),
+            Effect.zipRight(
+              sql.unsafe(`DELETE FROM snapshots NOT INDEXED WHERE ${purgeCondition}`, values).raw
+            ),
             Effect.map(changesOf),
             Effect.tap((changes) =>
               through < plan.lastId || purged + changes === expected
@@ -365,9 +387,15 @@ const make = (limits: ArchivedIdsLimits) =>
           )
           after = through
           yield* yieldToEventLoop
+          // Each part by itself: the checkpoint that comes of its own accord, after 64 MB, holds up commits for long.
+          yield* Effect.ignore(sql`PRAGMA wal_checkpoint(PASSIVE)`)
+          yield* yieldToEventLoop
         }
         return purged
-      }).pipe(Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error))))
+      }).pipe(
+        oneByOne,
+        Effect.mapError((error) => (error instanceof RowsDiffer ? error : DatabaseError.from(error)))
+      )
 
     /** How many of the collected rows lie on the date. Their times are only looked at if there are not just as many as expected. */
     const countCollected = (start: number, end: number, expected: number) =>
@@ -398,7 +426,22 @@ const make = (limits: ArchivedIdsLimits) =>
 const purgeCondition = `id IN (SELECT id FROM temp.archive_rows WHERE id > ? AND id <= ?)
   AND exchange = ? AND symbol = ? AND data_type = ? AND timestamp >= ? AND timestamp < ?`
 
-const noKeys: ReadonlyArray<string> = []
+/** The ids of the rows that a stream has in [from, through]. */
+interface Collected {
+  readonly key: string
+  readonly from: number
+  readonly through: number
+}
+
+/** A message that the database refused by itself. */
+interface Rejected {
+  /** Key of its stream. */
+  readonly stream: string
+  readonly exchangeSequenceId: string
+  readonly reason: string
+}
+
+const noneRejected: ReadonlyArray<Rejected> = []
 
 const decodeStream = Schema.decodeUnknown(StreamId)
 

@@ -6,6 +6,7 @@ import type { StreamId } from "../../src/domain/StreamId.ts"
 import * as Database from "../../src/storage/Database.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { queryPlansOf } from "../support/queryPlans.ts"
 import { batchOf, book, range, snapshot, trade } from "../support/snapshots.ts"
 import { temporaryFolder } from "../support/storage.ts"
 
@@ -115,6 +116,24 @@ describe("a message that comes again after its first copy was archived", () => {
       expect(yield* append(trade, ["1000"])).toMatchObject({ inserted: 1 })
       yield* archive(trade)
       expect(yield* append(trade, ["29"])).toMatchObject({ inserted: 1 })
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("is forgotten a little at a time, from one place in the table to the next", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`
+        WITH RECURSIVE numbers (n) AS (SELECT -20000 UNION ALL SELECT n + 1 FROM numbers WHERE n < 30000)
+        INSERT INTO archived_ids SELECT 1, n, 0 FROM numbers UNION ALL SELECT 1, 'x' || n, 0 FROM numbers`
+      yield* sql`INSERT INTO archived_generations VALUES (1, 0, 100002, -1)`
+      yield* TestClock.adjust("25 hours")
+      const plans = yield* queryPlansOf(repo.forget, /FROM archived_ids/)
+      expect(yield* remembered).toBe(0)
+      expect(plans.length).toBeGreaterThan(3)
+      for (const steps of plans) {
+        expect(steps).toEqual([expect.stringMatching(/USING PRIMARY KEY \(stream=\? AND id>/)])
+      }
     }).pipe(Effect.provide(storage))
   )
 })

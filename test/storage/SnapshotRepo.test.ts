@@ -1,11 +1,12 @@
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Effect, FastCheck, Option, Stream } from "effect"
+import { Chunk, Effect, FastCheck, type HashMap, Logger, Option, Stream } from "effect"
 import type { ArchivePlan } from "../../src/domain/Archive.ts"
 import { dateOf } from "../../src/domain/Archive.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
-import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { RowsDiffer, SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { queryPlansOf } from "../support/queryPlans.ts"
 import { batchOf, book, newYear, range, snapshot, trade } from "../support/snapshots.ts"
 import { storage } from "../support/storage.ts"
 
@@ -80,18 +81,32 @@ describe("append", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("skips a row that the database refuses, and commits the rest", () =>
+  it.scoped("skips the rows that the database refuses, warns once, and commits the rest", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`
-        CREATE TRIGGER refuse BEFORE INSERT ON snapshots WHEN NEW.exchange_sequence_id = '150'
+        CREATE TRIGGER refuse BEFORE INSERT ON snapshots WHEN NEW.exchange_sequence_id IN ('150', '151', '950')
         BEGIN SELECT RAISE(ABORT, 'not this one'); END`
-      expect(yield* append(...range(0, 300).map((n) => snapshot(n)))).toEqual({
-        inserted: 299,
+      const warnings: Array<HashMap.HashMap<string, unknown>> = []
+      const logger = Logger.make(({ annotations }) => void warnings.push(annotations))
+      const appended = yield* append(...range(0, 1000).map((n) => snapshot(n))).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+      expect(appended).toEqual({
+        inserted: 997,
         duplicates: 0,
-        rejected: 1,
-        exceptions: [{ stream: 0, duplicates: 0, rejected: 1 }]
+        rejected: 3,
+        exceptions: [{ stream: 0, duplicates: 0, rejected: 3 }]
       })
+      expect(warnings.map((annotations) => Object.fromEntries(annotations))).toEqual([
+        {
+          module: "storage",
+          messages: 3,
+          stream: "binance:btcusdt:orderbook",
+          exchangeSequenceId: "150",
+          reason: expect.stringContaining("not this one")
+        }
+      ])
     }).pipe(Effect.provide(storage))
   )
 
@@ -166,9 +181,19 @@ describe("streams", () => {
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       expect(yield* repo.streams).toEqual([])
-      const ether = { ...trade, symbol: "ethusdt" }
-      yield* append(snapshot(1), snapshot(2), snapshot(1, trade), snapshot(1, ether), snapshot(2, ether))
-      expect(yield* repo.streams).toEqual([book, trade, ether])
+      const streams = ["binance", "bybit", "okx"].flatMap((exchange) =>
+        ["btcusdt", "ethusdt"].flatMap((symbol) =>
+          exchange === "bybit"
+            ? [{ ...trade, exchange, symbol }]
+            : [book, trade].map((of) => ({ ...of, exchange, symbol }))
+        )
+      )
+      yield* append(...streams.flatMap((stream) => [snapshot(1, stream), snapshot(2, stream)]).reverse())
+      expect(yield* repo.streams).toEqual(streams)
+      const [plan] = yield* queryPlansOf(repo.streams, /./)
+      expect(
+        plan?.filter((step) => /SEARCH snapshots/.test(step)).map((step) => /\(.*\)/.exec(step)?.[0])
+      ).toEqual(["(exchange=? AND symbol=? AND data_type>?)", "(exchange=? AND symbol>?)", "(exchange>?)"])
     }).pipe(Effect.provide(storage))
   )
 })
@@ -206,6 +231,104 @@ describe("rows and purge", () => {
           .flatMap((event) => (event._tag === "ArchiveRowsPurged" ? [event.rows] : []))
           .reduce((a, b) => a + b, 0)
       ).toBe(expected.length)
+    }).pipe(Effect.provide(storage))
+  )
+
+  /** Plans all rows of a stream that there are. */
+  const planned = (stream: StreamId) =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const through = yield* repo.lastId
+      const found = yield* repo.nextRange({ stream, after: 0, through, maxRows: 1_000_000 })
+      const { date, firstId, lastId } = Option.getOrThrow(found)
+      return planOf(stream, firstId, lastId, date)
+    })
+  const idsOf = (plan: ArchivePlan) => Effect.map(rowsOf(plan), (rows) => rows.map((row) => row.id))
+
+  it.scoped("know the rows of each stream's plan, whichever was planned or read last", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      yield* append(...range(0, 9000).map((n) => snapshot(n, n % 2 === 0 ? book : trade)))
+      const books = yield* planned(book)
+      const trades = yield* planned(trade)
+      const odd = range(0, 9000).filter((id) => id % 2 === 1)
+      const even = odd.map((id) => id + 1)
+      expect(yield* idsOf(books)).toEqual(odd)
+      expect(yield* idsOf(trades)).toEqual(even)
+      const pages = yield* Stream.runCollect(Stream.zip(repo.rows(books), repo.rows(trades)))
+      const both = Chunk.toReadonlyArray(pages)
+      expect(both.flatMap(([rows]) => rows.map((row) => row.id))).toEqual(odd)
+      expect(both.flatMap(([, rows]) => rows.map((row) => row.id))).toEqual(even)
+      expect(yield* repo.purge(books, 4500)).toBe(4500)
+      expect(yield* idsOf(trades)).toEqual(even)
+      expect(yield* repo.purge(trades, 4500)).toBe(4500)
+      expect(yield* allIds).toEqual([])
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("see rows that came after a range was planned", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      yield* append(snapshot(1), snapshot(2))
+      yield* repo.nextRange({ stream: book, after: 0, through: 1_000_000, maxRows: 1_000_000 })
+      yield* append(snapshot(3))
+      expect(yield* idsOf(planOf(book, 1, 1_000_000))).toEqual([1, 2, 3])
+      const plan = yield* planned(book)
+      yield* append(snapshot(4))
+      expect(yield* idsOf(plan)).toEqual([1, 2, 3])
+      expect(yield* idsOf(planOf(book, 2, 4))).toEqual([2, 3, 4])
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("go on after a purge that failed halfway, in the same process", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const sql = yield* SqlClient.SqlClient
+      yield* append(...range(0, 12_000).map((n) => snapshot(n)))
+      const plan = yield* planned(book)
+      expect(yield* idsOf(plan)).toHaveLength(12_000)
+      yield* sql`
+        CREATE TEMP TRIGGER keep BEFORE DELETE ON main.snapshots WHEN OLD.id = 7000
+        BEGIN SELECT RAISE(ABORT, 'not yet'); END`
+      yield* Effect.flip(repo.purge(plan, 12_000))
+      yield* sql`DROP TRIGGER keep`
+      const left = range(5001, 12_001)
+      expect(yield* allIds).toEqual(left)
+      expect(yield* idsOf(plan)).toEqual(left)
+      expect(yield* Effect.flip(repo.purge(plan, 12_000))).toEqual(
+        new RowsDiffer({ expected: 12_000, found: 7000 })
+      )
+      expect(yield* allIds).toEqual(left)
+      expect(yield* repo.purge(plan, 7000)).toBe(7000)
+      expect(yield* allIds).toEqual([])
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("delete nothing if somebody else deleted a row since the rows were read", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const sql = yield* SqlClient.SqlClient
+      yield* append(...range(0, 6000).map((n) => snapshot(n)))
+      const plan = yield* planned(book)
+      expect(yield* idsOf(plan)).toHaveLength(6000)
+      yield* sql`DELETE FROM snapshots WHERE id = 5999`
+      expect(yield* Effect.flip(repo.purge(plan, 6000))).toEqual(
+        new RowsDiffer({ expected: 6000, found: 5999 })
+      )
+      expect(yield* allIds).toHaveLength(5999)
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("find the rows to delete by their ids, not by going through the whole stream each time", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      yield* append(...range(0, 10).map((n) => snapshot(n)))
+      const plans = yield* queryPlansOf(
+        repo.purge(planOf(book, 1, 10), 10),
+        /^(DELETE|INSERT).*id IN \(SELECT id FROM temp.archive_rows/s
+      )
+      const byId = "SEARCH snapshots USING INTEGER PRIMARY KEY (rowid=?)"
+      expect(plans.map(([first]) => first)).toEqual([byId, byId])
     }).pipe(Effect.provide(storage))
   )
 })

@@ -174,11 +174,15 @@ const runCycle = (settings: Settings, prepared: string): Promise<Run> =>
     return run("archiveCycle", folder, database, () => lastEventAt(database, "ArchiveVerified"))
   })
 
-/** When the journal last told of this, milliseconds. */
+/** When the journal last told this of a stream, milliseconds. */
 export const lastEventAt = (path: string, tag: string): number => {
   const database = new Database(path, { readonly: true })
   try {
-    return Number(database.prepare("SELECT max(at) FROM journal WHERE tag = ?").pluck().get(tag)) / 1000
+    return (
+      Number(
+        database.prepare("SELECT max(at) FROM journal WHERE tag = ? AND stream IS NOT NULL").pluck().get(tag)
+      ) / 1000
+    )
   } finally {
     database.close()
   }
