@@ -20,6 +20,12 @@ export interface DropWindow extends Window {
   readonly count: number
 }
 
+/** A time on a connection. */
+export interface ConnectedWindow extends Window {
+  /** Of which process it was, counted from the begin of the journal. */
+  readonly process: number
+}
+
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
   readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "silent"
@@ -30,11 +36,15 @@ export interface StreamCoverage {
   readonly stream: StreamId
   /** When it was first and last to be recorded. */
   readonly wanted: Window
+  /** When it was not to be recorded in between. */
+  readonly unwanted: Chunk.Chunk<Window>
   /** Whether the running process is to record it. */
   readonly isWanted: boolean
-  /** Whether it would be, had the exchange not delisted its symbol. */
-  readonly isDelisted: boolean
-  readonly connected: Chunk.Chunk<Window>
+  /** Whether the running process is to record it by its name, so that it does whatever the exchange lists. */
+  readonly isNamed: boolean
+  /** Since when its symbol is delisted. */
+  readonly delistedAt: Option.Option<number>
+  readonly connected: Chunk.Chunk<ConnectedWindow>
   /** Since when, by connection: those that are open. */
   readonly open: HashMap.HashMap<string, number>
   /** By the hour of receipt, hours since the epoch. */
@@ -50,13 +60,15 @@ export interface StreamCoverage {
 /** What a journal says about the recording: a fold over its entries. */
 export interface Coverage {
   readonly streams: HashMap.HashMap<string, StreamCoverage>
-  /** Up to here, microseconds, the running process has committed what it received. */
+  /** How many processes have ended. */
+  readonly process: number
+  /** Up to here, microseconds, the running process has committed what it received, and told of its holes. */
   readonly lastSeen: number
   /** Until when the journal speaks, microseconds. */
   readonly through: number
 }
 
-export const noCoverage: Coverage = { streams: HashMap.empty(), lastSeen: 0, through: 0 }
+export const noCoverage: Coverage = { streams: HashMap.empty(), process: 0, lastSeen: 0, through: 0 }
 
 /** The state after an entry. */
 export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): Coverage => {
@@ -70,11 +82,14 @@ export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): C
     case "ProcessAlive":
       return seen(state, event.lastSeen)
     case "RecordingStarted":
-      return event.streams.reduce((all, stream) => update(all, stream, at, want), state)
+      return event.streams.reduce(
+        (all, stream) => update(all, stream, at, (of) => ({ ...want(of, at), isNamed: true })),
+        state
+      )
     case "SymbolListed":
-      return updateSymbol(state, event, (of) => (of.isDelisted ? want(reach(of, at)) : of))
+      return updateSymbol(state, event, (of) => (Option.isSome(of.delistedAt) ? want(reach(of, at), at) : of))
     case "SymbolDelisted":
-      return updateSymbol(state, event, (of) => ({ ...endStream(of, at), isDelisted: of.isWanted }))
+      return updateSymbol(state, event, (of) => (of.isWanted && !of.isNamed ? delist(of, at) : of))
     default:
       return "stream" in event ? applyToStream(state, at, event) : state
   }
@@ -90,16 +105,16 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
   const change = (time: number, f: (of: StreamCoverage) => StreamCoverage) =>
     update(state, event.stream, time, f)
   // What is told later of a time before says nothing about whether the stream is to be recorded now.
-  const wanted = (f: (of: StreamCoverage) => StreamCoverage) => change(at, (of) => f(want(of)))
+  const wanted = (f: (of: StreamCoverage) => StreamCoverage) => change(at, (of) => f(want(of, at)))
   switch (event._tag) {
     case "MessagesCommitted": {
-      const counted = change(event.first, (of) => ({
+      // No sign of life: what happened up to its last message may not be told yet.
+      return change(event.first, (of) => ({
         ...of,
         messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
           Option.some(Option.getOrElse(before, () => 0) + event.messages)
         )
       }))
-      return seen(update(counted, event.stream, event.last + 1, identity), event.last + 1)
     }
     case "MessagesDropped":
       return change(event.last, (of) => ({
@@ -116,7 +131,7 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
           onSome: (from) => ({
             ...of,
             open: HashMap.remove(of.open, event.connection),
-            connected: Chunk.append(of.connected, { from, to: at })
+            connected: Chunk.append(of.connected, { from, to: at, process: state.process })
           })
         })
       )
@@ -165,27 +180,51 @@ const seen = (state: Coverage, at: number): Coverage => ({
   through: Math.max(state.through, at)
 })
 
-/** The process is gone: it was last seen at `at`. */
+/** The process is gone: what it had committed and told of, it had up to `at`, whatever else it told. */
 const endProcess = (state: Coverage, at: number): Coverage => ({
   ...state,
+  process: state.process + 1,
   through: Math.max(state.through, at),
-  streams: HashMap.map(state.streams, (of) => endStream(of, at))
+  streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process))
 })
+
+const endStream = (of: StreamCoverage, at: number, process: number): StreamCoverage => {
+  const open = Array.from(HashMap.values(of.open), (from) => ({ from, to: Math.max(from, at), process }))
+  const isBeyond = (window: ConnectedWindow) => window.process === process && window.to > at
+  const closed = Chunk.some(of.connected, isBeyond)
+    ? Chunk.map(of.connected, (window) =>
+        isBeyond(window) ? { ...window, to: Math.max(window.from, at) } : window
+      )
+    : of.connected
+  return {
+    ...unwant(of, at),
+    isNamed: false,
+    open: HashMap.empty<string, number>(),
+    connected: Chunk.appendAll(closed, Chunk.unsafeFromArray(open))
+  }
+}
 
 /** From `at` on the stream is not to be recorded, as far as is known by then. */
-const endStream = (of: StreamCoverage, at: number): StreamCoverage => ({
+const unwant = (of: StreamCoverage, at: number): StreamCoverage => ({
   ...of,
   isWanted: false,
-  isDelisted: false,
-  wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted,
-  open: HashMap.empty<string, number>(),
-  connected: Chunk.appendAll(
-    of.connected,
-    Chunk.fromIterable(Array.from(HashMap.values(of.open), (from) => ({ from, to: Math.max(from, at) })))
-  )
+  wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted
 })
 
-const want = (of: StreamCoverage): StreamCoverage => ({ ...of, isWanted: true, isDelisted: false })
+const delist = (of: StreamCoverage, at: number): StreamCoverage => ({
+  ...unwant(of, at),
+  delistedAt: Option.some(at)
+})
+
+const want = (of: StreamCoverage, at: number): StreamCoverage => ({
+  ...of,
+  isWanted: true,
+  delistedAt: Option.none(),
+  unwanted: Option.match(of.delistedAt, {
+    onNone: () => of.unwanted,
+    onSome: (from) => Chunk.append(of.unwanted, { from, to: at })
+  })
+})
 
 /** Changes a stream of which something is known at `at`. */
 const update = (
@@ -227,8 +266,10 @@ const reach = (of: StreamCoverage, at: number): StreamCoverage => ({
 const newStream = (stream: StreamId, at: number): StreamCoverage => ({
   stream,
   wanted: { from: at, to: at },
+  unwanted: Chunk.empty(),
   isWanted: false,
-  isDelisted: false,
+  isNamed: false,
+  delistedAt: Option.none(),
   connected: Chunk.empty(),
   open: HashMap.empty(),
   messages: HashMap.empty(),

@@ -20,7 +20,8 @@ export interface HourCoverage {
 
 /**
  * A stream on one day, or the part of it that is asked for. Messages are counted by the hour: those of an hour that lies
- * in it in part are counted whole. The percentages are of the time in which it was to be recorded, and add up to 100. */
+ * in it in part are counted whole. The percentages are of the time in which it was to be recorded, and add up to 100.
+ */
 export interface DayCoverage {
   readonly stream: StreamId
   readonly date: string
@@ -48,28 +49,33 @@ export const daysOf = (
   range: Window,
   isProvable: boolean
 ): ReadonlyArray<DayCoverage> => {
-  const [wanted] = intersection(
-    [{ from: of.wanted.from, to: Math.max(of.wanted.to, of.wanted.from + 1) }],
-    [range]
-  )
+  const [wanted] = intersection([spanOf(of)], [range])
   if (wanted === undefined) return []
   const days: Array<DayCoverage> = []
   for (let from = microsOf(dateOf(wanted.from)).start; from < wanted.to; from += microsPerDay) {
-    days.push(dayOf(of, from, wanted, isProvable))
+    const day = dayOf(of, from, wanted, isProvable)
+    if (day.wanted > 0 || day.messages + day.gaps.length + day.drops.length + day.doubts.length > 0) {
+      days.push(day)
+    }
   }
   return days
 }
 
-/** The times that should be left out, with the reasons of each. */
+/** When it was to be recorded. */
+export const wantedIn = (of: StreamCoverage, within: Window): ReadonlyArray<Window> =>
+  difference(intersection([spanOf(of)], [within]), of.unwanted)
+
+/** The times that should be left out of those in which it was to be recorded, with the reasons of each. */
 export const holesOf = (of: StreamCoverage, within: Window): ReadonlyArray<ExcludedWindow> => {
+  const wanted = wantedIn(of, within)
   const causes: ReadonlyArray<readonly [Reason, Iterable<Window>]> = [
-    ["down", difference([within], of.connected)],
+    ["down", difference(wanted, of.connected)],
     ["gap", of.gaps],
     ["dropped", of.drops],
     ...Array.from(of.doubts, (doubt) => [doubt.reason, [doubt]] as const)
   ]
   const clipped = causes.flatMap(([reason, windows]) =>
-    intersection(windows, [within]).map((window) => ({ ...window, reason }))
+    intersection(windows, wanted).map((window) => ({ ...window, reason }))
   )
   return union(clipped).map((window) => ({
     ...window,
@@ -81,6 +87,12 @@ export const holesOf = (of: StreamCoverage, within: Window): ReadonlyArray<Exclu
   }))
 }
 
+/** At least a microsecond, for a stream of which only a moment is known. */
+const spanOf = ({ wanted }: StreamCoverage): Window => ({
+  from: wanted.from,
+  to: Math.max(wanted.to, wanted.from + 1)
+})
+
 const microsPerHour = 3_600_000_000
 const microsPerDay = 24 * microsPerHour
 
@@ -88,18 +100,22 @@ const dayOf = (of: StreamCoverage, from: number, range: Window, isProvable: bool
   const day = { from, to: from + microsPerDay }
   const within = { from: Math.max(day.from, range.from), to: Math.min(day.to, range.to) }
   const exclude = holesOf(of, within)
-  const wanted = within.to - within.from
+  const windows = wantedIn(of, within)
+  const wanted = lengthOf(windows)
   const excluded = lengthOf(exclude)
-  const connected = lengthOf(intersection(of.connected, [within]))
-  const beginsIn = (window: Window) => window.from >= within.from && window.from < within.to
+  const connected = lengthOf(intersection(of.connected, windows))
+  /** What began before the range belongs to its first day. */
+  const beginsIn = (window: Window) => {
+    const from = window.to > range.from ? Math.max(window.from, range.from) : window.from
+    return from >= within.from && from < within.to
+  }
   const hours = Array.from({ length: 24 }, (_, n): HourCoverage => {
     const hour = { from: from + n * microsPerHour, to: from + (n + 1) * microsPerHour }
-    const wanted = lengthOf(intersection([hour], [within]))
+    const isAsked = intersection([hour], [within]).length > 0
     return {
-      wanted,
+      wanted: lengthOf(intersection([hour], windows)),
       excluded: lengthOf(intersection([hour], exclude)),
-      messages:
-        wanted === 0 ? 0 : Option.getOrElse(HashMap.get(of.messages, hour.from / microsPerHour), () => 0)
+      messages: isAsked ? Option.getOrElse(HashMap.get(of.messages, hour.from / microsPerHour), () => 0) : 0
     }
   })
   const percent = (micros: number) => (wanted === 0 ? 0 : (100 * micros) / wanted)

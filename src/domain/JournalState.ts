@@ -92,11 +92,7 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
     case "StreamDisconnected":
       return HashMap.remove(needed, connectionKey(event))
     case "SymbolDelisted":
-      return HashMap.set(
-        HashMap.filter(needed, (_, key) => !key.startsWith(symbolKey(event))),
-        delistedKey(event),
-        [id]
-      )
+      return HashMap.set(needed, delistedKey(event), [id])
     case "SymbolListed":
       return HashMap.remove(needed, delistedKey(event))
     default:

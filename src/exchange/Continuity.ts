@@ -90,8 +90,13 @@ const judgeEnds = (rule: ContinuityRule["kind"], seen: Continuity, place: Place)
   return seen.repeats < maxRepeats ? repeated : gap("chain", last, previous)
 }
 
-/** What was seen after a message with this verdict. */
-export const advance = (seen: Continuity, place: Place, verdict: Verdict): Continuity => {
+/** What was seen after a message with this verdict. Remembers so many holes. */
+export const advance = (
+  seen: Continuity,
+  place: Place,
+  verdict: Verdict,
+  remembered = maxHoles
+): Continuity => {
   if (Number.isNaN(place.last)) return seen
   switch (verdict._tag) {
     case "Continues":
@@ -102,7 +107,7 @@ export const advance = (seen: Continuity, place: Place, verdict: Verdict): Conti
     case "Gap":
       return {
         last: place.last,
-        holes: [...seen.holes.slice(1 - maxHoles), verdict.hole],
+        holes: [...seen.holes.slice(1 - remembered), verdict.hole],
         repeats: 0
       }
     case "OutOfOrder":
@@ -111,6 +116,30 @@ export const advance = (seen: Continuity, place: Place, verdict: Verdict): Conti
       return { last: seen.last, holes: seen.holes, repeats: seen.repeats + 1 }
   }
 }
+
+/** What another connection has seen of a numbering: the numbers above `start`, but for its holes. NaN before the first. */
+export interface Lane {
+  readonly start: number
+  readonly seen: Continuity
+}
+
+/** What of a hole another connection has not delivered either, so far. */
+export const missingOn = ({ seen, start }: Lane, hole: Hole): ReadonlyArray<Hole> =>
+  Number.isNaN(start)
+    ? [hole]
+    : [
+        { from: Number.NEGATIVE_INFINITY, to: start },
+        ...seen.holes,
+        { from: seen.last, to: Number.POSITIVE_INFINITY }
+      ].flatMap((absent) => {
+        const from = Math.max(absent.from, hole.from)
+        const to = Math.min(absent.to, hole.to)
+        return to > from ? [{ from, to }] : []
+      })
+
+/** How many numbers a hole has; null where that cannot be known. */
+export const sizeOf = (rule: ContinuityRule["kind"], { from, to }: Hole): number | null =>
+  rule === "chain" ? null : to - from
 
 /** The number that was to come and the one that came, as the exchange writes them. */
 export const numbersAround = (
@@ -134,7 +163,7 @@ const setBack: Verdict = { _tag: "SetBack" }
 const gap = (rule: ContinuityRule["kind"], from: number, to: number): Verdict => ({
   _tag: "Gap",
   hole: { from, to },
-  size: rule === "chain" ? null : to - from
+  size: sizeOf(rule, { from, to })
 })
 
 /** A hole without the numbers of a message that lies in it. */

@@ -9,8 +9,12 @@ import {
   type ContinuityRule,
   type Hole,
   judge,
+  type Lane,
+  maxHoles,
+  missingOn,
   nothingSeen,
   numbersAround,
+  sizeOf,
   type Verdict
 } from "./Continuity.ts"
 import type { Exchange, Frame, Part, Signer, SubscriptionChange } from "./Exchange.ts"
@@ -103,8 +107,28 @@ interface Subscription {
   answer: "asked" | "taken" | "assumed" | "refused"
   /** Whether a message came. */
   live: boolean
-  /** Before the connection takes over: what it saw, the number before its first message, and the receive times. */
-  readonly lane: { continuity: Continuity; start: number; firstAt: number; lastAt: number }
+  /** What came here before the connection took over. */
+  readonly lane: FollowedLane
+}
+
+/** What a connection that is to take over has seen of a stream. */
+interface FollowedLane extends Lane {
+  start: number
+  seen: Continuity
+  /** The holes that were found here, as they were then. */
+  found: ReadonlyArray<FoundHole>
+  /** Whether the exchange set its numbers back here: they cannot be compared with those of the connection before. */
+  isSetBack: boolean
+  firstAt: number
+  lastAt: number
+}
+
+/** `after` and `before` are the receive times of the messages around it. */
+interface FoundHole {
+  readonly hole: Hole
+  readonly size: number | null
+  readonly after: number
+  readonly before: number
 }
 
 /** A request without an answer for all of its streams. */
@@ -217,12 +241,23 @@ export const openSession = (
       if (stream.state !== "live") stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
         const verdict = judge(stream.rule.kind, stream.continuity, part)
+        const { holes } = stream.continuity
         stream.continuity = advance(stream.continuity, part, verdict)
-        if (verdict._tag !== "Continues") report(stream, verdict, now, resumed)
-      } else if (part.snapshot && !isFirst) {
+        if (verdict._tag === "Gap" && stream.successor !== null && stream.rule.spansConnections) {
+          const missing = missingOn(stream.successor, verdict.hole)
+          stream.continuity = { ...stream.continuity, holes: [...holes, ...missing].slice(-maxHoles) }
+          for (const hole of missing) report(stream, gapOf(stream, hole, verdict), now, resumed)
+        } else if (
+          verdict._tag !== "Continues" &&
+          !(verdict._tag === "Repeated" && part.last <= stream.overlap)
+        ) {
+          report(stream, verdict, now, resumed)
+        }
+      } else if (part.snapshot && !isFirst && part.exchangeSequenceId !== stream.lastSequenceId) {
         report(stream, { _tag: "Restarted" }, now, false)
       }
       stream.lastMessageAt = now
+      stream.lastSequenceId = part.exchangeSequenceId
     }
 
     /** The stream's messages come from here now. Answers whether they came from another connection before. */
@@ -238,28 +273,104 @@ export const openSession = (
 
     /** A message of a connection that is still to take over: the other one counts, here it is only noted. */
     const follow = ({ lane, stream }: Subscription, part: Part, now: number): void => {
+      const { continuity, rule } = stream
+      const begin = part.snapshot ? part.last : part.previous
       if (Number.isNaN(lane.firstAt)) {
         lane.firstAt = now
-        lane.start = part.snapshot ? part.last : part.previous
+        stream.successor = lane
+      }
+      if (Number.isNaN(lane.start)) lane.start = begin
+      const verdict = judge(rule.kind, lane.seen, part)
+      lane.seen = advance(lane.seen, part, verdict, Number.POSITIVE_INFINITY)
+      if (verdict._tag === "Gap") {
+        const { hole, size } = verdict
+        const isLeft = ({ to }: Hole) => !rule.spansConnections || !(to <= continuity.last)
+        lane.found = [...lane.found, { hole, size, after: lane.lastAt, before: now }].filter(({ hole }) =>
+          isLeft(hole)
+        )
+        lane.seen = { ...lane.seen, holes: lane.seen.holes.filter(isLeft) }
+      } else if (verdict._tag === "Restarted" || verdict._tag === "SetBack") {
+        const hole = { from: lane.start, to: begin }
+        lane.found = rule.spansConnections ? [] : [{ hole, size: null, after: lane.lastAt, before: now }]
+        lane.seen = { ...lane.seen, holes: [] }
+        lane.start = verdict._tag === "SetBack" ? part.last : begin
+        lane.isSetBack ||= verdict._tag === "SetBack"
       }
       lane.lastAt = now
-      lane.continuity = advance(lane.continuity, part, judge(stream.rule.kind, lane.continuity, part))
+      // It may be what the connection that counts has missed.
+      if (rule.spansConnections && continuity.holes.length > 0) {
+        const late = judge(rule.kind, continuity, part)
+        if (late._tag !== "OutOfOrder") return
+        stream.continuity = advance(continuity, part, late)
+        report(stream, late, now, false)
+      }
+    }
+
+    /** The connection takes over a stream that is live on it: tells of what neither has delivered, and goes on from both. */
+    const continueHere = ({ lane, stream }: Subscription, now: number): void => {
+      const { continuity, rule } = stream
+      const { found, seen } = lane
+      const last = { ...seen, holes: seen.holes.slice(-maxHoles) }
+      if (lane.isSetBack || !rule.spansConnections) {
+        const doubts = lane.isSetBack
+          ? [{ after: Math.min(stream.lastMessageAt, lane.firstAt), before: lane.lastAt }]
+          : found
+        for (const { after, before } of doubts) {
+          const reason = lane.isSetBack ? "set back" : "reconnect"
+          emit({ _tag: "Discontinuity", at: now, stream: stream.id, reason, after: timeOf(after), before })
+        }
+        stream.continuity = last
+      } else {
+        const missing = missingHere({ lane, stream })
+        for (const hole of missing) {
+          const known = found.find((other) => hole.from >= other.hole.from && hole.to <= other.hole.to)
+          const times = known ?? {
+            after: Math.min(stream.lastMessageAt, lane.firstAt),
+            before: Math.max(stream.lastMessageAt, lane.firstAt)
+          }
+          reportGap(stream, gapOf(stream, hole, known), now, times)
+        }
+        stream.overlap = continuity.last > seen.last ? continuity.last : Number.NaN
+        stream.continuity = Number.isNaN(continuity.last)
+          ? last
+          : {
+              last: Math.max(continuity.last, seen.last || continuity.last),
+              holes: [...continuity.holes, ...missing].slice(-maxHoles),
+              repeats: 0
+            }
+      }
+      stream.lastMessageAt = Math.max(lane.lastAt, stream.lastMessageAt || 0)
+    }
+
+    /** No other connection has to do with the stream any more. */
+    const leave = ({ lane, stream }: Subscription): void => {
+      if (stream.successor === lane) stream.successor = null
+    }
+
+    const reportGap = (
+      stream: TrackedStream,
+      { hole, size }: { readonly hole: Hole; readonly size: number | null },
+      now: number,
+      { after, before }: { readonly after: number; readonly before: number }
+    ): void => {
+      stream.gaps++
+      emit({
+        _tag: "GapDetected",
+        at: now,
+        stream: stream.id,
+        rule: stream.rule.kind === "none" ? "counter" : stream.rule.kind,
+        scope: "stream",
+        ...numbersAround(stream.rule.kind, hole),
+        size,
+        after: timeOf(after),
+        before
+      })
     }
 
     const report = (stream: TrackedStream, verdict: Verdict, now: number, resumed: boolean): void => {
       switch (verdict._tag) {
         case "Gap":
-          stream.gaps++
-          emit({
-            _tag: "GapDetected",
-            at: now,
-            stream: stream.id,
-            rule: stream.rule.kind === "none" ? "counter" : stream.rule.kind,
-            scope: "stream",
-            ...numbersAround(stream.rule.kind, verdict.hole),
-            size: verdict.size,
-            ...around(stream, now)
-          })
+          reportGap(stream, verdict, now, { after: stream.lastMessageAt, before: now })
           return
         case "OutOfOrder":
           stream.outOfOrder++
@@ -482,7 +593,9 @@ export const openSession = (
           answer: isDue(stream) ? "asked" : "refused",
           live: false,
           lane: {
-            continuity: nothingSeen,
+            seen: nothingSeen,
+            found: [],
+            isSetBack: false,
             start: Number.NaN,
             firstAt: Number.NaN,
             lastAt: Number.NaN
@@ -500,7 +613,10 @@ export const openSession = (
       const now = clock.unsafeNow()
       for (const stream of streams) {
         const subscription = subscriptions.get(stream.id)
-        if (subscription !== undefined) reportEnd(subscription, end, now)
+        if (subscription !== undefined) {
+          reportEnd(subscription, end, now)
+          leave(subscription)
+        }
         byChannel.delete(stream.channel)
         subscriptions.delete(stream.id)
         unpend(stream.id)
@@ -677,6 +793,7 @@ export const openSession = (
       streams: options.streams.length
     })
     add(options.streams)
+    yield* Effect.addFinalizer(() => Effect.sync(() => subscriptions.forEach(leave)))
     yield* Effect.all([connection.ended, Deferred.await(failure), sender, ticker], {
       concurrency: "unbounded",
       discard: true
@@ -704,14 +821,16 @@ export const openSession = (
         Array.from(subscriptions.values()).every(({ live, stream }) => !live || other.continues(stream)),
       continues: (stream) => {
         const subscription = subscriptions.get(stream.id)
-        return subscription?.live === true && holeBefore(subscription) === undefined
+        return subscription?.live === true && missingHere(subscription).length === 0
       },
       subscribe: add,
       unsubscribe,
       promote: () => {
         primary = true
+        const now = clock.unsafeNow()
         for (const subscription of subscriptions.values()) {
-          const { answer, lane, live, stream } = subscription
+          const { answer, live, stream } = subscription
+          leave(subscription)
           restart(stream.watch)
           if (answer === "taken" && stream.connection !== null) stream.connection = id
           if (!live) {
@@ -721,13 +840,7 @@ export const openSession = (
           stream.connection = id
           stream.watch.live = true
           stream.state = "live"
-          const hole = holeBefore(subscription)
-          if (hole !== undefined) {
-            const size = stream.rule.kind === "chain" ? null : hole.to - hole.from
-            report(stream, { _tag: "Gap", hole, size }, lane.firstAt, true)
-          }
-          stream.continuity = lane.continuity
-          stream.lastMessageAt = Math.max(lane.lastAt, stream.lastMessageAt || 0)
+          continueHere(subscription, now)
         }
       },
       carried: () =>
@@ -755,14 +868,27 @@ const noTags: ReadonlyArray<never> = []
 const beginOf = (rule: ContinuityRule | undefined): Continuity =>
   rule?.first === undefined ? nothingSeen : { ...nothingSeen, last: rule.first - 1 }
 
-/** What the connection before did not deliver, or not yet, before the first message of the one that is to take over. */
-const holeBefore = ({ lane, stream }: Subscription): Hole | undefined => {
-  const { kind, scope, spansConnections } = stream.rule
-  const { last } = stream.continuity
-  return kind !== "none" && scope === "stream" && spansConnections && lane.start > last
-    ? { from: last, to: lane.start }
-    : undefined
+/** What neither the connection before has delivered, so far, nor the one that is to take over. */
+const missingHere = ({
+  lane,
+  stream: { continuity, rule }
+}: Pick<Subscription, "lane" | "stream">): ReadonlyArray<Hole> => {
+  if (rule.kind === "none" || rule.scope !== "stream" || !rule.spansConnections || lane.isSetBack) return []
+  if (Number.isNaN(lane.start)) return []
+  const from = Number.isNaN(continuity.last) ? lane.start : continuity.last
+  return missingOn(lane, { from, to: lane.seen.last })
 }
+
+/** A gap that is left of one that was found, with its size if it is all of it. */
+const gapOf = (
+  { rule }: TrackedStream,
+  hole: Hole,
+  found: { readonly hole: Hole; readonly size: number | null } | undefined
+) => ({
+  _tag: "Gap" as const,
+  hole,
+  size: found?.hole.from === hole.from && found.hole.to === hole.to ? found.size : sizeOf(rule.kind, hole)
+})
 
 const around = (stream: TrackedStream, now: number) => ({ after: timeOf(stream.lastMessageAt), before: now })
 

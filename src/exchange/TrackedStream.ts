@@ -1,6 +1,6 @@
 import type { EndKind } from "../domain/ExchangeEvent.ts"
 import type { StreamId } from "../domain/StreamId.ts"
-import { type Continuity, type ContinuityRule, nothingSeen } from "./Continuity.ts"
+import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
 
@@ -23,7 +23,13 @@ export interface TrackedStream {
   /** The connection that its messages come from. */
   connection: string | null
   continuity: Continuity
+  /** What a connection that is to take over has seen of it. */
+  successor: Lane | null
+  /** Up to this number the connection before has delivered what may come once more. NaN for none. */
+  overlap: number
   lastMessageAt: number
+  /** The sequence id of its newest message. */
+  lastSequenceId: string
   messages: number
   gaps: number
   /** Since they were last reported. */
@@ -43,7 +49,10 @@ export const trackStream = (exchange: Exchange, id: StreamId): TrackedStream => 
   state: "connecting",
   connection: null,
   continuity: nothingSeen,
+  successor: null,
+  overlap: Number.NaN,
   lastMessageAt: Number.NaN,
+  lastSequenceId: "",
   messages: 0,
   gaps: 0,
   outOfOrder: 0,

@@ -1,6 +1,7 @@
 import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref, Schedule } from "effect"
-import { MessagesDropped } from "../domain/JournalEvent.ts"
+import { MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
+import type { Appended } from "../domain/StorageReport.ts"
 import type { StreamId } from "../domain/StreamId.ts"
 import { commitFailures, commitSeconds } from "../operations/Metrics.ts"
 import { supervise } from "../supervise.ts"
@@ -40,6 +41,8 @@ export class Batcher extends Context.Tag("collector/Batcher")<
     readonly state: Effect.Effect<BatcherState>
     /** By stream. It goes on changing. */
     readonly tally: CommitTally
+    /** From now on no batch is committed but after this was done, which comes after the batch was taken. */
+    readonly commitAfter: (first: Effect.Effect<void, StorageError>) => Effect.Effect<void>
   }
 >() {
   static readonly layer = (options: {
@@ -66,11 +69,14 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const room = yield* Effect.makeLatch(true)
     const failed = yield* Effect.makeLatch(false)
     let hasFailed = false
+    let first: Effect.Effect<void, StorageError> = Effect.void
 
     /** Commits a batch that is kept. */
     const commit = (batch: SnapshotBatch) =>
       Effect.gen(function* () {
         const [duration, appended] = yield* Effect.timed(storage.append(batch))
+        const rejected = rejectedOf(batch, appended)
+        if (rejected.length > 0) yield* storage.record(rejected, null)
         kept = kept.filter((other) => other !== batch)
         yield* room.open
         const seconds = Duration.toSeconds(duration)
@@ -107,28 +113,30 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       return batch
     })
 
-    /** Sends what waits on its way. Only the first failure is told of: what followed it fails with it. */
+    /** Only the first failure is told of: what followed it fails with it. */
+    const fail = (error: StorageError) =>
+      Effect.suspend(() => {
+        if (hasFailed) return Effect.void
+        hasFailed = true
+        return Effect.zipRight(failed.open, reportFailure(error))
+      })
+
+    /** Sends what waits on its way. */
     const send = Effect.gen(function* () {
       const batch = yield* take
       if (batch.length === 0) return
       if (kept.length >= maxOnTheWay) yield* room.close
-      const fiber = yield* commit(batch).pipe(
-        Effect.catchAll((error) =>
-          Effect.suspend(() => {
-            if (hasFailed) return Effect.void
-            hasFailed = true
-            return Effect.zipRight(failed.open, reportFailure(error))
-          })
-        ),
-        Effect.forkIn(scope)
-      )
+      yield* first
+      const fiber = yield* commit(batch).pipe(Effect.catchAll(fail), Effect.forkIn(scope))
       onTheWay.add(fiber)
       fiber.addObserver(() => onTheWay.delete(fiber))
-    }).pipe(Effect.uninterruptible)
+    }).pipe(Effect.catchAll(fail), Effect.uninterruptible)
 
     /** Commits what is kept, one batch after the other. */
     const commitKept = Effect.gen(function* () {
-      while (kept[0] !== undefined) yield* Effect.tapError(commit(kept[0]), reportFailure)
+      while (kept[0] !== undefined) {
+        yield* Effect.tapError(Effect.zipRight(first, commit(kept[0])), reportFailure)
+      }
     })
 
     const recover = Effect.gen(function* () {
@@ -187,9 +195,25 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     return Batcher.of({
       counts: Ref.get(counts),
       state: Effect.map(Ref.get(state), (now) => ({ ...now, uncommitted: uncommitted() })),
-      tally
+      tally,
+      commitAfter: (effect) =>
+        Effect.sync(() => {
+          first = effect
+        })
     })
   })
+
+/** Messages that the database refused by themselves: holes of our own, somewhere among those of their stream. */
+const rejectedOf = (batch: SnapshotBatch, { exceptions = [] }: Appended): ReadonlyArray<ReceivingEvent> => {
+  const refused = exceptions.filter(({ rejected }) => rejected > 0)
+  if (refused.length === 0) return []
+  const drops = dropsOf([batch])
+  return refused.flatMap(({ rejected, stream }) =>
+    drops
+      .filter((drop) => drop.stream === batch.streams[stream])
+      .map((drop) => MessagesDropped.make({ ...drop, count: rejected }))
+  )
+}
 
 const dropsOf = (batches: ReadonlyArray<SnapshotBatch>): ReadonlyArray<Drop> => {
   const drops = new Map<StreamId, Drop>()

@@ -2,7 +2,7 @@ import { Clock, Context, Effect, Fiber, Layer, Schedule } from "effect"
 import { MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { supervise } from "../supervise.ts"
-import { Storage } from "../thread/Storage.ts"
+import { Storage, type StorageError } from "../thread/Storage.ts"
 import { Batcher } from "./Batcher.ts"
 import { makeForgottenEvents } from "./ForgottenEvents.ts"
 import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
@@ -11,7 +11,8 @@ import { takeDrops } from "./takeDrops.ts"
 /**
  * Takes what receiving has to tell the journal, and what gave way in the queue, and hands it to storage once a second; what
  * storage does not take is kept and tried again. With it go signs of life, as long as all that was received is committed:
- * what the journal says about a time is only said once the messages of that time are safe.
+ * what the journal says about a time is only said once the messages of that time are safe. A commit is a sign of life, too:
+ * it waits until what was told before is journalled, or a process that is killed just after it would leave holes untold.
  *
  * Whatever stops when it is closed has to be built on it: its last words come at the very end, for 2 s at most.
  */
@@ -22,18 +23,21 @@ export class EventRecorder extends Context.Tag("collector/EventRecorder")<
     readonly unsafeRecord: (event: ReceivingEvent) => void
     /** Gives signs of life from now on, whenever all is committed that was received up to then. */
     readonly giveSignsOfLife: (isAllCommitted: Effect.Effect<boolean>) => Effect.Effect<void>
+    /** Journals at once what was told, and what gave way, before. */
+    readonly flush: Effect.Effect<void, StorageError>
   }
 >() {
   /** `maxWaiting` is how many events it keeps; of further ones it only keeps what they leave in doubt. */
   static readonly layer = (options: { readonly maxWaiting?: number } = {}) =>
     Layer.scoped(this, make(options.maxWaiting ?? defaultMaxWaiting))
 
-  /** Has the recorder give signs of life for what the Batcher commits. */
+  /** Has the recorder give signs of life for what the Batcher commits, and the Batcher wait for what was told before. */
   static readonly signsOfLife = Layer.effectDiscard(
     Effect.gen(function* () {
       const queue = yield* SnapshotQueue
       const batcher = yield* Batcher
       const recorder = yield* EventRecorder
+      yield* batcher.commitAfter(recorder.flush)
       yield* recorder.giveSignsOfLife(
         Effect.gen(function* () {
           const { committed, duplicates, rejected } = yield* batcher.counts
@@ -56,11 +60,13 @@ const make = (maxWaiting: number) =>
     let isAllCommitted: Effect.Effect<boolean> = Effect.succeed(false)
     let aliveAt = 0
 
-    const flush = (every: number) =>
+    const oneByOne = Effect.unsafeMakeSemaphore(1)
+
+    const tell = (every: number): Effect.Effect<void, StorageError, SnapshotQueue> =>
       Effect.gen(function* () {
-        for (const drop of yield* takeDrops) addDrop(drop)
         const now = (yield* Clock.currentTimeMillis) * 1000
-        const isAlive = now - aliveAt >= every && (yield* isAllCommitted)
+        const isAlive = now - aliveAt >= every && forgotten.count === 0 && (yield* isAllCommitted)
+        for (const drop of yield* takeDrops) addDrop(drop)
         const events = waiting
         const dropped = drops
         if (events.length === 0 && dropped.size === 0 && !isAlive) return
@@ -84,8 +90,14 @@ const make = (maxWaiting: number) =>
             "events were not kept, there were too many while the journal could not be written"
           ).pipe(Effect.annotateLogs({ events: forgotten.count }))
           waiting = waiting.concat(forgotten.take())
+          yield* tell(every)
         }
-      }).pipe(
+      })
+
+    /** With a sign of life, if the last one was so many microseconds ago. */
+    const flush = (every: number) =>
+      tell(every).pipe(
+        oneByOne.withPermits(1),
         Effect.provideService(SnapshotQueue, queue),
         Effect.tapError((error) =>
           Effect.logDebug("events could not be journalled, they are kept and tried again").pipe(
@@ -137,7 +149,8 @@ const make = (maxWaiting: number) =>
       giveSignsOfLife: (proof) =>
         Effect.sync(() => {
           isAllCommitted = proof
-        })
+        }),
+      flush: flush(Number.POSITIVE_INFINITY)
     })
   })
 

@@ -123,3 +123,103 @@ export const journals: FastCheck.Arbitrary<ReadonlyArray<JournalEntry>> = FastCh
     })
   )
 )
+
+/** The same a while later, microseconds. */
+export const shifted = ({ at, event, id }: JournalEntry, by: number): JournalEntry => {
+  const time = (micros: number | null) => (micros === null ? null : micros + by)
+  switch (event._tag) {
+    case "GapDetected":
+      return {
+        id,
+        at: at + by,
+        event: { ...event, at: event.at + by, after: time(event.after), before: time(event.before) }
+      }
+    case "MessagesDropped":
+      return { id, at: at + by, event: { ...event, first: event.first + by, last: event.last + by } }
+    case "MessagesCommitted": {
+      const first = event.first + by
+      const hour = Math.floor(first / 3_600_000_000)
+      return { id, at: at + by, event: { ...event, hour, first, last: event.last + by } }
+    }
+    case "ProcessStarted":
+      return {
+        id,
+        at: at + by,
+        event: {
+          ...event,
+          previous: event.previous && { ...event.previous, lastSeen: event.previous.lastSeen + by }
+        }
+      }
+    case "ProcessAlive":
+      return { id, at: at + by, event: { ...event, lastSeen: event.lastSeen + by } }
+    default:
+      return { id, at: at + by, event: "at" in event ? { ...event, at: event.at + by } : event }
+  }
+}
+
+/** What was true of a process that was killed. */
+export interface Life {
+  readonly begin: number
+  readonly lastSafe: number
+  readonly connections: ReadonlyArray<{ readonly from: number; readonly to: number }>
+}
+
+/**
+ * Processes that recorded a stream one after the other and were killed, each at any moment: what it told of connections
+ * was journalled up to then, and what it committed and told of was safe up to some time before.
+ */
+export const killedProcesses: FastCheck.Arbitrary<{
+  readonly entries: ReadonlyArray<JournalEntry>
+  readonly lives: ReadonlyArray<Life>
+}> = FastCheck.array(
+  FastCheck.record({
+    pauses: FastCheck.array(FastCheck.tuple(FastCheck.nat(5), FastCheck.integer({ min: 1, max: 9 })), {
+      minLength: 1,
+      maxLength: 5
+    }),
+    isOpenAtTheEnd: FastCheck.boolean(),
+    unsafe: FastCheck.nat(30),
+    /** Whether a part of the journal that was archived says that it lived, at about the middle of its life. */
+    isArchived: FastCheck.boolean()
+  }),
+  { minLength: 1, maxLength: 4 }
+).map((processes) => {
+  const entries: Array<JournalEntry> = []
+  const lives: Array<Life> = []
+  const second = 1_000_000
+  let now = newYear
+  const tell = (event: JournalEvent) => entries.push({ id: entries.length + 1, at: now, event })
+  for (const [n, { isArchived, isOpenAtTheEnd, pauses, unsafe }] of processes.entries()) {
+    const last = lives.at(-1)
+    tell({
+      _tag: "ProcessStarted",
+      process: `p${n}`,
+      server: "s",
+      version: "1",
+      previous: last === undefined ? null : { process: `p${n - 1}`, lastSeen: last.lastSafe }
+    })
+    const begin = now
+    tell({ _tag: "RecordingStarted", at: now, streams: [book] })
+    const connections: Array<{ readonly from: number; readonly to: number }> = []
+    for (const [i, [pause, length]] of pauses.entries()) {
+      now += pause * second
+      const from = now
+      const connection = `${n} ${i}`
+      tell({ _tag: "StreamConnected", at: now, stream: book, connection })
+      now += length * second
+      connections.push({ from, to: now })
+      if (isOpenAtTheEnd && i === pauses.length - 1) continue
+      const end = { kind: "closed", reason: "", code: null } as const
+      tell({ _tag: "StreamDisconnected", at: now, stream: book, connection, ...end })
+    }
+    const lastSafe = Math.max(begin, now - unsafe * second)
+    if (isArchived) {
+      tell({ _tag: "ProcessAlive", process: `p${n}`, lastSeen: begin + Math.floor((lastSafe - begin) / 2) })
+    }
+    lives.push({ begin, lastSafe, connections })
+    now += 10 * second
+  }
+  const last = lives.at(-1)
+  if (last !== undefined) tell({ _tag: "ProcessStopped", process: "", lastSeen: last.lastSafe })
+  return { entries, lives }
+})

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Option, Schema } from "effect"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
-import { daysOf, holesOf } from "../../src/domain/CoverageReport.ts"
+import { daysOf, holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
 import { type JournalEntry, JournalEvent } from "../../src/domain/JournalEvent.ts"
 import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
-import { lengthOf } from "../../src/domain/Window.ts"
+import { difference, intersection, lengthOf, type Window } from "../../src/domain/Window.ts"
 import { book, newYear, trade } from "../support/snapshots.ts"
-import { journals } from "./events.ts"
+import { journals, killedProcesses, shifted } from "./events.ts"
 
 const everything = { from: 0, to: Number.MAX_SAFE_INTEGER }
 
@@ -126,6 +126,62 @@ describe("coverage", () => {
   })
 })
 
+describe("covered time", () => {
+  it("ends where a dead process was last safe, whatever it told of later times", () => {
+    FastCheck.assert(
+      FastCheck.property(killedProcesses, ({ entries, lives }) => {
+        const { streams } = endOfJournal(coverageOf(entries))
+        for (const of of HashMap.values(streams)) {
+          const safe = lives.map(({ begin, lastSafe }) => ({ from: begin, to: lastSafe }))
+          expect(difference(of.connected, safe)).toEqual([])
+          expect(lengthOf(of.connected)).toBe(
+            lives.reduce((sum, { connections, lastSafe }) => {
+              const own = connections.map(({ from, to }) => ({ from, to: Math.min(to, lastSafe) }))
+              return sum + lengthOf(own)
+            }, 0)
+          )
+        }
+      })
+    )
+  })
+
+  it("is not taken back by what comes later", () => {
+    FastCheck.assert(
+      FastCheck.property(killedProcesses, FastCheck.nat(60), ({ entries }, cut) => {
+        const whole = endOfJournal(coverageOf(entries))
+        const prefix = endOfJournal(coverageOf(entries.slice(0, cut)))
+        for (const [key, of] of prefix.streams) {
+          const later = Option.getOrThrow(HashMap.get(whole.streams, key))
+          expect(difference(of.connected, later.connected)).toEqual([])
+        }
+      })
+    )
+  })
+
+  it("has every gap, drop and doubt that was told, on one day, and leaves it out", () => {
+    FastCheck.assert(
+      FastCheck.property(journals, FastCheck.integer({ min: -20, max: 20 }), (all, seconds) => {
+        // The middle of the journal is at midnight.
+        const shift = seconds * 1_000_000 - 20_000_000
+        const entries = all.map((entry) => shifted(entry, shift))
+        const { streams } = endOfJournal(coverageOf(entries))
+        for (const of of HashMap.values(streams)) {
+          const days = daysOf(of, everything, true)
+          const told = <A extends Window>(list: Iterable<A>) =>
+            Array.from(list).filter((window) => intersection([window], [of.wanted]).length > 0)
+          const shown = days.flatMap(({ doubts, drops, gaps }) => [...gaps, ...drops, ...doubts])
+          for (const window of [...told(of.gaps), ...told(of.drops), ...told(of.doubts)]) {
+            expect(shown.filter((other) => other === window).length).toBe(1)
+            const own = days.flatMap(({ exclude }) => exclude)
+            const within = wantedIn(of, window)
+            expect(difference(within, own)).toEqual([])
+          }
+        }
+      })
+    )
+  })
+})
+
 describe("what is to be recorded", () => {
   const at = (seconds: number) => newYear + seconds * 1_000_000
   const day = 86_400
@@ -142,6 +198,19 @@ describe("what is to be recorded", () => {
   const process = (seconds: number) => [seconds, started(0, at(seconds), null).event] as const
   const connected = (seconds: number, connection: string) =>
     [seconds, { _tag: "StreamConnected", at: at(seconds), stream: book, connection }] as const
+  const disconnected = (seconds: number, connection: string) =>
+    [
+      seconds,
+      {
+        _tag: "StreamDisconnected",
+        at: at(seconds),
+        stream: book,
+        connection,
+        kind: "empty",
+        reason: "",
+        code: null
+      }
+    ] as const
   const alive = (seconds: number) =>
     [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
   const of = (entries: ReadonlyArray<JournalEntry>) =>
@@ -176,37 +245,68 @@ describe("what is to be recorded", () => {
   it("is a stream as long as its symbol is listed, whatever is told of it later", () => {
     const until = events(
       process(0),
-      recording(0, [book]),
       connected(1, "1"),
+      disconnected(50, "1"),
       [50, listed("SymbolDelisted", 50)],
-      [
-        50,
-        {
-          _tag: "StreamDisconnected",
-          at: at(50),
-          stream: book,
-          connection: "1",
-          kind: "empty",
-          reason: "",
-          code: null
-        }
-      ],
       alive(day)
     )
-    expect(of(until)).toMatchObject({ wanted: { from: at(0), to: at(50) }, isWanted: false })
-    expect(Array.from(of(until).connected)).toEqual([{ from: at(1), to: at(50) }])
+    expect(of(until)).toMatchObject({ wanted: { from: at(1), to: at(50) }, isWanted: false })
+    expect(Array.from(of(until).connected)).toMatchObject([{ from: at(1), to: at(50) }])
     const needed = neededIds(stateOf(until))
-    expect(
-      of(until.filter(({ id, event }) => needed.has(id) || event._tag === "ProcessAlive")).wanted
-    ).toEqual({ from: at(0), to: at(50) })
-    const again = events(
-      process(0),
-      recording(0, [book]),
-      [50, listed("SymbolDelisted", 50)],
-      [60, listed("SymbolListed", 60)],
-      alive(day)
+    const pruned = until.filter(({ id, event }) => needed.has(id) || event._tag === "ProcessAlive")
+    expect(HashMap.size(endOfJournal(coverageOf(pruned)).streams)).toBe(0)
+  })
+
+  it("is a stream again when its symbol is listed again, and neither down nor connected in between", () => {
+    const coverage = of(
+      events(
+        process(0),
+        connected(0, "1"),
+        disconnected(50, "1"),
+        [50, listed("SymbolDelisted", 50)],
+        [60, listed("SymbolListed", 60)],
+        connected(61, "2"),
+        alive(100)
+      )
     )
-    expect(of(again).wanted).toEqual({ from: at(0), to: at(day) })
+    expect(holesOf(coverage, coverage.wanted)).toEqual([{ from: at(60), to: at(61), reasons: ["down"] }])
+    const [of100] = daysOf(coverage, everything, true)
+    expect(of100).toMatchObject({ wanted: 90e6, connected: 89e6, down: 1e6, excludedPercent: 100 / 90 })
+    expect(of100?.hours[0]?.wanted).toBe(90e6)
+  })
+
+  it("has no day on which the symbol was not listed, also if the process began anew meanwhile", () => {
+    const coverage = of(
+      events(
+        process(0),
+        connected(0, "1"),
+        disconnected(50, "1"),
+        [50, listed("SymbolDelisted", 50)],
+        alive(60),
+        process(day),
+        connected(3 * day + 10, "2"),
+        alive(3 * day + 20)
+      )
+    )
+    expect(daysOf(coverage, everything, true).map(({ down, wanted }) => [wanted, down])).toEqual([
+      [50e6, 0],
+      [10e6, 0]
+    ])
+  })
+
+  it("is a stream that is given by its name, whatever is listed", () => {
+    const coverage = of(
+      events(
+        process(0),
+        recording(0, [book]),
+        connected(0, "1"),
+        [50, listed("SymbolDelisted", 50)],
+        [60, listed("SymbolListed", 60)],
+        alive(100)
+      )
+    )
+    expect(holesOf(coverage, coverage.wanted)).toEqual([])
+    expect(coverage.wanted).toEqual({ from: at(0), to: at(100) })
   })
 
   it("counts messages only of the hours that are asked for", () => {

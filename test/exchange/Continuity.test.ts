@@ -7,6 +7,7 @@ import {
   judge,
   maxHoles,
   maxRepeats,
+  missingOn,
   nothingSeen,
   numbersAround,
   type Place,
@@ -210,6 +211,33 @@ describe("any order of messages", () => {
         }
       ),
       { numRuns: 1000 }
+    )
+  })
+
+  it("knows exactly what another connection has not delivered either", () => {
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.array(FastCheck.boolean(), { minLength: 1, maxLength: 30 }),
+        FastCheck.nat(10),
+        FastCheck.nat(40),
+        FastCheck.nat(40),
+        (kept, begin, one, other) => {
+          const delivered = kept.flatMap((keep, n) => (keep ? [begin + n] : []))
+          const start = (delivered[0] ?? Number.NaN) - 1
+          let seen: Continuity = nothingSeen
+          for (const id of delivered) {
+            const place = counted(id)
+            seen = advance(seen, place, judge("counter", seen, place), Number.POSITIVE_INFINITY)
+          }
+          const [from, to] = [Math.min(one, other), Math.max(one, other)]
+          const numbers = (hole: { readonly from: number; readonly to: number }) =>
+            Array.from({ length: hole.to - hole.from }, (_, n) => hole.from + n + 1)
+          expect(missingOn({ start, seen }, { from, to }).flatMap(numbers)).toEqual(
+            numbers({ from, to }).filter((id) => !delivered.includes(id))
+          )
+        }
+      ),
+      { numRuns: 500 }
     )
   })
 })

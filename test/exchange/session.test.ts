@@ -288,6 +288,138 @@ describe.concurrent("taking over", () => {
     })
   )
 
+  /**
+   * A market of which both connections miss some trades: numbers counted from the first one that the second connection
+   * could have, which it delivers `delay` milliseconds later; the other one is `delays` behind it.
+   */
+  const overlapping = (options: {
+    readonly missing: readonly [ReadonlyArray<number>, ReadonlyArray<number>]
+    readonly delays: readonly [number, number]
+    /** The first connection delivers nothing after this one. */
+    readonly lastOfFirst?: number
+  }) =>
+    Effect.gen(function* () {
+      const id = streamOf("binance", "btcusdt", "trade")
+      const peers: Array<Peer> = []
+      let trades = 0
+      let begin = Number.NaN
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          if (!text.includes('"SUBSCRIBE"')) return
+          peers.push(peer)
+          if (peer.id === 2) begin = trades + 1
+          // The other stream says nothing: the next connection is ready with this answer.
+          setTimeout(() => acknowledge(peer, text), peer.id === 1 ? 0 : 700)
+          const notice = { stream: "!serverShutdown", data: { e: "serverShutdown", E: 1 } }
+          if (peer.id === 1) setTimeout(() => peer.send(notice), 1000)
+        }
+      })
+      const received = yield* receive({
+        streams: [id, streamOf("binance", "ethusdt", "trade")],
+        endpoints: new Map([["binance", url]])
+      })
+      const market = Effect.sync(() => {
+        const frame = binanceTrade("btcusdt", ++trades)
+        const nth = trades - begin
+        for (const i of [0, 1] as const) {
+          const peer = peers[i]
+          if (peer === undefined || options.missing[i].includes(nth)) continue
+          if (i === 0 && nth > (options.lastOfFirst ?? Number.POSITIVE_INFINITY)) continue
+          setTimeout(() => peer.send(frame), options.delays[i])
+        }
+      })
+      yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep("10 millis"), market)))
+      const { eventsOf, of } = received
+      yield* eventually("the end of the old connection", () => eventsOf("ConnectionEnded").length === 1)
+      const sent = trades
+      yield* eventually("messages after it", () =>
+        of(id).some(({ exchangeSequenceId }) => Number(exchangeSequenceId) > sent + 20)
+      )
+      yield* Effect.sleep("1200 millis")
+      const ids = new Set(of(id).map(({ exchangeSequenceId }) => Number(exchangeSequenceId)))
+      const first = Math.min(...ids)
+      const lost = Array.from({ length: Math.max(...ids) - first }, (_, n) => first + n).filter(
+        (n) => !ids.has(n)
+      )
+      const gaps = eventsOf("GapDetected").flatMap(({ expected, received, size }) => {
+        expect(size).toBe(received - expected)
+        return Array.from({ length: received - expected }, (_, n) => expected + n)
+      })
+      return { ...received, begin, gaps, id, lost }
+    })
+
+  it.scopedLive.each([
+    ["the next one misses what the old one delivers", { missing: [[], [3, 4, 20]], delays: [0, 0] }],
+    ["the old one misses what the next one delivers", { missing: [[3, 4, 8], []], delays: [0, 0] }],
+    ["the next one misses what the old one delivers later", { missing: [[], [3, 20, 40]], delays: [800, 0] }],
+    [
+      "the next one is behind, and misses what the old one delivered",
+      { missing: [[], [3, 40, 41]], delays: [0, 600] }
+    ]
+  ] as const)("knows of no gap where %s", ([, options]) =>
+    Effect.gen(function* () {
+      const { eventsOf, gaps, lost } = yield* overlapping(options)
+      expect(lost).toEqual([])
+      expect(gaps).toEqual([])
+      expect(eventsOf("Discontinuity")).toEqual([])
+      expect(eventsOf("Repeated")).toEqual([])
+    })
+  )
+
+  it.scopedLive.each([
+    [
+      "both miss",
+      {
+        missing: [
+          [2, 3, 4],
+          [3, 4, 5]
+        ],
+        delays: [0, 0]
+      },
+      [3, 4]
+    ],
+    [
+      "both miss, the old one later",
+      {
+        missing: [
+          [20, 21],
+          [20, 30]
+        ],
+        delays: [800, 0]
+      },
+      [20]
+    ],
+    [
+      "the next one misses after the end of the old one",
+      { missing: [[], [10, 30]], delays: [0, 0], lastOfFirst: 4 },
+      [10, 30]
+    ],
+    [
+      "both miss, the next one later",
+      {
+        missing: [
+          [10, 11],
+          [11, 12]
+        ],
+        delays: [0, 600]
+      },
+      // The next one delivers 10 after it was told to be missing.
+      [11],
+      [10]
+    ]
+  ] as const)("knows what %s, once and exactly", ([, options, missing, late = []]) =>
+    Effect.gen(function* () {
+      const { begin, eventsOf, gaps, id, lost, of } = yield* overlapping(options)
+      expect(lost).toEqual(missing.map((nth) => begin + nth))
+      expect(gaps.toSorted((a, b) => a - b)).toEqual([...late, ...missing].map((nth) => begin + nth))
+      const times = new Set(of(id).map(({ timestamp }) => timestamp))
+      for (const { after, before } of eventsOf("GapDetected")) {
+        expect(times.has(after ?? 0) && times.has(before ?? 0)).toBe(true)
+        expect(after ?? 0).toBeLessThan(before ?? 0)
+      }
+    })
+  )
+
   it.scopedLive("does not wait as long as after the failures before the connection that is replaced", () =>
     Effect.gen(function* () {
       const simulator = yield* Simulator.make({ rate: 50 })
@@ -377,6 +509,50 @@ describe.concurrent("continuity", () => {
         [book, trade].map((stream) => ({ stream, expected: 0, received: 2, size: 2, after: null }))
       )
     })
+  )
+
+  it.scopedLive(
+    "upbit: a snapshot that repeats the newest message is no doubt about it, another one is",
+    () =>
+      Effect.gen(function* () {
+        const [silent, same, other] = ["KRW-BTC", "KRW-ETH", "KRW-XRP"].map((symbol) =>
+          streamOf("upbit", symbol, "trade")
+        )
+        if (silent === undefined || same === undefined || other === undefined) return
+        const trade = (code: string, sequential_id: number, stream_type: string) => {
+          const fields = { type: "trade", code, trade_timestamp: 1 }
+          return { ...fields, sequential_id, stream_type }
+        }
+        let requests = 0
+        let trades = 0
+        const { url } = yield* scripted({
+          onMessage: (peer) => {
+            if (++requests > 1) {
+              // A request is the whole list: each of its streams begins with a snapshot.
+              peer.send(trade("KRW-BTC", 20, "SNAPSHOT"))
+              peer.send(trade("KRW-ETH", trades, "SNAPSHOT"))
+              peer.send(trade("KRW-XRP", ++trades, "SNAPSHOT"))
+              return
+            }
+            for (let id = 1; id <= 20; id++) peer.send(trade("KRW-BTC", id, "REALTIME"))
+            peer.every(50, () => {
+              trades++
+              for (const code of ["KRW-ETH", "KRW-XRP"]) peer.send(trade(code, trades, "REALTIME"))
+            })
+          }
+        })
+        const { eventsOf, of } = yield* receive({
+          streams: [silent, same, other],
+          endpoints: new Map([["upbit", url]]),
+          silenceTimeout: Duration.seconds(3)
+        })
+        yield* eventually("that it was asked for again", () => requests === 2)
+        const before = of(other).length
+        yield* eventually("messages after it", () => of(other).length > before + 5)
+        expect(eventsOf("Discontinuity").map(({ reason, stream }) => [stream, reason])).toEqual([
+          [other, "snapshot"]
+        ])
+      })
   )
 
   it.scopedLive("kraken: a new snapshot on the same connection begins the book anew", () =>

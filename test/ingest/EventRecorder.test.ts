@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, TestClock } from "effect"
 import type { ReceivingEvent } from "../../src/domain/JournalEvent.ts"
+import type { Appended } from "../../src/domain/StorageReport.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
 import { EventRecorder } from "../../src/ingest/EventRecorder.ts"
@@ -15,15 +16,24 @@ const makeStorage = () => {
   const told = {
     events: [] as ReceivingEvent[],
     signs: [] as number[],
+    /** What came to storage, in order: how many events, or "batch". */
+    order: [] as (number | "batch")[],
+    appended: { duplicates: 0, rejected: 0 } as Omit<Appended, "inserted">,
     appends: nothing,
     records: nothing
   }
   const layer = Layer.mock(Storage, {
     append: ({ length }) =>
-      Effect.suspend(() => Effect.as(told.appends, { inserted: length, duplicates: 0, rejected: 0 })),
+      Effect.suspend(() =>
+        Effect.map(told.appends, () => {
+          told.order.push("batch")
+          return { inserted: length - told.appended.rejected, ...told.appended }
+        })
+      ),
     record: (events, aliveAt) =>
       Effect.suspend(() =>
         Effect.map(told.records, () => {
+          told.order.push(events.length)
           told.events.push(...events)
           if (aliveAt !== null) told.signs.push(aliveAt)
         })
@@ -117,6 +127,69 @@ describe("EventRecorder", () => {
       yield* closing
       expect(told.signs.every((at) => at <= 2_500_000)).toBe(true)
       expect(told.signs.at(-1)).not.toBe(2_500_000)
+    })
+  )
+
+  it.effect("journals what was told before a batch was taken, before the batch is committed", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        const queue = yield* SnapshotQueue
+        const recorder = yield* EventRecorder
+        yield* TestClock.adjust("10500 millis")
+        told.order = []
+        recorder.unsafeRecord(gap(1))
+        queue.unsafeOffer(snapshot(1))
+        // Two give way.
+        for (const n of [2, 3]) queue.unsafeOffer(snapshot(n))
+        told.records = busy
+        yield* TestClock.adjust("3 seconds")
+        expect(told.order).toEqual([])
+        told.records = nothing
+        yield* TestClock.adjust("3 seconds")
+        expect(told.order.slice(0, 2)).toEqual([2, "batch"])
+      }).pipe(Effect.provide(recording(layer)))
+    })
+  )
+
+  it.effect("gives no sign of life as long as something is not told", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        const recorder = yield* EventRecorder
+        yield* TestClock.adjust("2500 millis")
+        told.records = busy
+        for (let at = 1; at <= 5; at++) recorder.unsafeRecord(gap(at))
+        yield* TestClock.adjust("20 seconds")
+        told.records = Effect.suspend(() => {
+          // It dies just after this.
+          told.records = busy
+          return nothing
+        })
+        const before = told.signs.length
+        yield* TestClock.adjust("2 seconds")
+        expect(told.events.filter((event) => event._tag === "GapDetected").length).toBe(3)
+        expect(told.signs.length).toBe(before)
+        told.records = nothing
+      }).pipe(Effect.provide(recording(layer, 3)))
+    })
+  )
+
+  it.effect("has holes where the database refused messages", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        const queue = yield* SnapshotQueue
+        told.appended = {
+          duplicates: 0,
+          rejected: 1,
+          exceptions: [{ stream: 0, duplicates: 0, rejected: 1 }]
+        }
+        for (const n of [1, 2]) queue.unsafeOffer(snapshot(n))
+        yield* TestClock.adjust("3 seconds")
+        const [first, last] = [snapshot(1).timestamp, snapshot(2).timestamp]
+        expect(told.events).toEqual([{ _tag: "MessagesDropped", stream: book, count: 1, first, last }])
+      }).pipe(Effect.provide(recording(layer)))
     })
   )
 

@@ -1,7 +1,7 @@
 import { Chunk } from "effect"
 import { microsOf } from "../../domain/Archive.ts"
 import type { Gap, StreamCoverage } from "../../domain/Coverage.ts"
-import { holesOf } from "../../domain/CoverageReport.ts"
+import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
 import { difference, intersection, lengthOf, union, type Window } from "../../domain/Window.ts"
 import { isNumbered } from "../../exchange/registry.ts"
 import type { ServerCoverage } from "../coverage/read.ts"
@@ -37,10 +37,7 @@ export const unionHoles = (
         stream.exchange === day.exchange && stream.symbol === day.symbol && stream.dataType === day.dataType
     )
   )
-  const wanted = intersection(
-    coverages.map((of) => of.wanted),
-    [within]
-  )
+  const wanted = union(coverages.flatMap((of) => wantedIn(of, within)))
   const [first, ...others] = coverages.map((of) => holesIn(of, wanted, isNumbered(day)))
   const common = first === undefined ? undefined : others.reduce(meet, first)
   const windows = common === undefined ? [] : intersection(union([...common.windows, ...common.gaps]), wanted)
@@ -67,7 +64,7 @@ const widened = ({ from, to }: Window): Window => ({ from: from - slack, to: to 
 const holesIn = (of: StreamCoverage, wanted: ReadonlyArray<Window>, numbered: boolean): Holes => {
   const hasNumbers = ({ expected, received }: Gap) => numbered && received > expected
   const [gaps, others] = [Chunk.filter(of.gaps, hasNumbers), Chunk.filter(of.gaps, (gap) => !hasNumbers(gap))]
-  const own = intersection(wanted, [of.wanted])
+  const own = wanted.flatMap((window) => wantedIn(of, window))
   return {
     windows: union([
       ...difference(wanted, own),
