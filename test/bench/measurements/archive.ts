@@ -174,15 +174,17 @@ const runCycle = (settings: Settings, prepared: string): Promise<Run> =>
     return run("archiveCycle", folder, database, () => lastEventAt(database, "ArchiveVerified"))
   })
 
+/** When the journal first told this of a stream, milliseconds. */
+export const firstEventAt = (path: string, tag: string): number => eventAt(path, tag, "min")
+
 /** When the journal last told this of a stream, milliseconds. */
-export const lastEventAt = (path: string, tag: string): number => {
+export const lastEventAt = (path: string, tag: string): number => eventAt(path, tag, "max")
+
+const eventAt = (path: string, tag: string, which: "min" | "max"): number => {
   const database = new Database(path, { readonly: true })
   try {
-    return (
-      Number(
-        database.prepare("SELECT max(at) FROM journal WHERE tag = ? AND stream IS NOT NULL").pluck().get(tag)
-      ) / 1000
-    )
+    const select = `SELECT ${which}(at) FROM journal WHERE tag = ? AND stream IS NOT NULL`
+    return Number(database.prepare(select).pluck().get(tag)) / 1000
   } finally {
     database.close()
   }
