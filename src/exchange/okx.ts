@@ -20,14 +20,15 @@ import { fromMillisOrMicros } from "./time.ts"
 import { tradesId } from "./trades.ts"
 
 /**
- * OKX v5. Protocol facts: www.okx.com/docs-v5/en, sections on the public WebSocket (July and August 2026).
+ * OKX v5. Protocol facts: www.okx.com/docs-v5/en, sections on the public WebSocket (July and August 2026). Port 8443, which the
+ * endpoint had, was switched off on 2026-10-31 (changelog of 2026-10-09).
  *
  * Sequence ids: `prevSeqId-seqId` of a change of the book, `snapshot-<connection>-seqId` of a whole book; `tradeId` of a
  * trade, both ends and the number where a frame has several.
  */
 export const okx: Exchange = {
   name: "okx",
-  url: "wss://ws.okx.com:8443/ws/v5/public",
+  url: "wss://ws.okx.com/ws/v5/public",
   dataTypes: ["orderbook", "trade"],
   parseSymbol: symbolLike(
     /^(?=.{1,40}$)[A-Z0-9]+(-[A-Z0-9_]+){1,4}$/,
