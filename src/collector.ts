@@ -1,6 +1,6 @@
 import type { FileSystem, Path } from "@effect/platform"
 import { Clock, Context, Duration, Effect, Layer, Scope } from "effect"
-import type { Settings } from "./Config.ts"
+import { loadSettings, type Settings } from "./Config.ts"
 import { RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
 import { ExchangeStream } from "./exchange/ExchangeStream.ts"
@@ -10,15 +10,17 @@ import { Batcher } from "./ingest/Batcher.ts"
 import { EventRecorder } from "./ingest/EventRecorder.ts"
 import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
 import * as HttpThread from "./operations/http/HttpThread.ts"
+import { checkAddress } from "./operations/http/listen.ts"
 import { reportLiveness } from "./operations/Liveness.ts"
 import * as Logging from "./operations/Logging.ts"
 import * as LogJanitor from "./operations/LogJanitor.ts"
-import { publishReports } from "./operations/publishReports.ts"
+import { publishReports, sayWhereStatusPageIs } from "./operations/publishReports.ts"
 import { Reporter } from "./operations/Reporter.ts"
 import * as Tracing from "./operations/Tracing.ts"
 import { supervise } from "./supervise.ts"
 import type { Storage } from "./thread/Storage.ts"
 import * as StorageThread from "./thread/StorageThread.ts"
+import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
  * The whole collector. Building it may fail with a StartupError; after that nothing in it fails but
@@ -26,17 +28,14 @@ import * as StorageThread from "./thread/StorageThread.ts"
  * what is queued, and then lets go of the database.
  */
 export const layer = (
-  settings: Settings
+  settings: Settings,
+  early?: EarlyThread
 ): Layer.Layer<
-  Batcher | EventRecorder | HttpThread.StatusPage | SnapshotQueue | Storage | StorageThread.StorageFailure,
+  Batcher | EventRecorder | SnapshotQueue | Storage | StorageThread.StorageFailure,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.mergeAll(
-    receiving(settings),
-    actor("liveness report", reportLiveness),
-    actor("status page report", publishReports)
-  ).pipe(
+  Layer.mergeAll(receiving(settings), actor("liveness report", reportLiveness), statusPage(settings)).pipe(
     Layer.provide(Reporter.layer(settings)),
     Layer.provide(EventRecorder.signsOfLife),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),
@@ -45,8 +44,8 @@ export const layer = (
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
         exchangeStream(settings),
-        StorageThread.layer(settings),
-        HttpThread.layer(settings)
+        StorageThread.layer(settings, early),
+        Layer.effectDiscard(checkAddress(settings.httpHost, settings.httpPort))
       )
     ),
     Layer.provide(LogJanitor.layer({ directory: settings.logDirectory, retention: settings.logRetention })),
@@ -55,15 +54,22 @@ export const layer = (
   )
 
 /**
- * Runs the collector until it is interrupted, or cannot go on. It has ended `stopWithin` later: what is still closing then,
+ * Runs the collector of the settings until it is interrupted, or cannot go on. `early` is a thread for storage that starts
+ * meanwhile, if there is one.
+ */
+export const run = (early?: EarlyThread) =>
+  Effect.flatMap(loadSettings(exchanges), (settings) => runUntilInterrupted(layer(settings, early)))
+
+/**
+ * Runs until it is interrupted, or cannot go on. It has ended `stopWithin` later: what is still closing then,
  * because the database is locked or storage hangs, ends with the process, as if that had been killed.
  */
-export const run = (settings: Settings) =>
+const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
   Effect.acquireUseRelease(
     Scope.make(),
     (scope) =>
       Effect.flatMap(
-        Scope.extend(Layer.build(layer(settings)), scope),
+        Scope.extend(Layer.build(collector), scope),
         (services) => Context.get(services, StorageThread.StorageFailure).await
       ),
     (scope, exit) =>
@@ -78,8 +84,8 @@ export const run = (settings: Settings) =>
 /** How long the queue may take to be committed at the end; an attempt that has begun then goes on for 2 s at most. */
 const drainTimeout = Duration.seconds(4)
 
-/** Less than the 10 s after which it may be killed. */
-const stopWithin = Duration.seconds(9)
+/** A statement that waits for a lock holds up the end of the process for 2 s more: 10 s after the signal it may be killed. */
+const stopWithin = Duration.millis(7500)
 
 /** A loop that runs as long as the collector does. */
 const actor = <R>(name: string, loop: Effect.Effect<unknown, never, R>) =>
@@ -102,6 +108,11 @@ const receiving = (settings: Settings) =>
         reporter.unsafeCount(event)
       })
     })
+  )
+
+const statusPage = (settings: Settings) =>
+  Layer.merge(actor("status page report", publishReports), Layer.effectDiscard(sayWhereStatusPageIs)).pipe(
+    Layer.provide(HttpThread.layer(settings))
   )
 
 const exchangeStream = (settings: Settings) =>

@@ -1,29 +1,22 @@
 import { stripVTControlCharacters } from "node:util"
-import { Command, ValidationError } from "@effect/cli"
 import { Runtime } from "@effect/platform"
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect } from "effect"
-import { loadSettings } from "./Config.ts"
-import * as Collector from "./collector.ts"
-import { archive } from "./commands/archive.ts"
-import { coverage } from "./commands/coverage.ts"
-import { merge } from "./commands/merge.ts"
-import { verify } from "./commands/verify.ts"
-import { demo } from "./demo.ts"
-import { exchanges } from "./exchange/registry.ts"
-import { simulate } from "./simulator/command.ts"
-import { version } from "./version.ts"
+import { CommandLineRefused } from "./commands/CommandLineRefused.ts"
+import { loaded } from "./commands/loaded.ts"
+import type { EarlyThread } from "./thread/startThread.ts"
 
-const collect = Command.make("crypto-collector", {}, () =>
-  Effect.flatMap(loadSettings(exchanges), Collector.run)
-).pipe(
-  Command.withDescription(
-    "Records order books and trades of crypto exchanges. Without a subcommand it runs the collector; its settings are environment variables or a TOML file named by CONFIG_PATH."
-  ),
-  Command.withSubcommands([archive, coverage, verify, merge, simulate, demo])
-)
-
-const main = Command.run(collect, { name: "crypto-collector", version })
+/**
+ * Runs what the command line asks for, and ends the process. Without arguments that is the collector, which does not wait for
+ * the code that reads command lines; `storageThread` is the thread that then starts beside this one.
+ */
+export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | undefined): void =>
+  end(
+    storageThread === undefined
+      ? loaded(() => import("./commandLine.ts"))(argv)
+      : loaded(() => import("./collector.ts"))(storageThread)
+  )
 
 /** The help of commands is coloured for terminals: what is printed elsewhere, or with NO_COLOR set, is plain text. */
 const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>
@@ -49,16 +42,17 @@ const afterOutput: Runtime.Teardown = (exit, onExit) =>
     process.stdout.write("", () => onExit(code))
   })
 
-/** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line is told by it. */
-main(process.argv).pipe(
-  Effect.tapErrorCause((cause) => {
-    if (Cause.isInterruptedOnly(cause)) return Effect.void
-    const error = Cause.squash(cause)
-    return ValidationError.isValidationError(error)
-      ? Effect.void
-      : Console.error(error instanceof Error ? error.message : String(error))
-  }),
-  printing,
-  Effect.provide(NodeContext.layer),
-  NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true, teardown: afterOutput })
-)
+/** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line was told. */
+const end = <E>(program: Effect.Effect<unknown, E, NodeContext.NodeContext>): void =>
+  program.pipe(
+    Effect.tapErrorCause((cause) => {
+      if (Cause.isInterruptedOnly(cause)) return Effect.void
+      const error = Cause.squash(cause)
+      return error instanceof CommandLineRefused
+        ? Effect.void
+        : Console.error(error instanceof Error ? error.message : String(error))
+    }),
+    printing,
+    Effect.provide(NodeContext.layer),
+    NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true, teardown: afterOutput })
+  )

@@ -7,53 +7,55 @@ import {
   parquetReadObjects,
   type SchemaElement
 } from "hyparquet"
-import { decompress } from "zstd-napi"
 import { type ParquetInfo, ParquetReader } from "./ParquetReader.ts"
 import { ParquetError, type ParquetPage, type ParquetValues } from "./ParquetWriter.ts"
+import { loadZstd } from "./zstd.ts"
 
-/** Reads one row group at a time on the calling thread. */
-export const layer = Layer.succeed(
+/** Reads one row group at a time on the calling thread. Fails where there is no zstd. */
+export const layer = Layer.effect(
   ParquetReader,
-  ParquetReader.of({
-    info: (path) => Effect.map(open(path), ({ metadata }) => infoOf(metadata)),
-    pages: (path, options = {}) =>
-      Stream.unwrap(
-        Effect.gen(function* () {
-          const { file, metadata } = yield* open(path)
-          const all = infoOf(metadata).columns.map((column) => column.name)
-          const columns = options.columns ?? all
-          const bytes = new Set(options.bytes)
-          const ranges = rowGroupsOf(metadata)
-          return Stream.fromIterable(ranges).pipe(
-            Stream.mapEffect(({ rowEnd, rowStart }) =>
-              Effect.tryPromise({
-                try: () =>
-                  parquetReadObjects({
-                    file,
-                    metadata,
-                    rowStart,
-                    rowEnd,
-                    columns: [...columns],
-                    compressors: { ZSTD: (input) => decompress(input) },
-                    parsers: {
-                      timestampFromMicroseconds: Number,
-                      stringFromBytes: (value: Uint8Array) => value
-                    }
-                  }),
-                catch: (cause) => new ParquetError({ path, cause })
-              })
-            ),
-            Stream.map(
-              (rows): ParquetPage => ({
-                length: rows.length,
-                columns: columns.map((name) => valuesOf(rows, name, bytes.has(name)))
-              })
-            ),
-            Stream.rechunk(1)
-          )
-        })
-      )
-  })
+  Effect.map(loadZstd, ({ decompress }) =>
+    ParquetReader.of({
+      info: (path) => Effect.map(open(path), ({ metadata }) => infoOf(metadata)),
+      pages: (path, options = {}) =>
+        Stream.unwrap(
+          Effect.gen(function* () {
+            const { file, metadata } = yield* open(path)
+            const all = infoOf(metadata).columns.map((column) => column.name)
+            const columns = options.columns ?? all
+            const bytes = new Set(options.bytes)
+            const ranges = rowGroupsOf(metadata)
+            return Stream.fromIterable(ranges).pipe(
+              Stream.mapEffect(({ rowEnd, rowStart }) =>
+                Effect.tryPromise({
+                  try: () =>
+                    parquetReadObjects({
+                      file,
+                      metadata,
+                      rowStart,
+                      rowEnd,
+                      columns: [...columns],
+                      compressors: { ZSTD: decompress },
+                      parsers: {
+                        timestampFromMicroseconds: Number,
+                        stringFromBytes: (value: Uint8Array) => value
+                      }
+                    }),
+                  catch: (cause) => new ParquetError({ path, cause })
+                })
+              ),
+              Stream.map(
+                (rows): ParquetPage => ({
+                  length: rows.length,
+                  columns: columns.map((name) => valuesOf(rows, name, bytes.has(name)))
+                })
+              ),
+              Stream.rechunk(1)
+            )
+          })
+        )
+    })
+  )
 )
 
 const open = (

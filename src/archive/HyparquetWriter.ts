@@ -2,11 +2,10 @@ import { createHash } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
 import { Effect, Layer, Stream } from "effect"
 import type { SchemaElement } from "hyparquet"
-import { ByteWriter, ParquetWriter as Encoder } from "hyparquet-writer"
-import { compress } from "zstd-napi"
 import { version } from "../version.ts"
 import { syncDirectory } from "./durable.ts"
 import { type ParquetColumn, ParquetError, type ParquetPage, ParquetWriter } from "./ParquetWriter.ts"
+import { loadZstd } from "./zstd.ts"
 
 /** When a row group is complete: what it holds is encoded at once, so this bounds both memory and the time that takes. */
 export interface RowGroupLimits {
@@ -17,25 +16,27 @@ export interface RowGroupLimits {
 
 const defaultLimits: RowGroupLimits = { rows: 4096, bytes: 8 * 1024 * 1024 }
 
-/** Level 1 compresses order books nearly as well as the default level 3, in two thirds of the time. */
-const zstdLevel = 1
-
 /** Bytes of text: with the length of each value a page still fits into 1 MiB, as its buffer grows by doubling. */
 const pageSize = 1_000_000
 
-/** Encodes one row group at a time on the calling thread, with zstd. */
+/** Encodes one row group at a time on the calling thread, with zstd. Fails where there is no zstd. */
 export const layer = (limits: RowGroupLimits = defaultLimits) =>
   Layer.effect(
     ParquetWriter,
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const paths = yield* Path.Path
+      const { compress } = yield* loadZstd
 
       return ParquetWriter.of({
         write: ({ columns, metadata, pages, path }) => {
           const failed = (cause: unknown) => new ParquetError({ path, cause })
           const part = `${path}.part`
           return Effect.gen(function* () {
+            // Loaded with the first file: the start does not wait for it.
+            const { ByteWriter, ParquetWriter: Encoder } = yield* Effect.promise(
+              () => import("hyparquet-writer")
+            )
             yield* Effect.mapError(fs.makeDirectory(paths.dirname(path), { recursive: true }), failed)
             const file = yield* Effect.mapError(fs.open(part, { flag: "w" }), failed)
             const hash = createHash("sha256")
@@ -44,7 +45,7 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
               writer: output,
               schema: schemaOf(columns),
               codec: "ZSTD",
-              compressors: { ZSTD: (bytes) => compress(bytes, { compressionLevel: zstdLevel }) },
+              compressors: { ZSTD: compress },
               kvMetadata: Object.entries(metadata).map(([key, value]) => ({ key, value })),
               createdBy: `crypto-collector ${version}`
             })

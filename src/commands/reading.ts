@@ -1,13 +1,13 @@
 import { FileSystem, type Path } from "@effect/platform"
 import { Context, Effect, Layer, type Scope, Stream } from "effect"
 import { ArchiveStore } from "../archive/ArchiveStore.ts"
+import { archiveStoreOf } from "../archive/archiveStoreOf.ts"
 import * as HyparquetReader from "../archive/HyparquetReader.ts"
 import { ParquetReader } from "../archive/ParquetReader.ts"
 import { withoutSdkWarning } from "../archive/s3/quiet.ts"
 import { loadSettings, type Settings } from "../Config.ts"
 import type { StartupError } from "../domain/StartupError.ts"
 import { exchanges } from "../exchange/registry.ts"
-import { archiveStore } from "../thread/services.ts"
 
 /** What a command that only reads has at hand. */
 export interface Reading {
@@ -28,7 +28,7 @@ export const loadReading: Effect.Effect<
   const settings = yield* loadSettings(exchanges)
   const isThere =
     settings.archiveStore._tag === "S3" || (yield* Effect.orDie(fs.exists(settings.archiveStore.directory)))
-  const store = isThere ? archiveStore(settings.archiveStore, { readOnly: true }) : emptyStore
+  const store = isThere ? archiveStoreOf(settings.archiveStore, { readOnly: true }) : emptyStore
   const services = yield* Layer.build(Layer.merge(store, HyparquetReader.layer))
   const folder = yield* Effect.orDie(fs.makeTempDirectoryScoped({ prefix: "crypto-collector-" }))
   return { settings, services: Context.pick(ArchiveStore, ParquetReader)(services), folder }

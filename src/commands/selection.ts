@@ -29,14 +29,12 @@ export const selectionOptions = {
   to: text("to", "Only what was received up to here: a UTC date, that day included, or a time.")
 }
 
+export type SelectionOptions = Readonly<Record<keyof typeof selectionOptions, Option.Option<string>>>
+
 /** What the options say; fails if a time cannot be read. */
-export const selection = (options: {
-  readonly exchange: Option.Option<string>
-  readonly symbol: Option.Option<string>
-  readonly type: Option.Option<string>
-  readonly from: Option.Option<string>
-  readonly to: Option.Option<string>
-}): Effect.Effect<Selection, ValidationError.ValidationError> =>
+export const selection = (
+  options: SelectionOptions
+): Effect.Effect<Selection, ValidationError.ValidationError> =>
   Effect.gen(function* () {
     const from = yield* time("from", options.from, Number.MIN_SAFE_INTEGER, (date) => microsOf(date).start)
     const to = yield* time("to", options.to, Number.MAX_SAFE_INTEGER, (date) => microsOf(date).end)

@@ -1,7 +1,8 @@
 import type { RequestListener } from "node:http"
 import { Either } from "effect"
-import { type Fault, faultNames, parseFault } from "./Fault.ts"
+import { type Fault, parseFault } from "./Fault.ts"
 import type { FaultReport } from "./faults.ts"
+import { faultNames } from "./names.ts"
 import type { SimulatorStatus } from "./Simulator.ts"
 
 /** What can be asked for over HTTP. */
@@ -51,7 +52,7 @@ export const controlHandler =
           failure === null ? answer(200, { flushed: true }) : answer(500, { error: failure })
         )
     }
-    if (!faultNames.includes(name)) return answer(404, { error: `no such control: ${name}` })
+    if (!faultNames.some((known) => known === name)) return answer(404, { error: `no such control: ${name}` })
     Either.match(parseFault(name + (query ?? "")), {
       onLeft: (error) => answer(400, { error }),
       onRight: (fault) => answer(200, controls.inject(fault))

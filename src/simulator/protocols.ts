@@ -2,6 +2,7 @@ import { binance } from "./binance.ts"
 import { bybit } from "./bybit.ts"
 import { coinbase } from "./coinbase.ts"
 import { kraken } from "./kraken.ts"
+import type { exchangeNames } from "./names.ts"
 import { okx } from "./okx.ts"
 import type { MarketOptions, Protocol } from "./Protocol.ts"
 import { upbit } from "./upbit.ts"
@@ -13,12 +14,14 @@ export interface SimulatedExchange {
   readonly symbols: ReadonlyArray<string>
 }
 
+const exchanges: Readonly<Record<(typeof exchangeNames)[number], SimulatedExchange>> = {
+  binance: { make: binance, symbols: ["btcusdt", "ethusdt", "bnbusdt", "solusdt", "xrpusdt"] },
+  coinbase: { make: coinbase, symbols: ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD"] },
+  bybit: { make: bybit, symbols: ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"] },
+  okx: { make: okx, symbols: ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"] },
+  upbit: { make: upbit, symbols: ["KRW-BTC", "KRW-ETH", "KRW-SOL", "KRW-XRP"] },
+  kraken: { make: kraken, symbols: ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"] }
+}
+
 /** Every exchange that can be simulated, by name. */
-export const protocols: ReadonlyMap<string, SimulatedExchange> = new Map([
-  ["binance", { make: binance, symbols: ["btcusdt", "ethusdt", "bnbusdt", "solusdt", "xrpusdt"] }],
-  ["coinbase", { make: coinbase, symbols: ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD"] }],
-  ["bybit", { make: bybit, symbols: ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"] }],
-  ["okx", { make: okx, symbols: ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"] }],
-  ["upbit", { make: upbit, symbols: ["KRW-BTC", "KRW-ETH", "KRW-SOL", "KRW-XRP"] }],
-  ["kraken", { make: kraken, symbols: ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"] }]
-])
+export const protocols: ReadonlyMap<string, SimulatedExchange> = new Map(Object.entries(exchanges))

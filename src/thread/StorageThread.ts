@@ -14,6 +14,7 @@ import {
   type StorageRequest,
   WorkerData
 } from "./StorageRequest.ts"
+import type { EarlyThread } from "./startThread.ts"
 import { makeThread } from "./Thread.ts"
 
 /** The storage thread keeps dying: the collector cannot go on. */
@@ -34,11 +35,13 @@ const deathWindowMillis = 60_000
 
 /**
  * Storage on a thread of its own. A thread that dies is started again and goes on from the database; requests that were
- * under way fail, and their batches can be sent again. The first start fails with what is wrong.
+ * under way fail, and their batches can be sent again. The first start fails with what is wrong. `early` is that thread, if
+ * it has been started already.
  */
 export const layer = (
   settings: StorageSettings,
-  entry: URL = new URL("./worker.js", import.meta.url)
+  early?: EarlyThread,
+  entry: URL = new URL("./storageThread.js", import.meta.url)
 ): Layer.Layer<Storage | StorageFailure, StartupError> =>
   Layer.scopedContext(
     Effect.gen(function* () {
@@ -50,6 +53,7 @@ export const layer = (
       const thread = makeThread<StorageRequest>({
         entry,
         workerData,
+        early,
         start: { initialMessage: () => new Start() },
         onStarted: () => Deferred.succeed(started, undefined)
       })

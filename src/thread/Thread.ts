@@ -1,8 +1,9 @@
-import { Worker as NodeThread, type WorkerOptions } from "node:worker_threads"
+import type { Worker as NodeThread, WorkerOptions } from "node:worker_threads"
 import { Worker, type WorkerError } from "@effect/platform"
-import { NodeWorker } from "@effect/platform-node"
+import * as NodeWorker from "@effect/platform-node/NodeWorker"
 import { Data, Deferred, Effect, Option, type ParseResult, Schema } from "effect"
 import { StartupError } from "../domain/StartupError.ts"
+import { type EarlyThread, startThread } from "./startThread.ts"
 
 /** A thread ended, or cannot be talked to. */
 export class ThreadDied extends Data.TaggedError("ThreadDied")<{ readonly reason: string }> {
@@ -22,21 +23,28 @@ export interface Thread<Request extends Schema.TaggedRequest.All> {
 export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
   readonly entry: URL
   readonly workerData: unknown
+  /** Its first life, if that has begun. */
+  readonly early?: EarlyThread | undefined
   readonly resourceLimits?: NonNullable<WorkerOptions["resourceLimits"]>
+  /** Whether its life ends when it has closed all that it has open, or at once. */
+  readonly atEnd?: "close" | "terminate"
   /** Its first request: the thread lives once it has answered it. */
   readonly start: Worker.SerializedWorker.Options<Request>
   readonly onStarted: (
     worker: Worker.SerializedWorker<Request>
   ) => Effect.Effect<unknown, WorkerError.WorkerError | ParseResult.ParseError>
 }): Thread<Request> => {
-  const { entry, onStarted, start, ...given } = options
+  const { atEnd = "close", early, entry, onStarted, start, ...given } = options
+  let waiting = early
   let current: Worker.SerializedWorker<Request> | undefined
 
   const life = Effect.gen(function* () {
     const died = yield* Deferred.make<never, ThreadDied>()
     let spawned: NodeThread | undefined
     const spawn = () => {
-      const thread = new NodeThread(entry, { ...given, env: environment })
+      const thread = waiting?.worker ?? startThread(entry, given)
+      waiting?.tell(given.workerData)
+      waiting = undefined
       spawned = thread
       thread.once("exit", (code) =>
         Deferred.unsafeDone(died, new ThreadDied({ reason: `it ended with code ${code}` }))
@@ -54,7 +62,9 @@ export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
     return yield* Effect.raceFirst(Effect.mapError(work, failureOf), Deferred.await(died)).pipe(
       // A thread that did not start has nothing to close: left to itself it may take seconds to end.
       Effect.onError(() =>
-        current === undefined ? Effect.promise(async () => spawned?.terminate()) : Effect.void
+        current === undefined || atEnd === "terminate"
+          ? Effect.promise(async () => spawned?.terminate())
+          : Effect.void
       )
     )
   }).pipe(
@@ -68,9 +78,6 @@ export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
 
   return { life, current: () => current }
 }
-
-/** The AWS SDK announces on stderr that it will want a newer Node one day. */
-const environment = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }
 
 const decodeStartupError = Schema.decodeUnknownOption(StartupError)
 

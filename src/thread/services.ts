@@ -2,15 +2,10 @@ import { randomUUID } from "node:crypto"
 import type { FileSystem, Path } from "@effect/platform"
 import { Effect, Layer, Schedule } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
-import * as FileArchiveStore from "../archive/FileArchiveStore.ts"
+import { archiveStoreOf } from "../archive/archiveStoreOf.ts"
 import * as HyparquetWriter from "../archive/HyparquetWriter.ts"
-import * as S3ArchiveStore from "../archive/S3ArchiveStore.ts"
 import { DatabaseUnusable, type StartupError } from "../domain/StartupError.ts"
-import {
-  type ArchiveStoreSettings,
-  defaultMinFreeDisk,
-  type StorageSettings
-} from "../domain/StorageSettings.ts"
+import { defaultMinFreeDisk, type StorageSettings } from "../domain/StorageSettings.ts"
 import { answerRequests } from "../storage/ArchiveRequests.ts"
 import * as Database from "../storage/Database.ts"
 import * as DatabaseLock from "../storage/DatabaseLock.ts"
@@ -19,7 +14,8 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import * as ProcessLife from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { supervise } from "../supervise.ts"
-import { Storage } from "./Storage.ts"
+import * as LocalStorage from "./LocalStorage.ts"
+import type { Storage } from "./Storage.ts"
 
 /**
  * Storage with all that it consists of, archiving included, on the calling thread. Fails if another process uses the
@@ -30,7 +26,7 @@ export const layer = (
   process: string = randomUUID()
 ): Layer.Layer<Storage, StartupError, FileSystem.FileSystem | Path.Path> =>
   Layer.mergeAll(
-    Storage.layer,
+    LocalStorage.layer,
     archiving(settings),
     ProcessLife.layer({ process, server: settings.serverName })
   ).pipe(
@@ -77,13 +73,4 @@ export const archiver = (settings: StorageSettings) =>
     serverName: settings.serverName,
     outboxDirectory: settings.outboxDirectory,
     interval: settings.archiveInterval
-  }).pipe(Layer.provide(HyparquetWriter.layer()), Layer.provide(archiveStore(settings.archiveStore)))
-
-/** The archive store of the settings; `readOnly`: nothing is going to be put into it. */
-export const archiveStore = (
-  settings: ArchiveStoreSettings,
-  options: { readonly readOnly?: boolean } = {}
-) =>
-  settings._tag === "S3"
-    ? S3ArchiveStore.layer(settings, options)
-    : FileArchiveStore.layer({ directory: settings.directory, ...options })
+  }).pipe(Layer.provide(HyparquetWriter.layer()), Layer.provide(archiveStoreOf(settings.archiveStore)))

@@ -1,6 +1,8 @@
-import { workerData } from "node:worker_threads"
+import { MessagePort, workerData } from "node:worker_threads"
 import { WorkerRunner } from "@effect/platform"
-import { NodeContext, NodeRuntime, NodeWorkerRunner } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import { Effect, Layer, Schema } from "effect"
 import * as Logging from "../operations/Logging.ts"
 import * as Tracing from "../operations/Tracing.ts"
@@ -8,9 +10,17 @@ import { Storage } from "./Storage.ts"
 import { StorageRequest, WorkerData } from "./StorageRequest.ts"
 import * as services from "./services.ts"
 
+/** A thread that was started early is told later, by a port. */
+const given: Effect.Effect<unknown> =
+  workerData instanceof MessagePort
+    ? Effect.async(
+        (resume) => void workerData.once("message", (data: unknown) => resume(Effect.succeed(data)))
+      )
+    : Effect.succeed(workerData)
+
 /** The storage thread: serves requests until it is told to end, then closes the database. */
 const main = Effect.gen(function* () {
-  const { process, settings } = yield* Schema.decodeUnknown(WorkerData)(workerData)
+  const { process, settings } = yield* Effect.flatMap(given, Schema.decodeUnknown(WorkerData))
   return yield* WorkerRunner.launch(
     WorkerRunner.layerSerialized(StorageRequest, {
       InitialMessage: () => services.layer(settings, process),

@@ -40,7 +40,7 @@ const main = async () => {
       json: { type: "string" },
       patience: { type: "string", default: "15" },
       folder: { type: "string", default: tmpdir() },
-      collector: { type: "string", default: fileURLToPath(new URL("../../src/main.js", import.meta.url)) },
+      collector: { type: "string", default: fileURLToPath(new URL("../dist/main.js", import.meta.url)) },
       help: { type: "boolean", default: false }
     }
   })

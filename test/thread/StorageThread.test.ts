@@ -12,7 +12,7 @@ import { temporaryFolder } from "../support/storage.ts"
 import { archivedRows } from "../support/stored.ts"
 
 /** The built entry of the thread: Node runs no TypeScript there. */
-const entry = new URL("../../dist/thread/worker.js", import.meta.url)
+const entry = new URL("../../dist/storageThread.js", import.meta.url)
 
 const settingsIn = (folder: string, more: Partial<StorageSettings> = {}): StorageSettings => ({
   databasePath: `${folder}/collector.db`,
@@ -59,7 +59,7 @@ const diesOnAppend = (folder: string) =>
 
 const kinds: ReadonlyArray<[string, (settings: StorageSettings) => Layer.Layer<Storage, unknown>]> = [
   ["the calling thread", (settings) => Layer.provide(StorageServices.layer(settings), NodeContext.layer)],
-  ["a thread of its own", (settings) => StorageThread.layer(settings, entry)]
+  ["a thread of its own", (settings) => StorageThread.layer(settings, undefined, entry)]
 ]
 
 describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
@@ -108,7 +108,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
           expect(again.inserted + again.duplicates).toBe(100)
           yield* storage.runCycle
           expect(yield* archivedRows(`${folder}/archive`)).toHaveLength(100)
-        }).pipe(Effect.provide(StorageThread.layer(settingsIn(folder), dying)))
+        }).pipe(Effect.provide(StorageThread.layer(settingsIn(folder), undefined, dying)))
       })
     )
   )
@@ -120,7 +120,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
         yield* fs.writeFileString(`${folder}/dead.mjs`, "process.exit(7)")
         const entry = new URL(`file://${folder}/dead.mjs`)
         const error = yield* Effect.flip(
-          Effect.scoped(Layer.build(StorageThread.layer(settingsIn(folder), entry)))
+          Effect.scoped(Layer.build(StorageThread.layer(settingsIn(folder), undefined, entry)))
         )
         expect(error.message).toContain("died 5 times within a minute")
       })

@@ -2,7 +2,8 @@ import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import { NodeContext } from "@effect/platform-node"
 import { Effect, Layer, type Scope, Stream } from "effect"
-import ts from "typescript"
+import { build } from "esbuild"
+import { forNode } from "../../esbuild.config.js"
 import * as HyparquetReader from "../../src/archive/HyparquetReader.ts"
 import { ParquetReader } from "../../src/archive/ParquetReader.ts"
 import { streamKey } from "../../src/domain/StreamId.ts"
@@ -81,7 +82,7 @@ export const killAfter = (folder: string, millis: number, store: StoreMode) =>
 /** Archives all that is left, and compares what is in the objects with what was taken. Returns how many messages there are. */
 export const drainAndCompare = (folder: string) =>
   Effect.gen(function* () {
-    const ended = yield* runNode([childFile()], {
+    const ended = yield* runNode([yield* childFile], {
       cwd: folder,
       env: { HOME: folder, TORTURE_FOLDER: folder, TORTURE_DRAIN: "1" },
       within: "60 seconds"
@@ -90,33 +91,27 @@ export const drainAndCompare = (folder: string) =>
     return yield* compare(folder)
   })
 
-/** The children of a test run, compiled once. They use the built program. */
-const childFile = (): string => {
-  const directory = NodePath.resolve(import.meta.dirname, "../../node_modules/.cache/torture")
-  const dist = process.env.TORTURE_DIST ?? NodePath.resolve(import.meta.dirname, "../../dist")
-  for (const name of ["messages", "child"]) {
-    const source = NodeFs.readFileSync(NodePath.join(import.meta.dirname, `${name}.ts`), "utf8")
-    const { outputText } = ts.transpileModule(source, {
-      compilerOptions: {
-        target: ts.ScriptTarget.ES2022,
-        module: ts.ModuleKind.ES2022,
-        verbatimModuleSyntax: true
-      }
+/** The child, bundled as the program is, once for each run of a test file. */
+const childFile: Effect.Effect<string> = Effect.runSync(
+  Effect.cached(
+    Effect.promise(async () => {
+      const outfile = NodePath.resolve(
+        import.meta.dirname,
+        `../../node_modules/.cache/torture/child-${process.pid}.mjs`
+      )
+      await build({ ...forNode, entryPoints: [NodePath.join(import.meta.dirname, "child.ts")], outfile })
+      return outfile
     })
-    const linked = outputText
-      .replace(/"\.\.\/\.\.\/src\/([^"]+)\.ts"/g, `"file://${dist}/$1.js"`)
-      .replace('"./messages.ts"', `"./messages-${process.pid}.mjs"`)
-    NodeFs.mkdirSync(directory, { recursive: true })
-    NodeFs.writeFileSync(NodePath.join(directory, `${name}-${process.pid}.mjs`), linked)
-  }
-  return NodePath.join(directory, `child-${process.pid}.mjs`)
-}
+  )
+)
 
 const start = (
   folder: string,
   variables: Readonly<Record<string, string>>
 ): Effect.Effect<Child, never, Scope.Scope> =>
-  startNode([childFile()], { cwd: folder, env: { HOME: folder, TORTURE_FOLDER: folder, ...variables } })
+  Effect.flatMap(childFile, (file) =>
+    startNode([file], { cwd: folder, env: { HOME: folder, TORTURE_FOLDER: folder, ...variables } })
+  )
 
 const compare = (folder: string) =>
   Effect.gen(function* () {

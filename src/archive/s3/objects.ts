@@ -7,7 +7,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand
 } from "@aws-sdk/client-s3"
-import { NodeStream } from "@effect/platform-node"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Duration, Effect, Option, Stream } from "effect"
 import type { LocalObject, StoredObject } from "../ArchiveStore.ts"
 import { type S3Timeouts, type Send, timedOut } from "./Client.ts"

@@ -1,14 +1,15 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { HttpApiBuilder } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Effect, Layer, type Scope } from "effect"
-import { ResourceUnavailable } from "../../domain/StartupError.ts"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Context, Effect, Layer } from "effect"
+import type { ResourceUnavailable } from "../../domain/StartupError.ts"
 import { Api } from "./Api.ts"
 import * as assets from "./assets.ts"
 import type { Board } from "./Board.ts"
 import type { Holes } from "./Holes.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 import * as handlers from "./handlers.ts"
+import { listen } from "./listen.ts"
 import { isLoopback, refusalOf } from "./refusals.ts"
 import { securityHeaders } from "./securityHeaders.ts"
 
@@ -74,42 +75,4 @@ const limitTime = (request: IncomingMessage, response: ServerResponse): void => 
   if (request.url?.startsWith("/api/live")) return
   const timer = setTimeout(() => request.socket.destroy(), answerWithin)
   response.once("close", () => clearTimeout(timer))
-}
-
-const listen = (
-  server: Server,
-  host: string,
-  port: number
-): Effect.Effect<number, ResourceUnavailable, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.async<number, ResourceUnavailable>((resume) => {
-      server.once("error", (error) =>
-        resume(new ResourceUnavailable({ reason: cannotListen(host, port, error) }))
-      )
-      server.listen(port, host, () => {
-        server.removeAllListeners("error")
-        const address = server.address()
-        resume(Effect.succeed(address === null || typeof address === "string" ? port : address.port))
-      })
-    }),
-    () =>
-      Effect.async<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        server.closeAllConnections()
-      })
-  )
-
-const cannotListen = (host: string, port: number, error: NodeJS.ErrnoException): string => {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return `HTTP_PORT=${port}: is taken on HTTP_HOST=${host} by another program: choose another port, or 0 for any that is free`
-    case "EACCES":
-      return `HTTP_PORT=${port}: only root may listen there: choose a port above 1023`
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return `HTTP_HOST=${host}: is no address of this machine`
-    default:
-      return `HTTP_PORT=${port}: cannot listen on HTTP_HOST=${host}: ${error.message}`
-  }
 }

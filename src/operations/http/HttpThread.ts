@@ -1,4 +1,4 @@
-import { Context, Deferred, Effect, Layer, Schema } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import { ResourceUnavailable, type StartupError } from "../../domain/StartupError.ts"
 import { makeThread } from "../../thread/Thread.ts"
 import type { Report } from "../Report.ts"
@@ -9,24 +9,24 @@ import { HttpSettings } from "./HttpSettings.ts"
 export class StatusPage extends Context.Tag("collector/StatusPage")<
   StatusPage,
   {
-    /** Where it is, as `http://127.0.0.1:9090`. */
-    readonly url: string
+    /** Where it is, as `http://127.0.0.1:9090`, once its thread has started. Fails with what is wrong if it does not. */
+    readonly url: Effect.Effect<string, StartupError>
     /** Hands it a report, whose columns are gone then. Whatever is wrong with the page is no concern of the caller's. */
     readonly publish: (report: Report) => Effect.Effect<void>
   }
 >() {}
 
 /** Bounds what hostile clients can make it use, MiB: it ends then, and begins anew. */
-const resourceLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 8 }
+const resourceLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 3 }
 
 /**
- * The status page on a thread of its own: its work and its clients cannot make receiving wait. The first start fails with
- * what is wrong; a thread that dies later is started again.
+ * The status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
+ * that dies after it had started is started again. In the end it is not waited for: its priority is low, and it owns nothing.
  */
 export const layer = (
   settings: HttpSettings,
-  entry: URL = new URL("./worker.js", import.meta.url)
-): Layer.Layer<StatusPage, StartupError> =>
+  entry: URL = new URL("./statusPageThread.js", import.meta.url)
+): Layer.Layer<StatusPage> =>
   Layer.scoped(
     StatusPage,
     Effect.gen(function* () {
@@ -36,6 +36,7 @@ export const layer = (
         entry,
         workerData,
         resourceLimits,
+        atEnd: "terminate",
         start: { initialMessage: () => new Start() },
         onStarted: (worker) =>
           Effect.flatMap(worker.executeEffect(new GetAddress()), (url) => Deferred.succeed(address, url))
@@ -52,9 +53,10 @@ export const layer = (
           yield* Effect.sleep("1 second")
         }
       })
-      yield* Effect.forkScoped(Effect.interruptible(lives))
+      const fiber = yield* Effect.forkDaemon(Effect.interruptible(lives))
+      yield* Effect.addFinalizer(() => Fiber.interruptFork(fiber))
       return {
-        url: yield* Deferred.await(address),
+        url: Deferred.await(address),
         publish: (report) =>
           Effect.suspend(() =>
             Effect.ignore(thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void)

@@ -1,12 +1,12 @@
 import { FileSystem } from "@effect/platform"
 import { Clock, Effect, Stream } from "effect"
 import { archivedEntries, archivedJournals } from "../../archive/ArchivedJournal.ts"
+import { archiveStoreOf } from "../../archive/archiveStoreOf.ts"
 import * as HyparquetReader from "../../archive/HyparquetReader.ts"
 import { dateOf, parseKey } from "../../domain/Archive.ts"
 import { applyToCoverage, type Coverage, endOfJournal, noCoverage } from "../../domain/Coverage.ts"
 import { microsPerDay } from "../../domain/micros.ts"
 import type { LiveJournal } from "../../storage/LiveJournal.ts"
-import { archiveStore } from "../../thread/services.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 
 /** A fold over a journal up to the entry `through`. */
@@ -60,5 +60,5 @@ export const archivedCoverage = (
         if (!isLive) folded = { state: endOfJournal(folded.state), through: 0 }
       }
       return folded
-    }).pipe(Effect.provide([archiveStore(store, { readOnly: true }), HyparquetReader.layer]))
+    }).pipe(Effect.provide([archiveStoreOf(store, { readOnly: true }), HyparquetReader.layer]))
   }).pipe(Effect.scoped)

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto"
-import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
 import { FileSystem, HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
@@ -8,9 +7,8 @@ import { Effect } from "effect"
 export const layer = HttpApiBuilder.Router.use((router) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const scripts = (yield* fs.readDirectory(page("browser"))).filter((name) => name.endsWith(".js"))
-    for (const { contentType, file, path } of [...assets, ...scripts.map(script)]) {
-      const body = yield* fs.readFile(file)
+    for (const { contentType, file, path } of assets) {
+      const body = yield* fs.readFile(fileURLToPath(new URL(`./statusPage/${file}`, import.meta.url)))
       const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 16)}"`
       const response = HttpServerResponse.uint8Array(body, {
         contentType,
@@ -29,26 +27,15 @@ export const layer = HttpApiBuilder.Router.use((router) =>
 
 interface Asset {
   readonly path: `/${string}`
+  /** In the folder `statusPage` of the build. */
   readonly file: string
   readonly contentType: string
 }
 
-const page = (name: string) => fileURLToPath(new URL(`../statusPage/${name}`, import.meta.url))
-
-const uPlot = (name: string) => createRequire(import.meta.url).resolve(`uplot/dist/${name}`)
-
-const script = (name: string): Asset => ({
-  path: `/assets/${name}`,
-  file: page(`browser/${name}`),
-  contentType: javaScript
-})
-
-const javaScript = "text/javascript; charset=utf-8"
-
 const assets: ReadonlyArray<Asset> = [
-  { path: "/", file: page("index.html"), contentType: "text/html; charset=utf-8" },
-  { path: "/assets/page.css", file: page("page.css"), contentType: "text/css; charset=utf-8" },
-  { path: "/assets/icon.svg", file: page("icon.svg"), contentType: "image/svg+xml" },
-  { path: "/assets/uPlot.esm.js", file: uPlot("uPlot.esm.js"), contentType: javaScript },
-  { path: "/assets/uPlot.css", file: uPlot("uPlot.min.css"), contentType: "text/css; charset=utf-8" }
+  { path: "/", file: "index.html", contentType: "text/html; charset=utf-8" },
+  { path: "/assets/page.css", file: "page.css", contentType: "text/css; charset=utf-8" },
+  { path: "/assets/page.js", file: "page.js", contentType: "text/javascript; charset=utf-8" },
+  { path: "/assets/icon.svg", file: "icon.svg", contentType: "image/svg+xml" },
+  { path: "/assets/uPlot.css", file: "uPlot.css", contentType: "text/css; charset=utf-8" }
 ]

@@ -1,7 +1,9 @@
 import { constants, setPriority } from "node:os"
 import { workerData } from "node:worker_threads"
 import { WorkerRunner } from "@effect/platform"
-import { NodeContext, NodeRuntime, NodeWorkerRunner } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import { Effect, Layer, Schema } from "effect"
 import * as Logging from "../Logging.ts"
 import { Board } from "./Board.ts"
@@ -11,13 +13,15 @@ import * as HttpServer from "./HttpServer.ts"
 import { HttpAddress } from "./HttpServer.ts"
 import { HttpSettings } from "./HttpSettings.ts"
 
-/** On Linux this is of the calling thread alone: whoever asks, recording goes first. */
-const giveWay = Effect.ignore(Effect.try(() => setPriority(constants.priority.PRIORITY_LOW)))
+/** Whoever asks, recording goes first. Only on Linux is this of the calling thread alone. */
+const giveWay = Effect.when(
+  Effect.sync(() => setPriority(constants.priority.PRIORITY_LOW)),
+  () => process.platform === "linux"
+)
 
 /** The thread of the status page: serves it until it is told to end. */
 const main = Effect.gen(function* () {
   const settings = yield* Schema.decodeUnknown(HttpSettings)(workerData)
-  yield* giveWay
   return yield* WorkerRunner.launch(
     WorkerRunner.layerSerialized(HttpRequest, {
       InitialMessage: () =>
@@ -25,7 +29,11 @@ const main = Effect.gen(function* () {
           Layer.provide(Holes.layer(settings)),
           Layer.provideMerge(Board.layer(settings))
         ),
-      GetAddress: () => Effect.map(HttpAddress, ({ url }) => url),
+      GetAddress: () =>
+        Effect.zipRight(
+          giveWay,
+          Effect.map(HttpAddress, ({ url }) => url)
+        ),
       Publish: ({ report }) => Effect.flatMap(Board, (board) => board.publish(report))
     }).pipe(Layer.provide(NodeWorkerRunner.layer))
   ).pipe(

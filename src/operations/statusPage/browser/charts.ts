@@ -1,4 +1,4 @@
-import uPlot from "./uPlot.esm.js"
+import uPlot from "uplot"
 
 /** A line over time that fills the element it is in. */
 export interface Chart {

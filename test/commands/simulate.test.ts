@@ -2,8 +2,8 @@ import { Command } from "@effect/cli"
 import { NodeContext } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Console, Effect, Fiber } from "effect"
-import { simulate } from "../../src/simulator/command.ts"
-import { connect, until } from "./client.ts"
+import { simulate } from "../../src/commands/simulate.ts"
+import { connect, until } from "../simulator/client.ts"
 
 const run = (...args: ReadonlyArray<string>) =>
   Command.run(simulate, { name: "simulate", version: "0" })(["node", "simulate", ...args]).pipe(

@@ -1,27 +1,22 @@
-import { Command } from "@effect/cli"
 import { FileSystem } from "@effect/platform"
 import { ConfigProvider, Console, Duration, Effect, Schedule, Stream } from "effect"
-import * as HyparquetReader from "./archive/HyparquetReader.ts"
-import { ParquetReader } from "./archive/ParquetReader.ts"
-import { loadSettings } from "./Config.ts"
-import * as Collector from "./collector.ts"
-import { exchanges } from "./exchange/registry.ts"
-import { Batcher } from "./ingest/Batcher.ts"
-import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
-import * as Simulator from "./simulator/Simulator.ts"
-import { Storage } from "./thread/Storage.ts"
+import * as HyparquetReader from "../../archive/HyparquetReader.ts"
+import { ParquetReader } from "../../archive/ParquetReader.ts"
+import { loadSettings } from "../../Config.ts"
+import * as Collector from "../../collector.ts"
+import { exchanges } from "../../exchange/registry.ts"
+import { Batcher } from "../../ingest/Batcher.ts"
+import { SnapshotQueue } from "../../ingest/SnapshotQueue.ts"
+import * as Simulator from "../../simulator/Simulator.ts"
+import { Storage } from "../../thread/Storage.ts"
 
-const seconds = 15
+import { seconds } from "./seconds.ts"
+
 const symbols = ["btcusdt", "ethusdt"]
 
-/** `demo`: the whole pipeline on a simulated exchange, in a temporary folder. */
-export const demo = Command.make("demo", {}, () => Effect.scoped(run)).pipe(
-  Command.withDescription(
-    `Records a simulated exchange for ${seconds} seconds into a temporary folder, with no network and no account, and shows what the archive then holds.`
-  )
-)
+export const run = () => Effect.scoped(recordAndShow)
 
-const run = Effect.gen(function* () {
+const recordAndShow = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "crypto-collector-demo-" })
   const simulator = yield* Simulator.make({ symbols, rate: 50 })

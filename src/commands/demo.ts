@@ -1,0 +1,14 @@
+import { Command } from "@effect/cli"
+import { seconds } from "./demo/seconds.ts"
+import { loaded } from "./loaded.ts"
+
+/** `demo`: the whole pipeline on a simulated exchange, in a temporary folder. */
+export const demo = Command.make(
+  "demo",
+  {},
+  loaded(() => import("./demo/run.ts"))
+).pipe(
+  Command.withDescription(
+    `Records a simulated exchange for ${seconds} seconds into a temporary folder, with no network and no account, and shows what the archive then holds.`
+  )
+)

@@ -1,0 +1,2 @@
+/** How long the demo records. */
+export const seconds = 15

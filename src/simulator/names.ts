@@ -1,0 +1,22 @@
+import type { Fault } from "./Fault.ts"
+
+/* What the command line names, without the code behind it. */
+
+/** The exchanges that can be simulated. */
+export const exchangeNames = ["binance", "coinbase", "bybit", "okx", "upbit", "kraken"] as const
+
+/** The faults, as in control requests and on the command line. */
+export const faultNames = [
+  "close",
+  "terminate",
+  "shutdown",
+  "silence",
+  "garbage",
+  "duplicates",
+  "skip",
+  "refuse",
+  "nopong",
+  "list",
+  "delist",
+  "burst"
+] as const satisfies ReadonlyArray<Fault["_tag"]>

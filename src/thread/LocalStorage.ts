@@ -1,0 +1,55 @@
+import { SqlClient } from "@effect/sql"
+import { Effect, Layer } from "effect"
+import { Archiver } from "../archive/Archiver.ts"
+import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
+import * as Metrics from "../operations/Metrics.ts"
+import { transaction } from "../storage/Database.ts"
+import { DatabaseError } from "../storage/DatabaseError.ts"
+import { EventJournal } from "../storage/EventJournal.ts"
+import { signOfLife } from "../storage/ProcessLife.ts"
+import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import { Storage, StorageError } from "./Storage.ts"
+
+/** Storage on the calling thread. */
+export const layer = Layer.effect(
+  Storage,
+  Effect.gen(function* () {
+    const repo = yield* SnapshotRepo
+    const journal = yield* EventJournal
+    const sql = yield* SqlClient.SqlClient
+    const archiver = yield* Archiver
+    const oneAtATime = yield* Effect.makeSemaphore(1)
+    let failed = Number.POSITIVE_INFINITY
+
+    const append = (batch: SnapshotBatch) =>
+      Effect.suspend(() =>
+        batch.number > failed
+          ? new StorageError({ reason: "an earlier batch is not committed yet" })
+          : Effect.mapError(repo.append(batch), ({ message: reason }) => new StorageError({ reason }))
+      ).pipe(
+        Effect.tapBoth({
+          onFailure: () => Effect.sync(() => (failed = Math.min(failed, batch.number))),
+          onSuccess: () =>
+            Effect.sync(() => {
+              if (batch.number === failed) failed = Number.POSITIVE_INFINITY
+            })
+        }),
+        oneAtATime.withPermits(1)
+      )
+
+    return Storage.of({
+      append,
+      record: (events, aliveAt) =>
+        journal.append(...events).pipe(
+          Effect.zipRight(aliveAt === null ? Effect.void : signOfLife(sql, aliveAt)),
+          transaction(sql),
+          Effect.mapError((error) => new StorageError({ reason: DatabaseError.from(error).message }))
+        ),
+      runCycle: archiver.runCycle,
+      archiverCounts: archiver.counts,
+      view: Effect.all([archiver.counts, archiver.recent, Metrics.families]).pipe(
+        Effect.map(([counts, recent, families]) => ({ ...counts, recent, families }))
+      )
+    })
+  })
+)

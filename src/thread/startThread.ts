@@ -1,0 +1,33 @@
+import { MessageChannel, Worker, type WorkerOptions } from "node:worker_threads"
+
+/** A thread that starts before it is known what it is to do, and waits for that. */
+export interface EarlyThread {
+  readonly worker: Worker
+  /** Gives it what others have as `workerData`, as soon as somebody listens to it. */
+  readonly tell: (data: unknown) => void
+}
+
+/** Starts a thread with the environment of this process. */
+export const startThread = (entry: URL, options: WorkerOptions): Worker =>
+  new Worker(entry, { ...options, env: environment })
+
+/** Starts a thread that loads its code while this one loads its own. */
+export const startEarly = (entry: URL): EarlyThread => {
+  const { port1, port2 } = new MessageChannel()
+  const worker = startThread(entry, { workerData: port2, transferList: [port2] })
+  return {
+    worker,
+    tell: (data) => {
+      // What it answers before anybody listens would be lost.
+      worker.on("newListener", function tellOnce(event) {
+        if (event !== "message") return
+        worker.off("newListener", tellOnce)
+        port1.postMessage(data)
+        port1.close()
+      })
+    }
+  }
+}
+
+/** The AWS SDK announces on stderr that it will want a newer Node one day. */
+const environment = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }
