@@ -1,10 +1,84 @@
+import { readdirSync, readFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
+import { join } from "node:path"
 import { defineConfig } from "vitest/config"
+import { pace } from "./test/support/pace.ts"
+
+/** Tests that start the built program, or other processes that work hard. */
+const processTests = [
+  "test/commands/**/*.test.ts",
+  "test/e2e/**/*.test.ts",
+  "test/operations/http/**/*.test.ts",
+  "test/operations/{statusPage,Tracing}.test.ts",
+  "test/soak/**/*.test.ts",
+  "test/thread/**/*.test.ts",
+  "test/torture/**/*.test.ts"
+]
+
+/** The modules of Effect that the sources of a folder import. */
+const effectModulesOf = (folder: string): ReadonlyArray<string> =>
+  readdirSync(join(import.meta.dirname, folder), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => readFileSync(join(import.meta.dirname, folder, file), "utf8"))
+    .flatMap((source) =>
+      Array.from(source.matchAll(/ from "(effect|@effect\/[^"]+)"$/gm), ([, name]) => name ?? "")
+    )
+
+const processors = availableParallelism()
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
-    maxWorkers: 2
+    // What a test waits for has bounds of its own, which say what was waited for. These are the last resort.
+    testTimeout: 900_000 * pace,
+    hookTimeout: 900_000 * pace,
+    deps: {
+      optimizer: {
+        // Every test file loads Effect anew: in one piece that takes a third of the time.
+        ssr: {
+          enabled: true,
+          include: [...new Set([...effectModulesOf("src"), ...effectModulesOf("test")])],
+          esbuildOptions: {
+            plugins: [
+              {
+                name: "not in the piece",
+                setup: ({ onResolve }) => {
+                  onResolve({ filter: /^(better-sqlite3|msgpackr|vitest)$/ }, ({ path }) => ({
+                    path,
+                    external: true
+                  }))
+                }
+              }
+            ]
+          }
+        }
+      }
+    },
+    poolOptions: {
+      // Most of them wait most of the time.
+      threads: { minThreads: 2 * processors, maxThreads: 2 * processors },
+      forks: { minForks: processors, maxForks: processors }
+    },
+    maxConcurrency: processors,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "units",
+          include: ["test/**/*.test.ts"],
+          exclude: processTests,
+          pool: "threads",
+          sequence: { groupOrder: 0 }
+        }
+      },
+      {
+        extends: true,
+        test: {
+          name: "processes",
+          include: processTests,
+          pool: "forks",
+          sequence: { groupOrder: 1 }
+        }
+      }
+    ]
   }
 })

@@ -1,7 +1,7 @@
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { FileSystem } from "@effect/platform"
-import { NodeFileSystem } from "@effect/platform-node"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Either, FastCheck, LogLevel, Option, Redacted } from "effect"
 import { loadSettings, type Settings } from "../src/Config.ts"

@@ -1,4 +1,4 @@
-import { Reactivity } from "@effect/experimental"
+import * as Reactivity from "@effect/experimental/Reactivity"
 import { FileSystem, Path } from "@effect/platform"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Layer, type Scope } from "effect"

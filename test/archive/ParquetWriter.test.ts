@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import * as NodeFs from "node:fs"
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Effect, Either, Fiber, FastCheck as fc, Layer, Stream } from "effect"
 import * as HyparquetReader from "../../src/archive/HyparquetReader.ts"

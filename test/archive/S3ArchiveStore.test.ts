@@ -1,5 +1,5 @@
 import { inspect } from "node:util"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Either, Fiber, Layer, Logger, Option, Redacted, Stream } from "effect"
 import { ArchiveStore, type LocalObject } from "../../src/archive/ArchiveStore.ts"
@@ -17,6 +17,7 @@ import {
   stalling
 } from "../support/faultyS3.ts"
 import { openFilesBelow } from "../support/openFiles.ts"
+import { pace } from "../support/pace.ts"
 import { freshBucket, type S3Server, s3Settings } from "../support/s3.ts"
 
 const secret = "very-secret-very-secret-very-secret"
@@ -121,7 +122,7 @@ describe("S3ArchiveStore with faults", () => {
           const object = yield* small
           const [took, error] = yield* Effect.timed(Effect.flip(store.put(object)))
           expect(error).toMatchObject({ kind: "Failed", operation: "put" })
-          expect(Duration.toMillis(took)).toBeLessThan(3000)
+          expect(Duration.toMillis(took)).toBeLessThan(3000 * pace)
           noOpenFile(object)
           expect(yield* Effect.flip(store.head("a"))).toMatchObject({ kind: "Failed", operation: "head" })
           expect(yield* Effect.flip(Stream.runDrain(store.get("a")))).toMatchObject({
@@ -435,7 +436,7 @@ describe("S3ArchiveStore at start-up", () => {
         )
         const error = yield* Effect.flip(result)
         expect(error.message).toContain("AWS_ACCESS_KEY and AWS_SECRET_KEY")
-        expect(Duration.toMillis(took)).toBeLessThan(4000)
+        expect(Duration.toMillis(took)).toBeLessThan(4000 * pace)
       })
     )
   )

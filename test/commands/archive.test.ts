@@ -109,57 +109,53 @@ describe.concurrent("the commands on the archive", () => {
         expect(stdout).toContain(`damaged  ${damaged}: its SHA-256 is `)
         expect(stdout).toContain(`missing  ${missing}\n`)
         expect(stdout).toContain("unknown  exchange=binance/notes.txt: no journal knows it\n")
-      }),
-    240_000
+      })
   )
 
-  it.scopedLive(
-    "merge makes one whole of what two servers recorded with holes",
-    () =>
-      Effect.gen(function* () {
-        const where = yield* workspace
-        const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 40 })
-        const of = (server: string): Variables => ({
-          MARKETS: "binance:btcusdt:trade",
-          BINANCE_WS_URL: simulator.url(),
-          HOME_SERVER_NAME: server,
-          DATABASE_PATH: `${where.folder}/${server}/collector.db`,
-          LOG_DIR: `${where.folder}/${server}/logs`
-        })
-        const servers = ["tokyo", "oslo"]
-        for (const [n, server] of servers.entries()) {
-          const other = of(servers[1 - n] ?? "")
-          const steady = yield* startReceiving(where, other)
-          const falling = yield* startReceiving(where, of(server))
-          yield* Effect.sleep("3 seconds")
-          yield* falling.stop("SIGKILL")
-          yield* Effect.sleep("1 second")
-          const again = yield* startReceiving(where, of(server))
-          yield* Effect.sleep("2 seconds")
-          yield* again.stop()
-          yield* steady.stop()
-        }
-        yield* Effect.forEach(servers, (server) => command(where, of(server), ["archive"]))
-        for (const server of servers) expect((yield* command(where, of(server), ["verify"])).code).toBe(0)
-        const into = `${where.folder}/merged`
-        const merged = yield* command(where, of("tokyo"), ["merge", "--into", into])
-        expect(merged.code).toBe(0)
-        expect(merged.stdout).toMatch(/from (oslo,tokyo|tokyo,oslo)\n/)
-        const days = filesBelow(into).length
-        expect(filesBelow(into).every((file) => file.endsWith("/merged.parquet"))).toBe(true)
-        // again: the same files, not others beside them
-        yield* command(where, of("tokyo"), ["merge", "--into", into])
-        expect(filesBelow(into)).toHaveLength(days)
-        const ids = yield* duckdb(
-          `SELECT exchange_sequence_id AS id FROM read_parquet('${into}/**/*.parquet', filename = true,
+  it.scopedLive("merge makes one whole of what two servers recorded with holes", () =>
+    Effect.gen(function* () {
+      const where = yield* workspace
+      const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 40 })
+      const of = (server: string): Variables => ({
+        MARKETS: "binance:btcusdt:trade",
+        BINANCE_WS_URL: simulator.url(),
+        HOME_SERVER_NAME: server,
+        DATABASE_PATH: `${where.folder}/${server}/collector.db`,
+        LOG_DIR: `${where.folder}/${server}/logs`
+      })
+      const servers = ["tokyo", "oslo"]
+      for (const [n, server] of servers.entries()) {
+        const other = of(servers[1 - n] ?? "")
+        const steady = yield* startReceiving(where, other)
+        const falling = yield* startReceiving(where, of(server))
+        yield* Effect.sleep("3 seconds")
+        yield* falling.stop("SIGKILL")
+        yield* Effect.sleep("1 second")
+        const again = yield* startReceiving(where, of(server))
+        yield* Effect.sleep("2 seconds")
+        yield* again.stop()
+        yield* steady.stop()
+      }
+      yield* Effect.forEach(servers, (server) => command(where, of(server), ["archive"]))
+      for (const server of servers) expect((yield* command(where, of(server), ["verify"])).code).toBe(0)
+      const into = `${where.folder}/merged`
+      const merged = yield* command(where, of("tokyo"), ["merge", "--into", into])
+      expect(merged.code).toBe(0)
+      expect(merged.stdout).toMatch(/from (oslo,tokyo|tokyo,oslo)\n/)
+      const days = filesBelow(into).length
+      expect(filesBelow(into).every((file) => file.endsWith("/merged.parquet"))).toBe(true)
+      // again: the same files, not others beside them
+      yield* command(where, of("tokyo"), ["merge", "--into", into])
+      expect(filesBelow(into)).toHaveLength(days)
+      const ids = yield* duckdb(
+        `SELECT exchange_sequence_id AS id FROM read_parquet('${into}/**/*.parquet', filename = true,
              file_row_number = true) ORDER BY filename, file_row_number`
-        )
-        const archived = yield* archivedRows(where.archive)
-        const all = Array.from(new Set(archived.map(({ id }) => Number(id)))).sort((a, b) => a - b)
-        expect(archived.length).toBeGreaterThan(all.length)
-        expect(ids.map(({ id }) => Number(id))).toEqual(all)
-      }),
-    240_000
+      )
+      const archived = yield* archivedRows(where.archive)
+      const all = Array.from(new Set(archived.map(({ id }) => Number(id)))).sort((a, b) => a - b)
+      expect(archived.length).toBeGreaterThan(all.length)
+      expect(ids.map(({ id }) => Number(id))).toEqual(all)
+    })
   )
 })
 

@@ -85,25 +85,22 @@ const plant = (folder: string, server: string, millis: number) => {
 }
 
 describe.concurrent("verify", () => {
-  it.scopedLive(
-    "says of every object that nobody knows, or of which nobody can say",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* makeFolder
-        yield* record(folder, "a", [1, 2, 3])
-        const stranger = plant(folder, "stranger", Date.now() + 1000)
-        const future = plant(folder, "a", Date.now() + 86_400_000)
-        const newer = plant(folder, "a", Date.now() + 1000)
-        const { code, stdout } = yield* run(folder, {}, "verify")
-        expect(stdout).toContain(`unknown  ${stranger}: no journal knows it\n`)
-        expect(stdout).toContain(`unknown  ${future}: no journal knows it\n`)
-        expect(stdout).toContain(`newer    ${newer}\n`)
-        expect(code).toBe(1)
-        NodeFs.rmSync(`${folder}/archive/${stranger}`)
-        NodeFs.rmSync(`${folder}/archive/${future}`)
-        expect((yield* run(folder, {}, "verify")).code).toBe(0)
-      }),
-    60_000
+  it.scopedLive("says of every object that nobody knows, or of which nobody can say", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* record(folder, "a", [1, 2, 3])
+      const stranger = plant(folder, "stranger", Date.now() + 1000)
+      const future = plant(folder, "a", Date.now() + 86_400_000)
+      const newer = plant(folder, "a", Date.now() + 1000)
+      const { code, stdout } = yield* run(folder, {}, "verify")
+      expect(stdout).toContain(`unknown  ${stranger}: no journal knows it\n`)
+      expect(stdout).toContain(`unknown  ${future}: no journal knows it\n`)
+      expect(stdout).toContain(`newer    ${newer}\n`)
+      expect(code).toBe(1)
+      NodeFs.rmSync(`${folder}/archive/${stranger}`)
+      NodeFs.rmSync(`${folder}/archive/${future}`)
+      expect((yield* run(folder, {}, "verify")).code).toBe(0)
+    })
   )
 
   it.scopedLive(
@@ -130,8 +127,7 @@ describe.concurrent("verify", () => {
         expect(merged.code).toBe(1)
         expect(merged.stdout).toContain("  5 messages, 3 of which")
         expect(merged.stderr).toContain(part)
-      }),
-    60_000
+      })
   )
 
   it.scopedLive(
@@ -147,8 +143,7 @@ describe.concurrent("verify", () => {
         expect(messagesBy((yield* run(folder, {}, "coverage", "--json")).stdout)).toEqual({ a: 5 })
         const renamed = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "new" }
         expect(messagesBy((yield* run(folder, renamed, "coverage", "--json")).stdout)).toEqual({ new: 5 })
-      }),
-    60_000
+      })
   )
 })
 
@@ -161,40 +156,34 @@ describe.concurrent("a command that only reads", () => {
     AWS_SECRET_KEY: "b"
   })
 
-  it.scopedLive(
-    "makes no bucket, and coverage needs none where there is the database",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* makeFolder
-        yield* record(folder, "a", [1, 2, 3])
-        const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
-        const refuses = yield* faultyS3(() => refusing(403, "AccessDenied"))
-        const missing = yield* faultyS3((method) =>
-          method === "GET" || method === "HEAD" ? refusing(404, "NoSuchBucket") : answering(200)
-        )
-        for (const server of [refuses.endpoint, missing.endpoint, "http://127.0.0.1:1"]) {
-          const covered = yield* run(folder, { ...own, ...s3(server) }, "coverage", "--json")
-          expect(covered.code).toBe(0)
-          expect(messagesBy(covered.stdout)).toEqual({ a: 3 })
-          expect(covered.stderr).toMatch(/^the archive cannot be read, .*\n$/)
-          const verified = yield* run(folder, { ...own, ...s3(server) }, "verify")
-          expect(verified).toMatchObject({ code: 1, stdout: "" })
-          expect(verified.stderr).toMatch(/^list .*\n$/)
-        }
-        expect(missing.requests.filter((request) => request.startsWith("PUT"))).toEqual([])
-      }),
-    90_000
+  it.scopedLive("makes no bucket, and coverage needs none where there is the database", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* record(folder, "a", [1, 2, 3])
+      const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
+      const refuses = yield* faultyS3(() => refusing(403, "AccessDenied"))
+      const missing = yield* faultyS3((method) =>
+        method === "GET" || method === "HEAD" ? refusing(404, "NoSuchBucket") : answering(200)
+      )
+      for (const server of [refuses.endpoint, missing.endpoint, "http://127.0.0.1:1"]) {
+        const covered = yield* run(folder, { ...own, ...s3(server) }, "coverage", "--json")
+        expect(covered.code).toBe(0)
+        expect(messagesBy(covered.stdout)).toEqual({ a: 3 })
+        expect(covered.stderr).toMatch(/^the archive cannot be read, .*\n$/)
+        const verified = yield* run(folder, { ...own, ...s3(server) }, "verify")
+        expect(verified).toMatchObject({ code: 1, stdout: "" })
+        expect(verified.stderr).toMatch(/^list .*\n$/)
+      }
+      expect(missing.requests.filter((request) => request.startsWith("PUT"))).toEqual([])
+    })
   )
 
-  it.scopedLive(
-    "says in one line what it did not expect",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* makeFolder
-        const { code, stderr } = yield* run(folder, { TMPDIR: "/nonexistent" }, "coverage")
-        expect(code).toBe(1)
-        expect(stderr).toMatch(/^.*\/nonexistent.*\n$/)
-      }),
-    60_000
+  it.scopedLive("says in one line what it did not expect", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const { code, stderr } = yield* run(folder, { TMPDIR: "/nonexistent" }, "coverage")
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^.*\/nonexistent.*\n$/)
+    })
   )
 })

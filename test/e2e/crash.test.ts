@@ -105,8 +105,7 @@ describe.concurrent("kill -9", () => {
         expect(faultsOf(sent.slice(sessions.at(-1)), rows).missing).toEqual([])
         expect(filesBelow(where.outbox), context).toEqual([])
         expect(yield* countEvents(where.database, "ArchivePurged")).toBe(archiveFiles(where.archive).length)
-      }),
-    300_000
+      })
   )
 
   it.scopedLive(
@@ -163,8 +162,7 @@ describe.concurrent("kill -9", () => {
         )
         expect(archiveFiles(where.archive)).toEqual(planned.map(({ key }) => key))
         expect(filesBelow(where.outbox)).toEqual([])
-      }),
-    300_000
+      })
   )
 })
 

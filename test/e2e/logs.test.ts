@@ -9,72 +9,63 @@ import { countEvents, countRows, filesBelow } from "../support/stored.ts"
 const dayMillis = 86_400_000
 
 describe.concurrent("log files", () => {
-  it.scopedLive(
-    "are JSON lines, a file a day; old ones are deleted at the start and foreign ones stay",
-    () =>
-      Effect.gen(function* () {
-        const where = yield* workspace
-        const now = Date.now()
-        const old = { "collector.log.2020-01-01": 10, "collector.log.2020-01-02": 3 }
-        const kept = {
-          "collector.log.2020-01-03": 0.5,
-          "collector.log.2020-01-04.gz": 10,
-          "collector.log.2020-13-01": 10,
-          "collector.log": 10,
-          "notes.txt": 10,
-          "older/collector.log.2020-01-01": 10
-        }
-        for (const [name, days] of Object.entries({ ...old, ...kept })) {
-          const path = `${where.logs}/${name}`
-          NodeFs.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true })
-          NodeFs.writeFileSync(path, "of old\n")
-          NodeFs.utimesSync(path, new Date(), new Date(now - days * dayMillis))
-        }
+  it.scopedLive("are JSON lines, a file a day; old ones are deleted at the start and foreign ones stay", () =>
+    Effect.gen(function* () {
+      const where = yield* workspace
+      const now = Date.now()
+      const old = { "collector.log.2020-01-01": 10, "collector.log.2020-01-02": 3 }
+      const kept = {
+        "collector.log.2020-01-03": 0.5,
+        "collector.log.2020-01-04.gz": 10,
+        "collector.log.2020-13-01": 10,
+        "collector.log": 10,
+        "notes.txt": 10,
+        "older/collector.log.2020-01-01": 10
+      }
+      for (const [name, days] of Object.entries({ ...old, ...kept })) {
+        const path = `${where.logs}/${name}`
+        NodeFs.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true })
+        NodeFs.writeFileSync(path, "of old\n")
+        NodeFs.utimesSync(path, new Date(), new Date(now - days * dayMillis))
+      }
 
-        const { entries, files, stdout } = yield* logged(where, "info,ingest=debug", {
-          LOG_RETENTION_DAYS: "2"
-        })
-        expect(filesBelow(where.logs)).toEqual([...Object.keys(kept), ...files].sort())
-        const deleted = entries.filter(({ message }) => message === "deleted a log file")
-        expect(deleted.map(({ fields }) => fields?.file)).toEqual(Object.keys(old))
-        expect(stdout).toMatch(/deleted a log file .*file=collector\.log\.2020-01-01/)
+      const { entries, files, stdout } = yield* logged(where, "info,ingest=debug", {
+        LOG_RETENTION_DAYS: "2"
+      })
+      expect(filesBelow(where.logs)).toEqual([...Object.keys(kept), ...files].sort())
+      const deleted = entries.filter(({ message }) => message === "deleted a log file")
+      expect(deleted.map(({ fields }) => fields?.file)).toEqual(Object.keys(old))
+      expect(stdout).toMatch(/deleted a log file .*file=collector\.log\.2020-01-01/)
 
-        for (const { file, timestamp } of entries) {
-          expect(file).toBe(`collector.log.${timestamp.slice(0, 10)}`)
-          expect(Date.parse(timestamp)).toBeGreaterThanOrEqual(now - 1000)
-          expect(Date.parse(timestamp)).toBeLessThanOrEqual(Date.now() + 1000)
-        }
-        expect(new Set(entries.map(({ module }) => module))).toEqual(
-          new Set(["operations", "exchange", "ingest", "archive"])
-        )
-        // stdout tells the same
-        expect(stdout.replace(/\n$/, "").split("\n").length).toBe(entries.length)
-      }),
-    60_000
+      for (const { file, timestamp } of entries) {
+        expect(file).toBe(`collector.log.${timestamp.slice(0, 10)}`)
+        expect(Date.parse(timestamp)).toBeGreaterThanOrEqual(now - 1000)
+        expect(Date.parse(timestamp)).toBeLessThanOrEqual(Date.now() + 1000)
+      }
+      expect(new Set(entries.map(({ module }) => module))).toEqual(
+        new Set(["operations", "exchange", "ingest", "archive"])
+      )
+      // stdout tells the same
+      expect(stdout.replace(/\n$/, "").split("\n").length).toBe(entries.length)
+    })
   )
 
-  it.scopedLive(
-    "LOG_LEVEL holds for all modules but those that have their own",
-    () =>
-      Effect.gen(function* () {
-        const { entries } = yield* logged(yield* workspace, "warn,archive=info")
-        expect(new Set(entries.map(({ level, module }) => `${module} ${level}`))).toEqual(
-          new Set(["archive INFO"])
-        )
-        expect(entries.map(({ message }) => message)).toContain("archived")
-      }),
-    60_000
+  it.scopedLive("LOG_LEVEL holds for all modules but those that have their own", () =>
+    Effect.gen(function* () {
+      const { entries } = yield* logged(yield* workspace, "warn,archive=info")
+      expect(new Set(entries.map(({ level, module }) => `${module} ${level}`))).toEqual(
+        new Set(["archive INFO"])
+      )
+      expect(entries.map(({ message }) => message)).toContain("archived")
+    })
   )
 
-  it.scopedLive(
-    "LOG_LEVEL=none silences it altogether",
-    () =>
-      Effect.gen(function* () {
-        const { entries, stdout } = yield* logged(yield* workspace, "none")
-        expect(entries).toEqual([])
-        expect(stdout).toBe("")
-      }),
-    60_000
+  it.scopedLive("LOG_LEVEL=none silences it altogether", () =>
+    Effect.gen(function* () {
+      const { entries, stdout } = yield* logged(yield* workspace, "none")
+      expect(entries).toEqual([])
+      expect(stdout).toBe("")
+    })
   )
 })
 

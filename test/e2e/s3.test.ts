@@ -77,53 +77,46 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
         expect(collector.stdout()).toMatch(/WARN .*an upload failed .*503/)
         expect(collector.stderr()).toBe("")
         expect(collector.stdout()).not.toContain(server.secret)
-      }),
-    300_000
+      })
   )
 
-  it.scopedLive(
-    "takes an object and then does not have it: rows and file stay until it has",
-    () =>
-      Effect.gen(function* () {
-        const { finish, proxy, start, where } = yield* collecting
-        yield* proxy.inject("HEAD", { _tag: "Status", status: 404 }, 1_000_000)
-        const collector = yield* start
-        // both streams; what follows is another attempt
-        yield* collector.awaitLine(/ERROR .*an archive failed.*stage=verify/, 2)
-        yield* Effect.sleep("4 seconds")
-        expect(yield* countEvents(where.database, "ArchiveUploaded")).toBeGreaterThan(0)
-        expect(yield* countEvents(where.database, "ArchiveVerified", "ArchiveRowsPurged")).toBe(0)
-        expect(filesBelow(where.outbox).length).toBeGreaterThan(0)
-        const waiting = yield* countRows(where.database)
-        expect(waiting).toBeGreaterThan(0)
-        // it goes on receiving meanwhile
-        yield* eventually(
-          "more rows",
-          Effect.map(countRows(where.database), (rows) => rows > waiting)
-        )
-        yield* proxy.heal
-        yield* finish(collector)
-      }),
-    300_000
+  it.scopedLive("takes an object and then does not have it: rows and file stay until it has", () =>
+    Effect.gen(function* () {
+      const { finish, proxy, start, where } = yield* collecting
+      yield* proxy.inject("HEAD", { _tag: "Status", status: 404 }, 1_000_000)
+      const collector = yield* start
+      // both streams; what follows is another attempt
+      yield* collector.awaitLine(/ERROR .*an archive failed.*stage=verify/, 2)
+      yield* Effect.sleep("4 seconds")
+      expect(yield* countEvents(where.database, "ArchiveUploaded")).toBeGreaterThan(0)
+      expect(yield* countEvents(where.database, "ArchiveVerified", "ArchiveRowsPurged")).toBe(0)
+      expect(filesBelow(where.outbox).length).toBeGreaterThan(0)
+      const waiting = yield* countRows(where.database)
+      expect(waiting).toBeGreaterThan(0)
+      // it goes on receiving meanwhile
+      yield* eventually(
+        "more rows",
+        Effect.map(countRows(where.database), (rows) => rows > waiting)
+      )
+      yield* proxy.heal
+      yield* finish(collector)
+    })
   )
 
-  it.scopedLive(
-    "resets connections, loses its answer and refuses for a while: everything arrives once",
-    () =>
-      Effect.gen(function* () {
-        const { finish, proxy, start } = yield* collecting
-        yield* proxy.inject("PUT", { _tag: "ResetRequest" })
-        yield* proxy.inject("PUT", { _tag: "LoseAnswer" })
-        yield* proxy.inject("PUT", { _tag: "ResetRequest" })
-        yield* proxy.inject("PUT", { _tag: "Status", status: 500 })
-        const collector = yield* start
-        yield* eventually(
-          () => `the faults\n${collector.printed()}`,
-          Effect.sync(() => proxy.requests().filter(({ method }) => method === "PUT").length > 4),
-          "60 seconds"
-        )
-        yield* finish(collector)
-      }),
-    300_000
+  it.scopedLive("resets connections, loses its answer and refuses for a while: everything arrives once", () =>
+    Effect.gen(function* () {
+      const { finish, proxy, start } = yield* collecting
+      yield* proxy.inject("PUT", { _tag: "ResetRequest" })
+      yield* proxy.inject("PUT", { _tag: "LoseAnswer" })
+      yield* proxy.inject("PUT", { _tag: "ResetRequest" })
+      yield* proxy.inject("PUT", { _tag: "Status", status: 500 })
+      const collector = yield* start
+      yield* eventually(
+        () => `the faults\n${collector.printed()}`,
+        Effect.sync(() => proxy.requests().filter(({ method }) => method === "PUT").length > 4),
+        "60 seconds"
+      )
+      yield* finish(collector)
+    })
   )
 })

@@ -163,44 +163,38 @@ const linesOf = (text: string): ReadonlyArray<string> => text.replace(/\n$/, "")
 
 describe.concurrent("a start that fails: exit code 1, and one line on stderr for each mistake", () => {
   for (const { lines, what, ...failure } of failures) {
-    it.scopedLive(
-      what,
-      () =>
-        Effect.gen(function* () {
-          const { code, logs, stderr, stdout, told } = yield* failToStart(failure)
-          expect(linesOf(stderr)).toEqual(expectInAnyOrder(linesOf(stderr), lines))
-          expect(code).toBe(1)
-          expect(told).toEqual([])
-          expect(stderr + stdout + logs).not.toContain(secret)
-        }),
-      60_000
+    it.scopedLive(what, () =>
+      Effect.gen(function* () {
+        const { code, logs, stderr, stdout, told } = yield* failToStart(failure)
+        expect(linesOf(stderr)).toEqual(expectInAnyOrder(linesOf(stderr), lines))
+        expect(code).toBe(1)
+        expect(told).toEqual([])
+        expect(stderr + stdout + logs).not.toContain(secret)
+      })
     )
   }
 
-  it.scopedLive(
-    "a database of a newer version, which is left as it is",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* makeFolder
-        const database = `${folder}/newer.db`
-        yield* Effect.scoped(
-          Effect.gen(function* () {
-            const sql = yield* openDatabase(database, "write")
-            yield* sql`CREATE TABLE schema_migrations (
+  it.scopedLive("a database of a newer version, which is left as it is", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const database = `${folder}/newer.db`
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const sql = yield* openDatabase(database, "write")
+          yield* sql`CREATE TABLE schema_migrations (
               migration_id INTEGER PRIMARY KEY NOT NULL, created_at DATETIME NOT NULL, name VARCHAR(255) NOT NULL)`
-            yield* sql`INSERT INTO schema_migrations VALUES (999, '2030-01-01', 'from_the_future')`
-          })
-        )
-        const bytes = NodeFs.readFileSync(database)
-        const result = yield* failToStart({ variables: { DATABASE_PATH: database } })
-        expect(linesOf(result.stderr)).toEqual([
-          expect.stringMatching(/^DATABASE_PATH=.*newer\.db: was made by a newer version \(schema 999/)
-        ])
-        expect(result.code).toBe(1)
-        expect(result.told).toEqual([])
-        expect(NodeFs.readFileSync(database).equals(bytes)).toBe(true)
-      }),
-    60_000
+          yield* sql`INSERT INTO schema_migrations VALUES (999, '2030-01-01', 'from_the_future')`
+        })
+      )
+      const bytes = NodeFs.readFileSync(database)
+      const result = yield* failToStart({ variables: { DATABASE_PATH: database } })
+      expect(linesOf(result.stderr)).toEqual([
+        expect.stringMatching(/^DATABASE_PATH=.*newer\.db: was made by a newer version \(schema 999/)
+      ])
+      expect(result.code).toBe(1)
+      expect(result.told).toEqual([])
+      expect(NodeFs.readFileSync(database).equals(bytes)).toBe(true)
+    })
   )
 
   it.scopedLive.skipIf(isPortable)(
@@ -217,8 +211,7 @@ describe.concurrent("a start that fails: exit code 1, and one line on stderr for
         expect(code).toBe(1)
         expect(told).toEqual([])
         expect(stderr + stdout + logs).not.toContain(secret)
-      }),
-    300_000
+      })
   )
 })
 
@@ -246,8 +239,7 @@ describe("a start that succeeds although something is missing", () => {
         )
         expect(logs.join("")).toContain("an upload failed")
         expect(collector.stdout() + collector.stderr() + logs.join("")).not.toContain(secret)
-      }),
-    90_000
+      })
   )
 })
 

@@ -238,13 +238,13 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
           rate: 2
         })
         const live = () => new Set(snapshots.map((snapshot) => snapshot.stream)).size
-        yield* eventually("messages of all streams", () => live() === streams.length, 60)
+        yield* eventually("messages of all streams", () => live() === streams.length)
         expect(of(streams[0] ?? streamOf(name, "", "trade")).length).toBeGreaterThan(0)
         const { connections } = yield* simulator.status
         expect(connections.length).toBeGreaterThanOrEqual(7)
         snapshots.length = 0
         yield* simulator.inject({ _tag: "terminate" })
-        yield* eventually("messages of all streams again", () => live() === streams.length, 60)
+        yield* eventually("messages of all streams again", () => live() === streams.length)
         expect(eventsOf("SubscriptionRefused")).toEqual([])
         expect((yield* simulator.status).violations).toEqual({})
       })

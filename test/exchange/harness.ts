@@ -7,6 +7,7 @@ import { ExchangeStream, type ExchangeStreamOptions } from "../../src/exchange/E
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import { pace, patience } from "../support/pace.ts"
 
 /** A stream of an exchange. */
 export const streamOf = (exchange: string, symbol: string, dataType: DataType): StreamId => ({
@@ -83,11 +84,11 @@ export const simulate = (
 
 class NeverSeen extends Data.TaggedError("NeverSeen")<{ readonly message: string }> {}
 
-/** Waits until it holds; fails after a while. */
-export const eventually = (what: string, condition: () => boolean, seconds = 25) =>
+/** Waits until it holds; fails after `patience`, or so many seconds of a machine that is not slow. */
+export const eventually = (what: string, condition: () => boolean, seconds?: number) =>
   Effect.repeat(Effect.sleep("20 millis"), { until: condition }).pipe(
     Effect.timeoutFail({
-      duration: Duration.seconds(seconds),
+      duration: seconds === undefined ? patience : 1000 * seconds * pace,
       onTimeout: () => new NeverSeen({ message: `never saw ${what}` })
     })
   )

@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import { FileSystem } from "@effect/platform"
 import { SystemError } from "@effect/platform/Error"
-import { NodeFileSystem } from "@effect/platform-node"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, HashMap, Layer, Logger, TestClock, TestServices } from "effect"
 import * as LogJanitor from "../../src/operations/LogJanitor.ts"

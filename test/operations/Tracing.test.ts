@@ -58,26 +58,22 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
             )
           })
         )
-      }),
-    180_000
+      })
   )
 
-  it.scopedLive(
-    "that nobody takes cost nothing",
-    () =>
-      Effect.gen(function* () {
-        const where = yield* workspace
-        const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 20 })
-        const collector = yield* startCollector(where, {
-          MARKETS: "binance:btcusdt",
-          BINANCE_WS_URL: simulator.url(),
-          OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${yield* freePort}`
-        })
-        yield* collector.awaitLine(/ archived /, 2)
-        expect((yield* collector.stop()).code).toBe(0)
-        expect(collector.stdout()).not.toMatch(/ (WARN|ERROR) /)
-      }),
-    60_000
+  it.scopedLive("that nobody takes cost nothing", () =>
+    Effect.gen(function* () {
+      const where = yield* workspace
+      const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 20 })
+      const collector = yield* startCollector(where, {
+        MARKETS: "binance:btcusdt",
+        BINANCE_WS_URL: simulator.url(),
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${yield* freePort}`
+      })
+      yield* collector.awaitLine(/ archived /, 2)
+      expect((yield* collector.stop()).code).toBe(0)
+      expect(collector.stdout()).not.toMatch(/ (WARN|ERROR) /)
+    })
   )
 })
 

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Schema } from "effect"
 import { loadSettings } from "../../src/Config.ts"

@@ -155,8 +155,7 @@ describe.skipIf(!canRun)(
           expect(yield* background).not.toBe(light)
 
           expect(errors).toEqual([])
-        }),
-      180_000
+        })
     )
   }
 )

@@ -1,5 +1,6 @@
 import { Data, Effect, Schedule, Schema, type Scope } from "effect"
 import { WebSocket } from "ws"
+import { patience } from "../support/pace.ts"
 
 /** A WebSocket client that keeps what it gets. */
 export interface Client {
@@ -37,11 +38,11 @@ export const connect = (
     ({ socket }) => Effect.sync(() => socket.terminate())
   ).pipe(Effect.map(({ client }) => client))
 
-/** Asks again and again until it holds; dies after ten seconds. */
+/** Asks again and again until it holds; dies after `patience`. */
 export const until = (what: string, holds: () => boolean): Effect.Effect<void> =>
   Effect.suspend(() => (holds() ? Effect.void : Effect.fail("not yet"))).pipe(
     Effect.retry({ schedule: everyFewMillis }),
-    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Error(`waited in vain: ${what}`) }),
+    Effect.timeoutFail({ duration: patience, onTimeout: () => new Error(`waited in vain: ${what}`) }),
     Effect.orDie
   )
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Console, Effect } from "effect"
+import { pace } from "../support/pace.ts"
 import { soak } from "./soak.ts"
 
 /** `npm run soak` takes ten minutes, or SOAK_SECONDS. SOAK_SEED repeats one. */
@@ -19,6 +20,6 @@ describe("all exchanges at once, misbehaving", () => {
         expect(report.gaps).toBeGreaterThan(0)
         expect(report.messages).toBeGreaterThan(seconds * 100)
       }),
-    (seconds + 60) * 1000
+    (seconds + 600) * 1000 * pace
   )
 })

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import * as NodeFs from "node:fs"
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, layer as inLayer } from "@effect/vitest"
 import { Chunk, Effect, type Layer, Option, Stream } from "effect"
 import { ArchiveStore, type LocalObject } from "../../src/archive/ArchiveStore.ts"

@@ -45,8 +45,7 @@ export const startCollector = (
 export const archiveNow = (where: Workspace, variables: Variables): Effect.Effect<void> =>
   runNode([program, "archive"], {
     cwd: where.folder,
-    env: environment(where, variables),
-    within: "60 seconds"
+    env: environment(where, variables)
   }).pipe(
     Effect.flatMap(({ code, stderr, stdout }) =>
       code === 0 ? Effect.void : Effect.die(new Error(`archive ended with ${code}\n${stdout}${stderr}`))
@@ -79,8 +78,7 @@ export const allArchived = (where: Workspace, collector: Child, atLeast: number)
     Effect.map(
       countRows(where.database),
       (waiting) => waiting === 0 && archivedRowsIn(collector.stdout()) >= atLeast
-    ),
-    "60 seconds"
+    )
   )
 
 /** An environment in which nothing of the user's own is found. */

@@ -4,6 +4,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import * as NodePath from "node:path"
 import { Deferred, Duration, Effect, Schedule, type Scope } from "effect"
+import { patience } from "./pace.ts"
 
 /** How a process ended. */
 export interface Ended {
@@ -45,7 +46,7 @@ export const startNode = (
     ({ ended, signal }) => Effect.zipRight(signal("SIGKILL"), ended)
   )
 
-/** Runs it to its end; dies after `within`. */
+/** Runs it to its end; dies after `within`, by default `patience`. */
 export const runNode = (
   args: ReadonlyArray<string>,
   options: StartOptions & { readonly within?: Duration.DurationInput }
@@ -54,7 +55,7 @@ export const runNode = (
     const child = yield* startNode(args, options)
     const ended = yield* orDieAfter(
       child.ended,
-      options.within ?? "30 seconds",
+      options.within ?? patience,
       () => `it did not end\n${child.printed()}`
     )
     return { ...ended, stdout: child.stdout(), stderr: child.stderr() }
@@ -75,11 +76,11 @@ export const freePort: Effect.Effect<number> = Effect.async((resume) => {
   })
 })
 
-/** Asks again and again until the answer is yes. Dies after 30 seconds unless given, with what was waited for. */
+/** Asks again and again until the answer is yes. Dies after `patience` unless given, with what was waited for. */
 export const eventually = <E, R>(
   what: string | (() => string),
   holds: Effect.Effect<boolean, E, R>,
-  within: Duration.DurationInput = "30 seconds"
+  within: Duration.DurationInput = patience
 ): Effect.Effect<void, E, R> =>
   orDieAfter(
     holds.pipe(Effect.repeat({ until: (yes) => yes, schedule: Schedule.spaced("50 millis") }), Effect.asVoid),
@@ -157,17 +158,13 @@ const launch = (
               ? Effect.succeed(false)
               : Effect.dieMessage(`it ended before ${count} lines like ${pattern}\n${child.printed()}`)
         ),
-        "40 seconds"
+        patience
       ).pipe(Effect.map(() => matching()[count - 1] ?? ""))
     },
     stop: (name = "SIGTERM") =>
       Effect.zipRight(
         signal(name),
-        orDieAfter(
-          Deferred.await(ended),
-          "30 seconds",
-          () => `it did not end after ${name}\n${child.printed()}`
-        )
+        orDieAfter(Deferred.await(ended), patience, () => `it did not end after ${name}\n${child.printed()}`)
       )
   }
   return child

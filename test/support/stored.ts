@@ -1,5 +1,5 @@
 import * as NodeFs from "node:fs"
-import { Reactivity } from "@effect/experimental"
+import * as Reactivity from "@effect/experimental/Reactivity"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Option, Schema, type Scope } from "effect"
 import { duckdb } from "./duckdb.ts"

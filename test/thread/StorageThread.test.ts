@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger, LogLevel, Schedule } from "effect"
 import type { StorageSettings } from "../../src/domain/StorageSettings.ts"

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs"
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Duration, Effect, Layer, Logger, LogLevel, Schedule, Stream } from "effect"
 import { Archiver } from "../../src/archive/Archiver.ts"
 import { ArchiveStore, ArchiveStoreError } from "../../src/archive/ArchiveStore.ts"

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Console, Effect } from "effect"
+import { pace } from "../support/pace.ts"
 import { makeFolder } from "../support/process.ts"
 import { boundaries, drainAndCompare, killAfter, killAt, storeModes } from "./torture.ts"
 
@@ -25,7 +26,7 @@ describe.concurrent("killed with SIGKILL while 2,000 messages a second come in a
           `survived ${boundaries.length} crashes at step boundaries: ${messages} messages in ${objects} objects`
         )
       }),
-    isWhole ? 1_200_000 : 160_000
+    (isWhole ? 3_000_000 : 900_000) * pace
   )
 
   it.scopedLive(
@@ -47,6 +48,6 @@ describe.concurrent("killed with SIGKILL while 2,000 messages a second come in a
           `survived ${randomCrashes} crashes at random moments: ${messages} messages in ${objects} objects`
         )
       }),
-    isWhole ? 3_000_000 : 160_000
+    (isWhole ? 3_000_000 : 900_000) * pace
   )
 })

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { writeFileSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Console, Context, Duration, Effect, Layer, Logger, LogLevel, Schedule, Stream } from "effect"
 import { Archiver } from "../../src/archive/Archiver.ts"
@@ -82,8 +82,7 @@ describe(`a store that fails (${s3ServerName})`, () => {
           expect(new Set(ids).size).toBe(ids.length)
         }).pipe(Effect.provide(services))
         yield* Console.log(`survived ${faults.length} faults of the store: ${faults.join(", ")}`)
-      }).pipe(Effect.provide(NodeContext.layer)),
-    120_000
+      }).pipe(Effect.provide(NodeContext.layer))
   )
 })
 

@@ -1,6 +1,6 @@
 import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Effect, Layer, type Scope, Stream } from "effect"
 import { build } from "esbuild"
 import { forNode } from "../../esbuild.config.js"
@@ -56,8 +56,7 @@ export const killAt = (folder: string, boundary: string, store: StoreMode = "hea
     const child = yield* start(folder, { TORTURE_KILL_AT: boundary, TORTURE_STORE: store })
     yield* eventually(
       () => `an end ${boundary}\n${child.printed()}`,
-      Effect.sync(() => !child.isRunning()),
-      "40 seconds"
+      Effect.sync(() => !child.isRunning())
     )
     const ended = yield* child.ended
     if (ended.signal !== "SIGKILL") return yield* Effect.dieMessage(`${boundary}: ${child.printed()}`)
@@ -84,8 +83,7 @@ export const drainAndCompare = (folder: string) =>
   Effect.gen(function* () {
     const ended = yield* runNode([yield* childFile], {
       cwd: folder,
-      env: { HOME: folder, TORTURE_FOLDER: folder, TORTURE_DRAIN: "1" },
-      within: "60 seconds"
+      env: { HOME: folder, TORTURE_FOLDER: folder, TORTURE_DRAIN: "1" }
     })
     if (ended.code !== 0) return yield* Effect.dieMessage(`draining failed\n${ended.stdout}\n${ended.stderr}`)
     return yield* compare(folder)

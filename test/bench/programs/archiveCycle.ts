@@ -1,4 +1,4 @@
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Schema } from "effect"
 import { Storage } from "../../../src/thread/Storage.ts"
 import { endWithParent, readArgument, tell } from "./channel.ts"

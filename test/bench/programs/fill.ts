@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto"
 import { dirname } from "node:path"
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Schema } from "effect"
 import type { SnapshotBatch } from "../../../src/domain/SnapshotBatch.ts"
 import { Storage } from "../../../src/thread/Storage.ts"

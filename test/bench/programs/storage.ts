@@ -1,5 +1,5 @@
 import { join } from "node:path"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Duration, Layer, LogLevel } from "effect"
 import * as services from "../../../src/thread/services.ts"
 
