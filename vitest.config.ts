@@ -58,7 +58,6 @@ export default defineConfig({
       threads: { minThreads: 2 * processors, maxThreads: 2 * processors },
       forks: { minForks: processors, maxForks: processors }
     },
-    maxConcurrency: processors,
     projects: [
       {
         extends: true,
@@ -67,6 +66,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: processTests,
           pool: "threads",
+          maxConcurrency: 10,
           sequence: { groupOrder: 0 }
         }
       },
@@ -76,6 +76,7 @@ export default defineConfig({
           name: "processes",
           include: processTests,
           pool: "forks",
+          maxConcurrency: processors,
           sequence: { groupOrder: 1 }
         }
       }
