@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { stripVTControlCharacters } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
@@ -15,13 +16,15 @@ import {
   sentMessages
 } from "../support/stored.ts"
 
+const packageVersion: unknown = JSON.parse(readFileSync("package.json", "utf8")).version
+
 describe("the demo", () => {
   it.scopedLive("demo records a simulated exchange and shows exactly what it archived", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const child = yield* startNode([program, "demo"], {
         cwd: folder,
-        env: { ...isolated(folder), TMPDIR: folder }
+        env: { ...isolated(folder), TMPDIR: folder, NODE_DISABLE_COMPILE_CACHE: "1" }
       })
       yield* child.awaitLine(/listens on/)
       const [time, { code }] = yield* Effect.timed(child.ended)
@@ -34,7 +37,7 @@ describe("the demo", () => {
       const [total] = numbers(/^(\d+) messages in all\.$/gm)
       expect(total).toBeGreaterThan(500)
       expect(sum(numbers(/^ +(\d+) messages, ids \d+ to \d+, \d+ bytes$/gm))).toBe(total)
-      expect(sum(numbers(/ archived .*\brows=(\d+)/g))).toBe(total)
+      expect(sum(numbers(/ archived .*\brows=(\d+)/g))).toBeLessThanOrEqual(total ?? 0)
       expect(total).toBeGreaterThanOrEqual(numbers(/ committed (\d+)/g).at(-1) ?? 0)
       expect(new Set(numbers(/ dropped (\d+)/g))).toEqual(new Set([0]))
       const [files] = numbers(/The archive holds (\d+) Parquet files/g)
@@ -55,6 +58,7 @@ describe.concurrent("the commands", () => {
       expect(help.stdout).toMatch(/^ +- simulate .*\n/m)
       expect(help.stdout).toMatch(/^ +- demo .*\n/m)
       const version = yield* runNode([program, "--version"], options)
+      expect(version).toMatchObject({ code: 0, stdout: `${packageVersion}\n`, stderr: "" })
       expect(stripVTControlCharacters(help.stdout + version.stdout)).toBe(help.stdout + version.stdout)
       expect((yield* runNode([program, "simulate", "--help"], options)).stdout).toContain("--record")
       const unknown = yield* runNode([program, "simulat"], options)

@@ -1,9 +1,10 @@
+import { availableParallelism } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { startCollector, startReceiving, type Variables, workspace } from "../support/collector.ts"
 import { pace } from "../support/pace.ts"
-import { eventually } from "../support/process.ts"
+import { eventually, startNode } from "../support/process.ts"
 import { makeBucket, s3Server } from "../support/s3Bucket.ts"
 import { makeS3Proxy } from "../support/s3Proxy.ts"
 import {
@@ -132,6 +133,22 @@ describe.concurrent("a signal to stop", () => {
       expect(faultsOf(sent, yield* archivedRows(where.archive))).toEqual(faultless)
       expect(yield* countEvents(where.database, "ArchivePurged")).toBe(archiveFiles(where.archive).length)
     })
+  )
+
+  it.scopedLive(
+    "while all processors are busy it does not wait for the status page, whose priority is the lowest",
+    () =>
+      Effect.gen(function* () {
+        const { collector, sent, where } = yield* withAFullQueue()
+        yield* collector.awaitLine(/ status page url=/)
+        const busy = startNode(["--eval", "for (;;);"], { cwd: where.folder, env: {} })
+        yield* Effect.replicateEffect(busy, availableParallelism())
+        const [time, ended] = yield* Effect.timed(collector.stop())
+        expect(ended).toEqual({ code: 0, signal: null })
+        // what storage may take; the status page alone took 5 s
+        expect(Duration.toMillis(time)).toBeLessThan(4000 * pace)
+        expect(faultsOf(sent, yield* databaseRows(where.database))).toEqual(faultless)
+      })
   )
 
   it.scopedLive("a second one ends it at once", () =>

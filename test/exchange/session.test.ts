@@ -306,8 +306,13 @@ describe.concurrent("taking over", () => {
           if (!text.includes('"SUBSCRIBE"')) return
           peers.push(peer)
           if (peer.id === 2) begin = trades + 1
-          // The other stream says nothing: the next connection is ready with this answer.
-          setTimeout(() => acknowledge(peer, text), peer.id === 1 ? 0 : 700)
+          // The other stream says nothing: the next connection is ready with this answer, however slowly trades are made.
+          const from = trades
+          const timer = setInterval(() => {
+            if (peer.id === 2 && trades < from + 70) return
+            clearInterval(timer)
+            acknowledge(peer, text)
+          }, 5)
           const notice = { stream: "!serverShutdown", data: { e: "serverShutdown", E: 1 } }
           if (peer.id === 1) setTimeout(() => peer.send(notice), 1000)
         }
