@@ -55,6 +55,25 @@ const importsOf = (names, from) => {
 }
 
 /**
+ * better-sqlite3 12 for Node 20, 13 for all later ones: built for Node 24.21 and later, 12 ends the process in a garbage
+ * collection (their ObjectWrap asks for the environment where there is none), and 13 crashes on Node 20.
+ *
+ * @param {string} major Node's
+ */
+export const sqliteFor = (major) => (Number(major) >= 22 ? "better-sqlite3-13" : "better-sqlite3")
+
+/** @type {import("esbuild").Plugin} */
+const sqlite = {
+  name: "sqlite",
+  setup: ({ onLoad, onResolve }) => {
+    onResolve({ filter: /^better-sqlite3$/ }, ({ path }) => ({ path, namespace: "sqlite" }))
+    onLoad({ filter: /.*/, namespace: "sqlite" }, () => ({
+      contents: `export default require((${sqliteFor})(process.versions.node.split(".")[0]))`
+    }))
+  }
+}
+
+/**
  * How code for Node is bundled, the tests' and the benchmark's too.
  *
  * @satisfies {import("esbuild").BuildOptions}
@@ -68,12 +87,12 @@ export const forNode = {
   // A package's ES modules, where it has them: of these only what is used gets into the bundle.
   mainFields: ["module", "main"],
   // What is native, and what `ws` asks for in vain.
-  external: ["better-sqlite3", "zstd-napi", "bufferutil", "utf-8-validate"],
+  external: ["better-sqlite3-13", "zstd-napi", "bufferutil", "utf-8-validate"],
   // CommonJS packages call `require` for what belongs to Node.
   banner: {
     js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);'
   },
-  plugins: [importsOfModules],
+  plugins: [importsOfModules, sqlite],
   sourcemap: true,
   sourcesContent: false
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
+import { sqliteFor } from "./esbuild.config.js"
 import { pace } from "./test/support/pace.ts"
 
 /** Tests that start the built program, or other processes that work hard. */
@@ -42,8 +43,9 @@ export default defineConfig({
               {
                 name: "not in the piece",
                 setup: ({ onResolve }) => {
-                  onResolve({ filter: /^(better-sqlite3|msgpackr|vitest)$/ }, ({ path }) => ({
-                    path,
+                  onResolve({ filter: /^(msgpackr|vitest)$/ }, ({ path }) => ({ path, external: true }))
+                  onResolve({ filter: /^better-sqlite3$/ }, () => ({
+                    path: sqliteFor(process.versions.node.split(".")[0] ?? ""),
                     external: true
                   }))
                 }
