@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs"
 import * as Module from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -8,8 +9,12 @@ import { version } from "./version.ts"
  * `dist/main.js`: what comes before the program is loaded. Node 22 and later keep the compiled code of all threads in the
  * folder NODE_COMPILE_CACHE, by default where Node itself would.
  */
-process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), "node-compile-cache")
-Module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE)
+const temporary = tmpdir()
+// The folder for temporary files is not ours to make.
+if (existsSync(temporary)) {
+  process.env.NODE_COMPILE_CACHE ??= join(temporary, "node-compile-cache")
+  Module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE)
+}
 
 const [, , ...args] = process.argv
 if (args.length === 1 && args[0] === "--version") {
