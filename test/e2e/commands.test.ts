@@ -93,8 +93,12 @@ describe.concurrent("the commands", () => {
       })
       const first = yield* start
       yield* first.awaitLine(/ connected /)
-      const { streams } = yield* simulator.status
-      expect(Object.keys(streams).sort()).toEqual(["btcusdt@depth20@100ms", "btcusdt@trade"])
+      const streams = Effect.map(simulator.status, (status) => Object.keys(status.streams).sort())
+      yield* eventually(
+        "its subscriptions",
+        Effect.map(streams, ({ length }) => length >= 2)
+      )
+      expect(yield* streams).toEqual(["btcusdt@depth20@100ms", "btcusdt@trade"])
       yield* eventually(
         () => `the first commit\n${first.printed()}`,
         Effect.map(countRows(`${folder}/data/collector.db`), (rows) => rows > 0)
