@@ -7,9 +7,12 @@ export interface EarlyThread {
   readonly tell: (data: unknown) => void
 }
 
-/** Starts a thread with the environment of this process. */
+/** Starts a thread with the environment of this process, without the AWS SDK's notice that it will want a newer Node one day. */
 export const startThread = (entry: URL, options: WorkerOptions): Worker =>
-  new Worker(entry, { ...options, env: environment })
+  new Worker(entry, {
+    ...options,
+    env: { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }
+  })
 
 /** Starts a thread that loads its code while this one loads its own. */
 export const startEarly = (entry: URL): EarlyThread => {
@@ -28,6 +31,3 @@ export const startEarly = (entry: URL): EarlyThread => {
     }
   }
 }
-
-/** The AWS SDK announces on stderr that it will want a newer Node one day. */
-const environment = { ...process.env, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" }
