@@ -41,8 +41,8 @@ const withAFullQueue = (variables: Variables = {}) =>
     return { where, simulator, settings, collector, sent: yield* sentMessages(where.record) }
   })
 
-/** Of how long it may take to stop, as long as the machine is not slow. */
-const limit = Duration.seconds(10 * pace)
+/** What is promised, on a busy machine too. */
+const limit = Duration.seconds(10)
 
 describe.concurrent("a signal to stop", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -161,8 +161,7 @@ describe.concurrent("a signal to stop", () => {
           yield* Effect.sleep("2500 millis")
           expect(collector.isRunning()).toBe(true)
           const [time] = yield* Effect.timed(collector.stop("SIGINT"))
-          // a statement that waits for the lock holds it up
-          expect(Duration.toMillis(time)).toBeLessThan(4000 * pace)
+          expect(Duration.toMillis(time)).toBeLessThan(2000 * pace)
         })
       )
       // what was not committed is lost, but nothing is damaged

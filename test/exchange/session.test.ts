@@ -116,7 +116,7 @@ describe.concurrent("subscriptions", () => {
         restEndpoints: new Map([["okx", new URL(list.httpUrl("/"))]])
       })
       yield* eventually("the first one", () => asked.some((text) => text.includes("BTC-USDT")))
-      yield* eventually("the other one", () => asked.some((text) => text.includes("ETH-USDT")), 8)
+      yield* eventually("the other one", () => asked.some((text) => text.includes("ETH-USDT")), 3)
     })
   )
 
@@ -435,7 +435,7 @@ describe.concurrent("taking over", () => {
       yield* simulator.inject({ _tag: "refuse", for: 300 })
       yield* simulator.inject({ _tag: "shutdown" })
       const isReplaced = () => eventsOf("ConnectionEnded").some((event) => event.kind === "replaced")
-      yield* eventually("the next connection", isReplaced, 6)
+      yield* eventually("the next connection", isReplaced, 4)
     })
   )
 })

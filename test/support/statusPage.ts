@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { Effect, Schedule, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import type { Child } from "./process.ts"
 
 /** Where a collector's status page is, from what it printed. */
@@ -12,15 +12,12 @@ export interface Answer {
   readonly text: string
 }
 
-/**
- * Asks over a connection of its own, again if that breaks: on a busy machine the status page, whose priority is the lowest, may
- * take longer than it lets a connection last. Dies if there is no answer.
- */
+/** Asks over a connection of its own. Dies if there is no answer. */
 export const get = (url: string, init: RequestInit = {}): Effect.Effect<Answer> =>
-  Effect.tryPromise(async (signal) => {
+  Effect.promise(async (signal) => {
     const response = await fetch(url, { signal, ...init })
     return { status: response.status, headers: response.headers, text: await response.text() }
-  }).pipe(Effect.retry(Schedule.addDelay(Schedule.recurs(10), () => "500 millis")), Effect.orDie)
+  })
 
 export interface Health {
   readonly code: number

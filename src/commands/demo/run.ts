@@ -27,7 +27,8 @@ const recordAndShow = Effect.gen(function* () {
           ["MARKETS", symbols.map((symbol) => `binance:${symbol}`).join()],
           ["BINANCE_WS_URL", simulator.url()],
           ["BATCH_INTERVAL", "1"],
-          ["ARCHIVE_INTERVAL", "5"],
+          // Not a part of how long it records: a cycle that begins at the end would not be over then.
+          ["ARCHIVE_INTERVAL", "7"],
           ["DATABASE_PATH", `${folder}/collector.db`],
           ["ARCHIVE_STORE", "file"],
           ["ARCHIVE_DIR", `${folder}/archive`],
