@@ -1,5 +1,4 @@
 import { Effect, Layer } from "effect"
-import type { TracingOptions } from "./Tracing/otlp.ts"
 
 /**
  * Sends the spans of the calling thread to an OpenTelemetry collector, whose OTLP/HTTP endpoint is given as
@@ -8,12 +7,16 @@ import type { TracingOptions } from "./Tracing/otlp.ts"
 export const layer = ({
   otlpEndpoint,
   serverName
-}: Omit<TracingOptions, "otlpEndpoint"> & { readonly otlpEndpoint?: URL }): Layer.Layer<never> =>
+}: {
+  readonly otlpEndpoint?: URL
+  /** Names this collector. */
+  readonly serverName: string
+}): Layer.Layer<never> =>
   otlpEndpoint === undefined
     ? Layer.empty
     : Layer.unwrapEffect(
         Effect.map(
           Effect.promise(() => import("./Tracing/otlp.ts")),
-          (otlp) => otlp.layer({ otlpEndpoint, serverName })
+          (otlp) => otlp.layer(otlpEndpoint, serverName)
         )
       )

@@ -4,15 +4,10 @@ import { FetchHttpClient } from "@effect/platform"
 import { Layer } from "effect"
 import { version } from "../../version.ts"
 
-export interface TracingOptions {
-  readonly otlpEndpoint: URL
-  /** Names this collector. */
-  readonly serverName: string
-}
-
-export const layer = ({ otlpEndpoint, serverName }: TracingOptions): Layer.Layer<never> =>
+/** Loaded only where there is an endpoint. */
+export const layer = (endpoint: URL, serverName: string): Layer.Layer<never> =>
   OtlpTracer.layer({
-    url: `${otlpEndpoint.href.replace(/\/+$/, "")}/v1/traces`,
+    url: `${endpoint.href.replace(/\/+$/, "")}/v1/traces`,
     resource: {
       serviceName: "crypto-collector",
       serviceVersion: version,
