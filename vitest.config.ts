@@ -68,7 +68,6 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: processTests,
           pool: "threads",
-          maxConcurrency: 10,
           sequence: { groupOrder: 0 }
         }
       },

@@ -5,6 +5,7 @@ import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import type { SessionStatus } from "../../src/exchange/Session.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
+import { pace } from "../support/pace.ts"
 import { eventually, simulate, streamOf, textOf } from "./harness.ts"
 
 /** Symbols that an exchange does not have, spelled as it wants them. */
@@ -23,10 +24,13 @@ const streamsOf = (exchange: Exchange, symbols = symbolsOf(exchange)): ReadonlyA
   symbols.flatMap((symbol) => exchange.dataTypes.map((dataType) => streamOf(exchange.name, symbol, dataType)))
 
 /** With times that a test can wait for. */
+/** Of a machine that is not slow or busy. */
+const seconds = (count: number): Duration.Duration => Duration.seconds(count * pace)
+
 const hurried = (exchange: Exchange): Exchange => ({
   ...exchange,
-  keepalive: { ...exchange.keepalive, every: Duration.seconds(1), pongWithin: Duration.seconds(3) },
-  idleTimeout: Duration.seconds(5)
+  keepalive: { ...exchange.keepalive, every: Duration.seconds(1), pongWithin: seconds(3) },
+  idleTimeout: seconds(5)
 })
 
 /** Streams are not called the same in the simulator: the name that begins with the channel and ends with the symbol. */
@@ -105,12 +109,12 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
       Effect.gen(function* () {
         const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 1))
         const { eventsOf, simulator, snapshots, stream } = yield* simulate(hurried(exchange), streams, {
-          ...(exchange.keepalive.ping._tag === "None" ? {} : { clientSilence: "3 seconds" }),
+          ...(exchange.keepalive.ping._tag === "None" ? {} : { clientSilence: seconds(3) }),
           pingEvery: "500 millis",
-          pongWithin: "2 seconds"
+          pongWithin: seconds(2)
         })
         yield* eventually("messages", () => snapshots.length > 5)
-        yield* Effect.sleep("5 seconds")
+        yield* Effect.sleep(seconds(5))
         expect(eventsOf("ConnectionEnded")).toEqual([])
         if (exchange.keepalive.ping._tag === "None") {
           expect((yield* stream.connections)[0]?.pings).toBe(0)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import { patience } from "../support/pace.ts"
 import { connect, isData, members, numberIn, withoutTimes } from "./client.ts"
 
 describe("the simulated market", () => {
@@ -166,16 +167,29 @@ describe("the simulated market", () => {
       expect(frames[0]?.length).toBeGreaterThanOrEqual(1_900)
       expect(members(frames[0] ?? "{}").lastUpdateId).toBeTypeOf("number")
       yield* client.pause
-      yield* Effect.sleep("500 millis")
-      const sent = (yield* simulator.status).connections[0]?.frames ?? 0
-      yield* Effect.sleep("300 millis")
-      const later = (yield* simulator.status).connections[0]?.frames ?? 0
-      expect(later).toBe(sent)
+      const sentSoFar = Effect.map(simulator.status, ({ connections }) => connections[0]?.frames ?? 0)
+      const sent = yield* standsStill(sentSoFar)
       yield* client.resume
       yield* client.receive(sent + 1_000)
     })
   )
 })
+
+/** Waits until it has been the same for 300 ms, and returns it. */
+const standsStill = (count: Effect.Effect<number>): Effect.Effect<number> =>
+  Effect.gen(function* () {
+    let last = -1
+    let now = yield* count
+    while (now !== last) {
+      yield* Effect.sleep("300 millis")
+      last = now
+      now = yield* count
+    }
+    return now
+  }).pipe(
+    Effect.timeoutFail({ duration: patience, onTimeout: () => new Error("it never stood still") }),
+    Effect.orDie
+  )
 
 const levels = (frame: string, side: string): Array<readonly [string, string]> =>
   Array.from(
