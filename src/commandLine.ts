@@ -1,4 +1,5 @@
 import { Command, ValidationError } from "@effect/cli"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Effect } from "effect"
 import { archive } from "./commands/archive.ts"
 import { CommandLineRefused } from "./commands/CommandLineRefused.ts"
@@ -25,4 +26,7 @@ const command = Command.run(collect, { name: "crypto-collector", version })
 
 /** Runs what a command line asks for. What is wrong with it is told on stderr. */
 export const run = (argv: ReadonlyArray<string>) =>
-  Effect.catchIf(command(argv), ValidationError.isValidationError, () => new CommandLineRefused())
+  command(argv).pipe(
+    Effect.catchIf(ValidationError.isValidationError, () => new CommandLineRefused()),
+    Effect.provide(NodeContext.layer)
+  )

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util"
-import { Runtime } from "@effect/platform"
-import * as NodeContext from "@effect/platform-node/NodeContext"
+import { type FileSystem, type Path, Runtime } from "@effect/platform"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect } from "effect"
 import { CommandLineRefused } from "./commands/CommandLineRefused.ts"
@@ -43,7 +44,7 @@ const afterOutput: Runtime.Teardown = (exit, onExit) =>
   })
 
 /** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line was told. */
-const end = <E>(program: Effect.Effect<unknown, E, NodeContext.NodeContext>): void =>
+const end = <E>(program: Effect.Effect<unknown, E, FileSystem.FileSystem | Path.Path>): void =>
   program.pipe(
     Effect.tapErrorCause((cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.void
@@ -53,6 +54,6 @@ const end = <E>(program: Effect.Effect<unknown, E, NodeContext.NodeContext>): vo
         : Console.error(error instanceof Error ? error.message : String(error))
     }),
     printing,
-    Effect.provide(NodeContext.layer),
+    Effect.provide([NodeFileSystem.layer, NodePath.layer]),
     NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true, teardown: afterOutput })
   )

@@ -2,7 +2,7 @@ import { basename } from "node:path"
 import { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
 import { Effect, Either } from "effect"
-import { parse, TomlError } from "smol-toml"
+import type { TomlError } from "smol-toml"
 import { quote } from "../domain/quote.ts"
 
 /** A settings file: its top-level keys and values, not checked yet. */
@@ -20,19 +20,22 @@ export const readTomlFile = (path: string): Effect.Effect<TomlFile, string, File
     Effect.flatMap((text) => parseToml(path, text))
   )
 
-const parseToml = (path: string, text: string): Either.Either<TomlFile, string> =>
-  Either.try(() => parse(text)).pipe(
-    Either.mapBoth({
-      onLeft: (error) => `CONFIG_PATH=${quote(path)}: is no TOML: ${syntaxErrorOf(error)}`,
-      onRight: (table) => ({ name: basename(path), values: new Map(Object.entries(table)) })
-    })
-  )
+const parseToml = (path: string, text: string): Effect.Effect<TomlFile, string> =>
+  Effect.gen(function* () {
+    const { parse, TomlError } = yield* Effect.promise(() => import("smol-toml"))
+    return yield* Either.try(() => parse(text)).pipe(
+      Either.mapBoth({
+        onLeft: (error) =>
+          `CONFIG_PATH=${quote(path)}: is no TOML: ${error instanceof TomlError ? syntaxErrorOf(error) : "it cannot be parsed"}`,
+        onRight: (table) => ({ name: basename(path), values: new Map(Object.entries(table)) })
+      })
+    )
+  })
 
 /** Where and what, without the source text: a line of the file may hold a secret. */
-const syntaxErrorOf = (error: unknown): string => {
-  if (!(error instanceof TomlError)) return "it cannot be parsed"
-  const [what = ""] = error.message.replace(/^Invalid TOML document: /, "").split("\n")
-  return `line ${error.line}, column ${error.column}: ${what}`
+const syntaxErrorOf = ({ column, line, message }: TomlError): string => {
+  const [what = ""] = message.replace(/^Invalid TOML document: /, "").split("\n")
+  return `line ${line}, column ${column}: ${what}`
 }
 
 const reasonOf = (error: PlatformError): string => {

@@ -1,4 +1,3 @@
-import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
@@ -169,6 +168,8 @@ const follow = (
 ) =>
   Effect.gen(function* () {
     const { exchange, patterns } = options
+    // Its client is only needed for patterns.
+    const { fetchSymbols } = yield* Effect.promise(() => import("./fetchSymbols.ts"))
     const symbols = fetchSymbols(exchange, options.restUrl).pipe(
       Effect.tapError((reason) =>
         Effect.logWarning("the list of instruments cannot be had, it is asked for again").pipe(
@@ -213,21 +214,3 @@ const listRetries = Schedule.exponential("1 second").pipe(
   Schedule.either(Schedule.spaced("5 minutes")),
   Schedule.jittered
 )
-
-/** What the exchange lists now, each symbol once. An empty list counts as a failure: it would end everything. */
-const fetchSymbols = (
-  { instruments }: Exchange,
-  restUrl: string
-): Effect.Effect<ReadonlyArray<string>, string> =>
-  Effect.gen(function* () {
-    const client = yield* HttpClient.HttpClient
-    const response = yield* client.get(`${restUrl.replace(/\/+$/, "")}${instruments.path}`)
-    const text = yield* response.text
-    if (response.status !== 200) return yield* Effect.fail(`HTTP status ${response.status}`)
-    const symbols = yield* instruments.parse(text)
-    return symbols.length === 0 ? yield* Effect.fail("the list is empty") : [...new Set(symbols)]
-  }).pipe(
-    Effect.mapError((error) => (typeof error === "string" ? error : error.message)),
-    Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => "no answer within 30 s" }),
-    Effect.provide(FetchHttpClient.layer)
-  )

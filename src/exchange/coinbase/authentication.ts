@@ -1,7 +1,6 @@
 import { createPrivateKey, type KeyObject, randomBytes } from "node:crypto"
 import { FileSystem } from "@effect/platform"
 import { Clock, Effect, Either, Option, Redacted } from "effect"
-import { SignJWT } from "jose"
 import type { Authentication, Signer } from "../Exchange.ts"
 
 /**
@@ -51,6 +50,7 @@ const signerOf =
   (frame) =>
     Effect.gen(function* () {
       const now = Math.floor((yield* Clock.currentTimeMillis) / 1000)
+      const { SignJWT } = yield* Effect.promise(() => import("jose"))
       const jwt = yield* Effect.promise(() =>
         new SignJWT({ sub: name, iss: "cdp", nbf: now, exp: now + tokenSeconds })
           .setProtectedHeader({
