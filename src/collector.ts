@@ -12,6 +12,7 @@ import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
 import * as HttpThread from "./operations/http/HttpThread.ts"
 import { checkAddress } from "./operations/http/listen.ts"
 import { reportLiveness } from "./operations/Liveness.ts"
+import { holdLogsUntil } from "./operations/Logging/holdLogs.ts"
 import * as Logging from "./operations/Logging.ts"
 import * as LogJanitor from "./operations/LogJanitor.ts"
 import { publishReports, sayWhereStatusPageIs } from "./operations/publishReports.ts"
@@ -24,18 +25,20 @@ import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
  * The whole collector. Building it may fail with a StartupError; after that nothing in it fails but
- * `StorageFailure.await`, when the storage thread dies again and again. When it is closed it stops receiving, commits
+ * `StorageLife.failure`, when the storage thread dies again and again. When it is closed it stops receiving, commits
  * what is queued, and then lets go of the database.
  */
 export const layer = (
   settings: Settings,
-  early?: EarlyThread
+  storage: StorageThread.Begun
 ): Layer.Layer<
-  Batcher | EventRecorder | SnapshotQueue | Storage | StorageThread.StorageFailure,
+  Batcher | EventRecorder | SnapshotQueue | Storage | StorageThread.StorageLife,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.mergeAll(receiving(settings), actor("liveness report", reportLiveness), statusPage(settings)).pipe(
+  Layer.merge(actor("liveness report", reportLiveness), statusPage(settings)).pipe(
+    Layer.provide(opened),
+    Layer.provide(receiving(settings)),
     Layer.provide(Reporter.layer(settings)),
     Layer.provide(EventRecorder.signsOfLife),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),
@@ -44,7 +47,7 @@ export const layer = (
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
         exchangeStream(settings),
-        StorageThread.layer(settings, early),
+        StorageThread.layer(storage),
         Layer.effectDiscard(checkAddress(settings.httpHost, settings.httpPort))
       )
     ),
@@ -58,7 +61,11 @@ export const layer = (
  * meanwhile, if there is one.
  */
 export const run = (early?: EarlyThread) =>
-  Effect.flatMap(loadSettings(exchanges), (settings) => runUntilInterrupted(layer(settings, early)))
+  Effect.gen(function* () {
+    const settings = yield* loadSettings(exchanges)
+    const storage = yield* StorageThread.begin(settings, early)
+    return yield* runUntilInterrupted(layer(settings, storage))
+  })
 
 /**
  * Runs until it is interrupted, or cannot go on. It has ended `stopWithin` later: what is still closing then,
@@ -70,7 +77,7 @@ const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
     (scope) =>
       Effect.flatMap(
         Scope.extend(Layer.build(collector), scope),
-        (services) => Context.get(services, StorageThread.StorageFailure).await
+        (services) => Context.get(services, StorageThread.StorageLife).failure
       ),
     (scope, exit) =>
       Scope.close(scope, exit).pipe(
@@ -91,7 +98,13 @@ const stopWithin = Duration.millis(7500)
 const actor = <R>(name: string, loop: Effect.Effect<unknown, never, R>) =>
   Layer.scopedDiscard(Effect.forkScoped(supervise(name)(loop)))
 
-/** Requires the Batcher, so that it stops before the last batch is committed. */
+/** Fails with what is wrong with storage; receiving does not wait for it. */
+const opened = Layer.effectDiscard(Effect.flatMap(StorageThread.StorageLife, (life) => life.opened))
+
+/**
+ * Requires the Batcher, so that it stops before the last batch is committed. It says nothing before the database is open: a
+ * start that fails is one line.
+ */
 const receiving = (settings: Settings) =>
   actor(
     "receiving",
@@ -101,12 +114,15 @@ const receiving = (settings: Settings) =>
       const stream = yield* ExchangeStream
       const recorder = yield* EventRecorder
       const reporter = yield* Reporter
+      const storage = yield* StorageThread.StorageLife
       const at = (yield* Clock.currentTimeMillis) * 1000
       recorder.unsafeRecord(RecordingStarted.make({ at, streams: settings.streams }))
-      return yield* stream.runForEach(queue.unsafeOffer, (event) => {
-        recorder.unsafeRecord(event)
-        reporter.unsafeCount(event)
-      })
+      return yield* holdLogsUntil(storage.opened)(
+        stream.runForEach(queue.unsafeOffer, (event) => {
+          recorder.unsafeRecord(event)
+          reporter.unsafeCount(event)
+        })
+      )
     })
   )
 

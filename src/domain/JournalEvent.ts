@@ -63,10 +63,12 @@ export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
 })
 
 /**
- * A process began to collect. `previous` is the one before it, if that left no `ProcessStopped`: it was killed, and
+ * A process began to collect, at a time before it received anything: what is received is kept until the database is open.
+ * `previous` is the one before it, if that left no `ProcessStopped`: it was killed, and
  * `lastSeen` is its last sign of life.
  */
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
+  at: Schema.optionalWith(Micros, { exact: true }),
   process: Schema.String,
   server: Schema.String,
   version: Schema.String,

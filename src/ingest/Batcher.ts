@@ -188,7 +188,9 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
           )
         ),
         Effect.zipRight(reportLoss),
-        Effect.annotateLogs({ module: "ingest" })
+        Effect.annotateLogs({ module: "ingest" }),
+        // A storage that never opened interrupts what asks it: there is nothing to tell.
+        Effect.exit
       )
     )
 

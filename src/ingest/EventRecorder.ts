@@ -137,7 +137,8 @@ const make = (maxWaiting: number) =>
         Effect.zipRight(lastWords),
         Effect.disconnect,
         Effect.interruptible,
-        Effect.timeoutOption("2 seconds")
+        Effect.timeoutOption("2 seconds"),
+        Effect.exit
       )
     )
 

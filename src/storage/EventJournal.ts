@@ -97,7 +97,7 @@ const make = Effect.gen(function* () {
       const now = (yield* Clock.currentTimeMillis) * 1000
       const of = stream === undefined ? null : streamKey(stream)
       for (const event of events) {
-        const at = "at" in event ? Math.round(event.at) : now
+        const at = "at" in event && event.at !== undefined ? Math.round(event.at) : now
         yield* sql`
           INSERT INTO journal (at, tag, stream, payload)
           VALUES (${at}, ${event._tag}, ${streamOf(event) ?? of}, ${encode(event)})`

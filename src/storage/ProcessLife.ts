@@ -1,6 +1,7 @@
 import { SqlClient } from "@effect/sql"
-import { Clock, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { ProcessStarted, ProcessStopped } from "../domain/JournalEvent.ts"
+import type { ProcessId } from "../domain/ProcessId.ts"
 import { version } from "../version.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -13,8 +14,7 @@ import { EventJournal } from "./EventJournal.ts"
  * same process goes on with its life.
  */
 export const layer = (options: {
-  /** Names the process; no other one has this name. */
-  readonly process: string
+  readonly process: ProcessId
   readonly server: string
 }): Layer.Layer<never, DatabaseError, SqlClient.SqlClient | EventJournal> =>
   Layer.scopedDiscard(
@@ -22,26 +22,27 @@ export const layer = (options: {
       const sql = yield* SqlClient.SqlClient
       const journal = yield* EventJournal
       const inTransaction = transaction(sql)
+      const { name, startedAt } = options.process
 
       const start = Effect.gen(function* () {
         const [last] = yield* sql<{ process: string | null; last_seen: number | null }>`
           SELECT process, last_seen FROM collector`
-        if (last?.process === options.process) return
+        if (last?.process === name) return
         const previous =
           last === undefined || last.process === null
             ? null
             : { process: last.process, lastSeen: last.last_seen ?? 0 }
         yield* journal.append(
-          ProcessStarted.make({ process: options.process, server: options.server, version, previous })
+          ProcessStarted.make({ at: startedAt, process: name, server: options.server, version, previous })
         )
-        const now = yield* nowMicros
-        yield* sql`UPDATE collector SET process = ${options.process}, last_seen = ${now}`
+        // What it has received since is not committed yet.
+        yield* sql`UPDATE collector SET process = ${name}, last_seen = ${startedAt}`
       }).pipe(inTransaction)
 
       const stop = Effect.gen(function* () {
         const [life] = yield* sql<{ last_seen: number }>`SELECT last_seen FROM collector`
         const lastSeen = life?.last_seen ?? 0
-        yield* journal.append(ProcessStopped.make({ process: options.process, lastSeen }))
+        yield* journal.append(ProcessStopped.make({ process: name, lastSeen }))
         yield* sql`UPDATE collector SET process = NULL`
       }).pipe(inTransaction)
 
@@ -63,5 +64,3 @@ export const signOfLife = (sql: SqlClient.SqlClient, at: number) =>
 
 /** How long the last words wait for another process's lock: they are of no use to a process that is killed for them. */
 const stopWithinMillis = 500
-
-const nowMicros = Effect.map(Clock.currentTimeMillis, (millis) => millis * 1000)

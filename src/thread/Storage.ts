@@ -13,7 +13,10 @@ export class StorageError extends Schema.TaggedError<StorageError>()("StorageErr
   }
 }
 
-/** All that receiving needs of storage: the border between the two threads. */
+/**
+ * All that receiving needs of storage: the border between the two threads. What is asked before the database is open waits
+ * for it; if it cannot be opened, that is interrupted.
+ */
 export class Storage extends Context.Tag("collector/Storage")<
   Storage,
   {

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { ReceivingEvent } from "../domain/JournalEvent.ts"
+import { ProcessId } from "../domain/ProcessId.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { StartupError } from "../domain/StartupError.ts"
 import { Appended, ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
@@ -10,8 +11,8 @@ import { StorageError } from "./Storage.ts"
 /** What a new thread is given. */
 export const WorkerData = Schema.Struct({
   settings: StorageSettings,
-  /** Names the process, for all threads that it may start. */
-  process: Schema.String
+  /** The process that it belongs to, the same for all threads that this may start. */
+  process: ProcessId
 })
 
 /** Opens the database and begins archiving: the first request to a new thread, under the name that runners know it by. */

@@ -24,30 +24,51 @@ export class StorageGaveUp extends Data.TaggedError("StorageGaveUp")<{ readonly 
   }
 }
 
-/** Fails when the storage thread has died too often; never returns otherwise. */
-export class StorageFailure extends Context.Tag("collector/StorageFailure")<
-  StorageFailure,
-  { readonly await: Effect.Effect<never, StorageGaveUp> }
+/** How the storage thread is. */
+export class StorageLife extends Context.Tag("collector/StorageLife")<
+  StorageLife,
+  {
+    /** Waits until the database is open; fails with what is wrong if the first start does. */
+    readonly opened: Effect.Effect<void, StartupError>
+    /** Fails when the thread has died too often; never returns otherwise. */
+    readonly failure: Effect.Effect<never, StorageGaveUp>
+  }
 >() {}
 
 const maxDeaths = 5
 const deathWindowMillis = 60_000
 
+/** A storage thread that knows what it is to do, and may have begun. */
+export interface Begun {
+  readonly workerData: unknown
+  readonly early: EarlyThread | undefined
+}
+
 /**
- * Storage on a thread of its own. A thread that dies is started again and goes on from the database; requests that were
- * under way fail, and their batches can be sent again. The first start fails with what is wrong. `early` is that thread, if
- * it has been started already.
+ * Says what storage is to do; nothing may be received before. A thread that was started early opens the database at once.
+ */
+export const begin = (settings: StorageSettings, early?: EarlyThread): Effect.Effect<Begun> =>
+  Clock.currentTimeMillis.pipe(
+    Effect.flatMap((now) =>
+      Schema.encode(WorkerData)({ settings, process: { name: randomUUID(), startedAt: now * 1000 } })
+    ),
+    Effect.orDie,
+    Effect.map((workerData) => {
+      early?.tell(workerData)
+      return { workerData, early }
+    })
+  )
+
+/**
+ * Storage on a thread of its own. Requests wait until the database is open; where it cannot be opened they are interrupted. A thread that dies is started again and goes on
+ * from the database; requests that were under way fail, and their batches can be sent again.
  */
 export const layer = (
-  settings: StorageSettings,
-  early?: EarlyThread,
+  { early, workerData }: Begun,
   entry: URL = new URL("./storageThread.js", import.meta.url)
-): Layer.Layer<Storage | StorageFailure, StartupError> =>
+): Layer.Layer<Storage | StorageLife> =>
   Layer.scopedContext(
     Effect.gen(function* () {
-      const workerData: unknown = yield* Effect.orDie(
-        Schema.encode(WorkerData)({ settings, process: randomUUID() })
-      )
       const failure = yield* Deferred.make<never, StorageGaveUp>()
       const started = yield* Deferred.make<void, StartupError>()
       const thread = makeThread<StorageRequest>({
@@ -78,18 +99,21 @@ export const layer = (
         }
       })
       yield* Effect.forkScoped(Effect.interruptible(lives))
-      yield* Deferred.await(started)
 
       /** A thread that ends interrupts what it was asked: to the caller that is a failure like any other. */
       const ask = <A, E, R>(
         request: (worker: Worker.SerializedWorker<StorageRequest>) => Effect.Effect<A, E, R>
       ): Effect.Effect<A, StorageError, R> =>
-        Effect.suspend(() => {
-          const worker = thread.current()
-          return worker === undefined
-            ? new StorageError({ reason: "the storage thread is being started again" })
-            : Effect.catchAllCause(request(worker), (cause) => asStorageError(Cause.squash(cause)))
-        })
+        Effect.orElse(Deferred.await(started), () => Effect.interrupt).pipe(
+          Effect.zipRight(
+            Effect.suspend(() => {
+              const worker = thread.current()
+              return worker === undefined
+                ? new StorageError({ reason: "the storage thread is being started again" })
+                : Effect.catchAllCause(request(worker), (cause) => asStorageError(Cause.squash(cause)))
+            })
+          )
+        )
 
       return Context.make(
         Storage,
@@ -100,7 +124,12 @@ export const layer = (
           archiverCounts: ask((worker) => worker.executeEffect(new GetArchiverCounts())),
           view: ask((worker) => worker.executeEffect(new GetView()))
         })
-      ).pipe(Context.add(StorageFailure, StorageFailure.of({ await: Deferred.await(failure) })))
+      ).pipe(
+        Context.add(
+          StorageLife,
+          StorageLife.of({ opened: Deferred.await(started), failure: Deferred.await(failure) })
+        )
+      )
     })
   )
 

@@ -23,7 +23,7 @@ export interface Thread<Request extends Schema.TaggedRequest.All> {
 export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
   readonly entry: URL
   readonly workerData: unknown
-  /** Its first life, if that has begun. */
+  /** Its first life, if that has begun and it was told `workerData`. */
   readonly early?: EarlyThread | undefined
   readonly resourceLimits?: NonNullable<WorkerOptions["resourceLimits"]>
   /** Whether its life ends when it has closed all that it has open, or at once. */
@@ -43,7 +43,6 @@ export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
     let spawned: NodeThread | undefined
     const spawn = () => {
       const thread = waiting?.worker ?? startThread(entry, given)
-      waiting?.tell(given.workerData)
       waiting = undefined
       spawned = thread
       thread.once("exit", (code) =>

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto"
 import type { FileSystem, Path } from "@effect/platform"
 import { Effect, Layer, Schedule } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
 import { archiveStoreOf } from "../archive/archiveStoreOf.ts"
 import * as HyparquetWriter from "../archive/HyparquetWriter.ts"
+import type { ProcessId } from "../domain/ProcessId.ts"
 import { DatabaseUnusable, type StartupError } from "../domain/StartupError.ts"
 import { defaultMinFreeDisk, type StorageSettings } from "../domain/StorageSettings.ts"
 import { answerRequests } from "../storage/ArchiveRequests.ts"
@@ -19,11 +19,11 @@ import type { Storage } from "./Storage.ts"
 
 /**
  * Storage with all that it consists of, archiving included, on the calling thread. Fails if another process uses the
- * database. `process` names the process for the journal.
+ * database.
  */
 export const layer = (
   settings: StorageSettings,
-  process: string = randomUUID()
+  process: ProcessId
 ): Layer.Layer<Storage, StartupError, FileSystem.FileSystem | Path.Path> =>
   Layer.mergeAll(
     LocalStorage.layer,
@@ -33,8 +33,8 @@ export const layer = (
     Layer.provide(archiver(settings)),
     Layer.provide(SnapshotRepo.layer),
     Layer.provide(EventJournal.layer),
-    Layer.provide(Database.layer(settings.databasePath)),
-    Layer.provide(DatabaseLock.layer(settings.databasePath)),
+    // Both at once: each waits for its disk.
+    Layer.provide(Layer.merge(archiveTarget(settings), database(settings))),
     Layer.mapError((error) =>
       error._tag === "DatabaseError"
         ? new DatabaseUnusable({
@@ -67,10 +67,18 @@ const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
     })
   )
 
-/** Archiving on a database and to the store of the settings. */
+/** Archiving on a database. */
 export const archiver = (settings: StorageSettings) =>
   Archiver.layer({
     serverName: settings.serverName,
     outboxDirectory: settings.outboxDirectory,
     interval: settings.archiveInterval
-  }).pipe(Layer.provide(HyparquetWriter.layer()), Layer.provide(archiveStoreOf(settings.archiveStore)))
+  })
+
+/** What archives are written with, and where to. */
+export const archiveTarget = ({ archiveStore }: StorageSettings) =>
+  Layer.merge(HyparquetWriter.layer(), archiveStoreOf(archiveStore))
+
+/** The database, which no other process uses meanwhile. */
+const database = ({ databasePath }: StorageSettings) =>
+  Layer.provide(Database.layer(databasePath), DatabaseLock.layer(databasePath))

@@ -2,8 +2,9 @@ import { MessageChannel, Worker, type WorkerOptions } from "node:worker_threads"
 
 /** A thread that starts before it is known what it is to do, and waits for that. */
 export interface EarlyThread {
+  /** Says nothing before somebody listens to its messages: it would be lost. */
   readonly worker: Worker
-  /** Gives it what others have as `workerData`, as soon as somebody listens to it. */
+  /** Gives it, once, what others have as `workerData`. */
   readonly tell: (data: unknown) => void
 }
 
@@ -18,16 +19,10 @@ export const startThread = (entry: URL, options: WorkerOptions): Worker =>
 export const startEarly = (entry: URL): EarlyThread => {
   const { port1, port2 } = new MessageChannel()
   const worker = startThread(entry, { workerData: port2, transferList: [port2] })
-  return {
-    worker,
-    tell: (data) => {
-      // What it answers before anybody listens would be lost.
-      worker.on("newListener", function tellOnce(event) {
-        if (event !== "message") return
-        worker.off("newListener", tellOnce)
-        port1.postMessage(data)
-        port1.close()
-      })
-    }
-  }
+  worker.on("newListener", function hear(event) {
+    if (event !== "message") return
+    worker.off("newListener", hear)
+    port1.close()
+  })
+  return { worker, tell: (data) => port1.postMessage(data) }
 }

@@ -38,7 +38,9 @@ const record = (folder: string, server: string, ...processes: ReadonlyArray<Read
         }).pipe(
           Layer.provide(HyparquetWriter.layer()),
           Layer.provide(FileArchiveStore.layer({ directory: `${folder}/archive` })),
-          Layer.provideMerge(ProcessLife.layer({ process: `${server}${n}`, server })),
+          Layer.provideMerge(
+            ProcessLife.layer({ process: { name: `${server}${n}`, startedAt: Date.now() * 1000 }, server })
+          ),
           Layer.provideMerge(storageOn(`${folder}/${server}.db`))
         )
       )

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, LogLevel, Schedule } from "effect"
+import { Context, Duration, Effect, Layer, Logger, LogLevel, Schedule } from "effect"
 import type { StorageSettings } from "../../src/domain/StorageSettings.ts"
 import { Storage } from "../../src/thread/Storage.ts"
 import * as StorageThread from "../../src/thread/StorageThread.ts"
@@ -57,9 +57,19 @@ const diesOnAppend = (folder: string) =>
     )
   })
 
+/** Waits until it is open. */
+const threadOf = (settings: StorageSettings, entry: URL) =>
+  Layer.unwrapEffect(
+    Effect.map(StorageThread.begin(settings), (begun) => StorageThread.layer(begun, entry))
+  ).pipe(Layer.tap((services) => Context.get(services, StorageThread.StorageLife).opened))
+
 const kinds: ReadonlyArray<[string, (settings: StorageSettings) => Layer.Layer<Storage, unknown>]> = [
-  ["the calling thread", (settings) => Layer.provide(StorageServices.layer(settings), NodeContext.layer)],
-  ["a thread of its own", (settings) => StorageThread.layer(settings, undefined, entry)]
+  [
+    "the calling thread",
+    (settings) =>
+      Layer.provide(StorageServices.layer(settings, { name: "test", startedAt: 0 }), NodeContext.layer)
+  ],
+  ["a thread of its own", (settings) => threadOf(settings, entry)]
 ]
 
 describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
@@ -108,7 +118,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
           expect(again.inserted + again.duplicates).toBe(100)
           yield* storage.runCycle
           expect(yield* archivedRows(`${folder}/archive`)).toHaveLength(100)
-        }).pipe(Effect.provide(StorageThread.layer(settingsIn(folder), undefined, dying)))
+        }).pipe(Effect.provide(threadOf(settingsIn(folder), dying)))
       })
     )
   )
@@ -119,9 +129,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
         const fs = yield* FileSystem.FileSystem
         yield* fs.writeFileString(`${folder}/dead.mjs`, "process.exit(7)")
         const entry = new URL(`file://${folder}/dead.mjs`)
-        const error = yield* Effect.flip(
-          Effect.scoped(Layer.build(StorageThread.layer(settingsIn(folder), undefined, entry)))
-        )
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(threadOf(settingsIn(folder), entry))))
         expect(error.message).toContain("died 5 times within a minute")
       })
     )

@@ -104,7 +104,12 @@ const services = Archiver.layer({
   Layer.provide(writer),
   Layer.provide(archiveStore),
   Layer.provideMerge(repo),
-  Layer.provideMerge(ProcessLife.layer({ process: String(process.pid), server: "torture" })),
+  Layer.provideMerge(
+    ProcessLife.layer({
+      process: { name: String(process.pid), startedAt: Date.now() * 1000 },
+      server: "torture"
+    })
+  ),
   Layer.provideMerge(journal),
   Layer.provideMerge(Database.layer(`${folder}/collector.db`)),
   Layer.provide(DatabaseLock.layer(`${folder}/collector.db`))

@@ -16,7 +16,7 @@ import { DatabaseError } from "../../storage/DatabaseError.ts"
 import * as DatabaseLock from "../../storage/DatabaseLock.ts"
 import { EventJournal } from "../../storage/EventJournal.ts"
 import { SnapshotRepo } from "../../storage/SnapshotRepo.ts"
-import { archiver } from "../../thread/services.ts"
+import { archiver, archiveTarget } from "../../thread/services.ts"
 import { logsToStderr } from "../options.ts"
 
 /** Not all could be archived. */
@@ -76,6 +76,7 @@ const ownCycle = (settings: StorageSettings) =>
   Effect.flatMap(Archiver, (archiver) => archiver.runCycle).pipe(
     Effect.provide(
       archiver(settings).pipe(
+        Layer.provide(archiveTarget(settings)),
         Layer.provide(SnapshotRepo.layer),
         Layer.provide(EventJournal.layer),
         Layer.provide(Database.layer(settings.databasePath)),

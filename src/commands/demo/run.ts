@@ -9,6 +9,7 @@ import { Batcher } from "../../ingest/Batcher.ts"
 import { SnapshotQueue } from "../../ingest/SnapshotQueue.ts"
 import * as Simulator from "../../simulator/Simulator.ts"
 import { Storage } from "../../thread/Storage.ts"
+import * as StorageThread from "../../thread/StorageThread.ts"
 
 import { seconds } from "./seconds.ts"
 
@@ -42,7 +43,8 @@ const recordAndShow = Effect.gen(function* () {
   yield* Console.log(
     `A simulated exchange listens on ${simulator.url()}; the collector records it for ${seconds} s.\n`
   )
-  yield* record.pipe(Effect.provide(Collector.layer(settings)))
+  const storage = yield* StorageThread.begin(settings)
+  yield* record.pipe(Effect.provide(Collector.layer(settings, storage)))
   yield* showArchive(`${folder}/archive`)
 })
 

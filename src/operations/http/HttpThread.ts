@@ -1,4 +1,4 @@
-import { Context, Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { Context, Deferred, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { ResourceUnavailable, type StartupError } from "../../domain/StartupError.ts"
 import { makeThread } from "../../thread/Thread.ts"
 import type { Report } from "../Report.ts"
@@ -18,6 +18,9 @@ export class StatusPage extends Context.Tag("collector/StatusPage")<
 
 /** Bounds what hostile clients can make it use, MiB: it ends then, and begins anew. */
 const resourceLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 3 }
+
+/** The first connections to exchanges are made before it takes a processor. */
+const startsAfter = Duration.millis(300)
 
 /**
  * The status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
@@ -53,7 +56,7 @@ export const layer = (
           yield* Effect.sleep("1 second")
         }
       })
-      const fiber = yield* Effect.forkDaemon(Effect.interruptible(lives))
+      const fiber = yield* Effect.forkDaemon(Effect.interruptible(Effect.delay(lives, startsAfter)))
       yield* Effect.addFinalizer(() => Fiber.interruptFork(fiber))
       return {
         url: Deferred.await(address),

@@ -1,0 +1,20 @@
+import { MessagePort } from "node:worker_threads"
+import { Deferred, Effect, FiberId } from "effect"
+
+/** What a thread is given by the one that started it. */
+export interface Given {
+  /** What it is to do. */
+  readonly data: Effect.Effect<unknown>
+  /** Waits until somebody listens to what it says. */
+  readonly heard: Effect.Effect<void>
+}
+
+/** For the thread itself, by its `workerData`: a thread that was started early is told by a port, which closes when it is heard. */
+export const givenTo = (workerData: unknown): Given => {
+  if (!(workerData instanceof MessagePort)) return { data: Effect.succeed(workerData), heard: Effect.void }
+  const data = Deferred.unsafeMake<unknown>(FiberId.none)
+  const heard = Deferred.unsafeMake<void>(FiberId.none)
+  workerData.on("message", (told: unknown) => Deferred.unsafeDone(data, Effect.succeed(told)))
+  workerData.once("close", () => Deferred.unsafeDone(heard, Effect.void))
+  return { data: Deferred.await(data), heard: Deferred.await(heard) }
+}
