@@ -136,7 +136,7 @@ describe.concurrent("a signal to stop", () => {
   )
 
   it.scopedLive(
-    "while all processors are busy it does not wait for the status page, whose priority is the lowest",
+    "while all processors are busy it does not wait for the status page, whose priority is low",
     () =>
       Effect.gen(function* () {
         const { collector, sent, where } = yield* withAFullQueue()

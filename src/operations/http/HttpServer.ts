@@ -56,17 +56,17 @@ const serve = ({ httpHost, httpPort }: HttpSettings) =>
     })
     server.maxConnections = 512
     server.maxRequestsPerSocket = 1000
-    server.timeout = 10_000
+    server.timeout = 30_000
     const port = yield* listen(server, httpHost, httpPort)
     return { url: `http://${httpHost.includes(":") ? `[${httpHost}]` : httpHost}:${port}` }
   })
 
-/** Milliseconds, bytes. */
+/** Milliseconds, bytes. With processors that are busy its thread may get to read after seconds only. */
 const limits = {
   maxHeaderSize: 8192,
-  headersTimeout: 5_000,
-  requestTimeout: 10_000,
-  keepAliveTimeout: 5_000,
+  headersTimeout: 20_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 20_000,
   connectionsCheckingInterval: 1_000
 }
 
