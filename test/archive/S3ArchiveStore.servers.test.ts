@@ -1,37 +1,16 @@
-import { FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Effect, Layer, Stream } from "effect"
-import S3rver from "s3rver"
 import { ArchiveStore } from "../../src/archive/ArchiveStore.ts"
 import * as S3ArchiveStore from "../../src/archive/S3ArchiveStore.ts"
 import { archiveStoreSuite, localObject } from "../suites/ArchiveStoreSuite.ts"
-import { freshBucket, type S3Server, s3Missing, s3Settings, startS3 } from "../support/s3.ts"
-
-/** A portable server from npm, for the happy path. It accepts the one key that it knows, with any secret. */
-const portable = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
-  const directory = yield* fs.makeTempDirectoryScoped()
-  const { port } = yield* Effect.acquireRelease(
-    Effect.promise(async () => {
-      const server = new S3rver({ address: "127.0.0.1", port: 0, directory, silent: true })
-      const { port } = await server.run()
-      return { server, port }
-    }),
-    ({ server }) => Effect.promise(() => server.close())
-  )
-  return {
-    endpoint: `http://127.0.0.1:${port}`,
-    access: "S3RVER",
-    secret: "S3RVER",
-    region: "us-east-1"
-  } satisfies S3Server
-})
+import { portableS3 } from "../support/portableS3.ts"
+import { freshBucket, s3Missing, s3Settings, startS3 } from "../support/s3.ts"
 
 archiveStoreSuite(
   "S3, s3rver",
   Layer.unwrapScoped(
-    Effect.map(portable, (server) => S3ArchiveStore.layer(s3Settings(server, freshBucket("suite"))))
+    Effect.map(portableS3, (server) => S3ArchiveStore.layer(s3Settings(server, freshBucket("suite"))))
   ).pipe(Layer.provide(NodeContext.layer)),
   {
     verification: "s3rver has no checksums",

@@ -8,9 +8,8 @@ import {
   S3Client
 } from "@aws-sdk/client-s3"
 import { Effect, type Scope } from "effect"
-import S3rver from "s3rver"
 import type { Variables } from "./collector.ts"
-import { makeFolder } from "./process.ts"
+import { portableS3 } from "./portableS3.ts"
 import { freshBucket, type S3Server, s3Missing, startS3 } from "./s3.ts"
 
 // The SDK announces on stderr that it will want a newer Node one day.
@@ -24,27 +23,8 @@ export const s3ServerName = isPortable ? `s3rver, as a real one ${s3Missing}` : 
 
 /** A real server where there can be one, else the portable one. */
 export const s3Server: Effect.Effect<S3Server, never, Scope.Scope> = Effect.suspend(() =>
-  isPortable ? portable : Effect.sync(startS3)
+  isPortable ? portableS3 : Effect.sync(startS3)
 )
-
-/** It accepts the one key that it knows. */
-const portable = Effect.gen(function* () {
-  const directory = yield* makeFolder
-  const { port } = yield* Effect.acquireRelease(
-    Effect.promise(async () => {
-      const server = new S3rver({ address: "127.0.0.1", port: 0, directory, silent: true })
-      const { port } = await server.run()
-      return { server, port }
-    }),
-    ({ server }) => Effect.promise(() => server.close())
-  )
-  return {
-    endpoint: `http://127.0.0.1:${port}`,
-    access: "S3RVER",
-    secret: "S3RVER",
-    region: "us-east-1"
-  } satisfies S3Server
-})
 
 /** A bucket that nobody else has. The collector has to create it; it is deleted, with what is in it, with the scope. */
 export interface Bucket {
