@@ -8,6 +8,7 @@ import { ArchiveStore, ArchiveStoreError, type LocalObject } from "../../src/arc
 import { ParquetError, ParquetWriter } from "../../src/archive/ParquetWriter.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { patience } from "../support/pace.ts"
 import { batchOf, book, newYear, range, snapshot, trade } from "../support/snapshots.ts"
 import { storageOn, temporaryFolder } from "../support/storage.ts"
 
@@ -162,10 +163,7 @@ const cycle = Effect.flatMap(Archiver, (archiver) => archiver.runCycle)
 /** Lets real time pass until a condition holds: files and SQLite know nothing of the test's clock. */
 const until = (condition: () => boolean) =>
   TestServices.provideLive(
-    Effect.repeat(Effect.sleep("5 millis"), { until: condition }).pipe(
-      Effect.timeout("20 seconds"),
-      Effect.orDie
-    )
+    Effect.repeat(Effect.sleep("5 millis"), { until: condition }).pipe(Effect.timeout(patience), Effect.orDie)
   )
 
 const settle = TestServices.provideLive(Effect.sleep("100 millis"))

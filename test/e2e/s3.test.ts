@@ -40,8 +40,7 @@ const collecting = Effect.gen(function* () {
       yield* Effect.sleep("1 second")
       yield* eventually(
         () => `an empty database\n${collector.printed()}`,
-        Effect.map(countRows(where.database), (rows) => rows === 0),
-        "60 seconds"
+        Effect.map(countRows(where.database), (rows) => rows === 0)
       )
       expect((yield* collector.stop()).code).toBe(0)
       yield* archiveNow(where, variables)
@@ -113,8 +112,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
       const collector = yield* start
       yield* eventually(
         () => `the faults\n${collector.printed()}`,
-        Effect.sync(() => proxy.requests().filter(({ method }) => method === "PUT").length > 4),
-        "60 seconds"
+        Effect.sync(() => proxy.requests().filter(({ method }) => method === "PUT").length > 4)
       )
       yield* finish(collector)
     })

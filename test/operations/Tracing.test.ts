@@ -28,8 +28,7 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
         yield* Effect.raceFirst(
           eventually(
             "a reconnect",
-            Effect.sync(() => named("exchange.reconnect").length > 0),
-            "100 seconds"
+            Effect.sync(() => named("exchange.reconnect").length > 0)
           ),
           Effect.forever(Effect.zipRight(simulator.inject({ _tag: "terminate" }), Effect.sleep("8 seconds")))
         )

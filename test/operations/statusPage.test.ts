@@ -112,8 +112,7 @@ describe.skipIf(!canRun)(
           yield* simulator.heal
           yield* eventually(
             "healthy again",
-            Effect.map(text("#health"), (health) => health === "healthy"),
-            "60 seconds"
+            Effect.map(text("#health"), (health) => health === "healthy")
           )
 
           // and its hole, by keyboard
@@ -123,14 +122,12 @@ describe.skipIf(!canRun)(
               decodeCoverage(text).streams.every(
                 ({ holes }) => holes.reduce((sum, seconds) => sum + seconds, 0) >= 3
               )
-            ),
-            "60 seconds"
+            )
           )
           yield* Effect.promise(() => page.reload())
           yield* eventually(
             "a hole in every stream",
-            Effect.map(counted("#heat button[data-kind=hole], #heat button[data-kind=lost]"), (n) => n >= 6),
-            "60 seconds"
+            Effect.map(counted("#heat button[data-kind=hole], #heat button[data-kind=lost]"), (n) => n >= 6)
           )
           yield* Effect.promise(() => page.locator("#days").focus())
           yield* press("Tab")

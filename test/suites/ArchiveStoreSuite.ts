@@ -6,6 +6,7 @@ import { describe, expect, layer as inLayer } from "@effect/vitest"
 import { Chunk, Effect, type Layer, Option, Stream } from "effect"
 import { ArchiveStore, type LocalObject } from "../../src/archive/ArchiveStore.ts"
 import { openFilesBelow } from "../support/openFiles.ts"
+import { patience } from "../support/pace.ts"
 
 /** What an implementation, or the server behind it, cannot do: the cases are skipped and say so. */
 export interface Lacking {
@@ -28,7 +29,7 @@ export const archiveStoreSuite = <E>(
   const missing = (reason: string | undefined) => (reason === undefined ? "" : ` (skipped: ${reason})`)
 
   describe(`ArchiveStore: ${name}`, () => {
-    inLayer(layer, { timeout: "2 minutes", excludeTestServices: true })((it) => {
+    inLayer(layer, { timeout: patience, excludeTestServices: true })((it) => {
       it.scoped("keeps a file under its key and says what it is", () =>
         Effect.gen(function* () {
           const store = yield* ArchiveStore

@@ -8,6 +8,7 @@ import { CoverageReply } from "../../../src/operations/http/coverageReply.ts"
 import { Status } from "../../../src/operations/http/Status.ts"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
 import { archiveNow, program, startCollector, type Variables, workspace } from "../../support/collector.ts"
+import { patience } from "../../support/pace.ts"
 import { eventually, freePort, runNode } from "../../support/process.ts"
 import { get, hasProgram, healthOf, runProgram, statusPageOf } from "../../support/statusPage.ts"
 import { openDatabase } from "../../support/stored.ts"
@@ -173,7 +174,7 @@ describe.skipIf(!existsSync(program))(
         const first = yield* get(url).pipe(
           Effect.sandbox,
           Effect.retry(Schedule.spaced("20 millis")),
-          Effect.timeout("30 seconds")
+          Effect.timeout(patience)
         )
         expect(first.status).toBe(200)
         const families = new Map(parsePrometheus(first.text).map((family) => [family.name, family.metrics]))
@@ -210,8 +211,7 @@ describe.skipIf(!existsSync(program))(
         yield* simulator.inject({ _tag: "terminate" })
         yield* eventually(
           "a reconnect in doubt",
-          Effect.map(doubts, (count) => count === "1"),
-          "60 seconds"
+          Effect.map(doubts, (count) => count === "1")
         )
       })
     )
@@ -271,8 +271,7 @@ describe.skipIf(!existsSync(program))(
         yield* simulator.heal
         yield* eventually(
           "healthy again",
-          Effect.map(healthOf(page), ({ code, status }) => status === "healthy" && code === 200),
-          "60 seconds"
+          Effect.map(healthOf(page), ({ code, status }) => status === "healthy" && code === 200)
         )
         const families = parsePrometheus((yield* get(`${page}/metrics`)).text)
         const ends = families.find(({ name }) => name === "collector_reconnects_total")?.metrics ?? []
