@@ -60,8 +60,9 @@ export const begin = (settings: StorageSettings, early?: EarlyThread): Effect.Ef
   )
 
 /**
- * Storage on a thread of its own. Requests wait until the database is open; where it cannot be opened they are interrupted. A thread that dies is started again and goes on
- * from the database; requests that were under way fail, and their batches can be sent again.
+ * Storage on a thread of its own. Requests wait until the database is open; if it cannot be opened they are interrupted. A
+ * thread that dies is started again and goes on from the database; requests that were under way fail, and their batches can
+ * be sent again.
  */
 export const layer = (
   { early, workerData }: Begun,
