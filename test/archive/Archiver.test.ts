@@ -8,6 +8,7 @@ import { ArchiveStore, ArchiveStoreError, type LocalObject } from "../../src/arc
 import { ParquetError, ParquetWriter } from "../../src/archive/ParquetWriter.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { asleep } from "../support/asleep.ts"
 import { patience } from "../support/pace.ts"
 import { batchOf, book, newYear, range, snapshot, trade } from "../support/snapshots.ts"
 import { storageOn, temporaryFolder } from "../support/storage.ts"
@@ -166,6 +167,7 @@ const until = (condition: () => boolean) =>
     Effect.repeat(Effect.sleep("5 millis"), { until: condition }).pipe(Effect.timeout(patience), Effect.orDie)
   )
 
+/** For what should not happen: nothing is waited for. */
 const settle = TestServices.provideLive(Effect.sleep("100 millis"))
 
 describe("a cycle", () => {
@@ -221,7 +223,7 @@ describe("a cycle", () => {
         const running = yield* Effect.fork(cycle)
         for (const [attempt, seconds] of [1, 2, 4, 8].entries()) {
           yield* until(() => world.puts.length === attempt + 1)
-          yield* settle
+          yield* asleep
           yield* TestClock.adjust(Duration.millis(seconds * 1000 - 1))
           yield* settle
           expect(world.puts).toHaveLength(attempt + 1)
@@ -508,19 +510,19 @@ describe("the schedule", () => {
         yield* append(snapshot(1))
         const running = yield* Effect.fork(archiver.run)
         yield* until(() => world.objects.size === 1)
-        yield* settle
+        yield* asleep
         yield* append(snapshot(2))
         yield* TestClock.adjust("59 minutes")
         yield* settle
         expect(world.objects.size).toBe(1)
         yield* TestClock.adjust("1 minutes")
         yield* until(() => world.objects.size === 2)
-        yield* settle
+        yield* asleep
         world.faults.puts.push("Refused")
         yield* append(snapshot(3))
         yield* TestClock.adjust("1 hours")
         yield* until(() => world.puts.length === 3)
-        yield* settle
+        yield* asleep
         yield* TestClock.adjust("1 hours")
         yield* until(() => world.objects.size === 3)
         yield* Fiber.interrupt(running)

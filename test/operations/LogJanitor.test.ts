@@ -5,6 +5,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, HashMap, Layer, Logger, TestClock, TestServices } from "effect"
 import * as LogJanitor from "../../src/operations/LogJanitor.ts"
+import { asleep } from "../support/asleep.ts"
 
 describe("LogJanitor", () => {
   it.scoped("deletes old log files of ours and nothing else", () =>
@@ -57,6 +58,7 @@ describe("LogJanitor", () => {
         yield* Layer.build(layer(directory))
         yield* until(() => lines.length === 1)
         yield* makeFiles(directory, { "collector.log.2026-03-02": 48 })
+        yield* asleep
         yield* TestClock.adjust("23 hours")
         yield* settle
         expect(lines).toHaveLength(1)
