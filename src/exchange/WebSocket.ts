@@ -1,5 +1,6 @@
 import { Data, Deferred, Effect, type Scope } from "effect"
 import { WebSocket as Ws } from "ws"
+import "../addressAttempts.ts"
 import type { EndKind } from "../domain/ExchangeEvent.ts"
 
 /** A connection could not be made, or has ended. */

@@ -1,5 +1,6 @@
 import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { Effect } from "effect"
+import "../addressAttempts.ts"
 import type { Exchange } from "./Exchange.ts"
 
 /** What the exchange lists now, each symbol once. An empty list counts as a failure: it would end everything. */

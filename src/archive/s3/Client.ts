@@ -1,5 +1,6 @@
 import { S3Client } from "@aws-sdk/client-s3"
 import { Duration, Effect, Option, Redacted } from "effect"
+import "../../addressAttempts.ts"
 import { ArchiveStoreUnusable } from "../../domain/StartupError.ts"
 import type { ArchiveStoreSettings } from "../../domain/StorageSettings.ts"
 import { type S3Failure, toFailure } from "./errors.ts"
