@@ -1,7 +1,7 @@
 import { Array as Arr, Either, Option } from "effect"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { quote } from "../domain/quote.ts"
-import { type DataType, type StreamId, streamKey } from "../domain/StreamId.ts"
+import { type MarketStream, type MarketType, streamKey } from "../domain/StreamId.ts"
 import type { Exchange } from "../exchange/Exchange.ts"
 import { type Checked, problem } from "./Checked.ts"
 import { didYouMean } from "./nearest.ts"
@@ -12,11 +12,11 @@ type Exchanges = ReadonlyMap<string, Exchange>
 
 /** What MARKETS names: streams, and symbols that the exchange is asked for. */
 export interface Markets {
-  readonly streams: ReadonlyArray<StreamId>
+  readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
 }
 
-type Entry = StreamId | MarketPattern
+type Entry = MarketStream | MarketPattern
 
 /**
  * The streams of MARKETS or MARKET_SYMBOL, each once, in the order given. Both in the same place are a problem; one in
@@ -159,13 +159,13 @@ const patternText = /^[\p{L}\p{N}*/_.-]{1,60}$/u
 const dataTypes = (
   exchange: Exchange,
   names: ReadonlyArray<string> | undefined
-): Either.Either<ReadonlyArray<DataType>, string> => {
+): Either.Either<ReadonlyArray<MarketType>, string> => {
   if (names === undefined) {
     const usual = exchange.dataTypes.filter((type) => defaultTypes.includes(type))
     return Either.right(usual.length > 0 ? usual : exchange.dataTypes)
   }
   if (names.length === 0) return Either.left("types must not be empty")
-  const types: Array<DataType> = []
+  const types: Array<MarketType> = []
   const problems: Array<string> = []
   for (const name of names) {
     const wanted = name.trim().toLowerCase()

@@ -1,7 +1,11 @@
 import { Schema } from "effect"
 
-/** What a stream carries. `orderbook_diff` holds the changes of a book, `orderbook` whole or self-sufficient books. */
-export const DataType = Schema.Literal("orderbook", "trade", "orderbook_diff")
+/** What an exchange can be asked for. `orderbook_diff` holds the changes of a book, `orderbook` whole or self-sufficient books. */
+export const MarketType = Schema.Literal("orderbook", "trade", "orderbook_diff")
+export type MarketType = typeof MarketType.Type
+
+/** What a stream carries. `unreadable` holds frames that no decoder understood, as they came; nobody can ask for them. */
+export const DataType = Schema.Literal(...MarketType.literals, "unreadable")
 export type DataType = typeof DataType.Type
 
 /** A stream: one data type of one symbol on one exchange. `symbol` is spelled as the exchange spells it. */
@@ -11,6 +15,11 @@ export const StreamId = Schema.Struct({
   dataType: DataType
 })
 export type StreamId = typeof StreamId.Type
+
+/** A stream that an exchange can be asked for. */
+export interface MarketStream extends StreamId {
+  readonly dataType: MarketType
+}
 
 /** `exchange:symbol:data_type`, unique per stream: for logs, labels and map keys. */
 export const streamKey = (stream: StreamId): string =>

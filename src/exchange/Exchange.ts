@@ -1,6 +1,7 @@
 import type { FileSystem } from "@effect/platform"
 import type { Duration, Effect, Either, Option, Redacted } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { SkipReason } from "../domain/SkipReason.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule, Place } from "./Continuity.ts"
 
 /**
@@ -12,13 +13,13 @@ export interface Exchange {
   readonly name: string
   /** The public endpoint. */
   readonly url: string
-  readonly dataTypes: ReadonlyArray<DataType>
+  readonly dataTypes: ReadonlyArray<MarketType>
   /** The symbol in the exchange's own spelling, or what is allowed. */
   readonly parseSymbol: (text: string) => Either.Either<string, string>
   /** What a stream is called in frames: under this name its decoder looks it up. */
-  readonly channelOf: (stream: StreamId) => string
+  readonly channelOf: (stream: MarketStream) => string
   /** How the streams of each type prove that nothing is missing. */
-  readonly continuity: (dataType: DataType) => ContinuityRule
+  readonly continuity: (dataType: MarketType) => ContinuityRule
   readonly limits: Limits
   readonly keepalive: Keepalive
   /** How long nothing at all may be heard, pings and heartbeats included, before the connection counts as dead. */
@@ -35,7 +36,7 @@ export interface Exchange {
    * A decoder for one connection. `streams` are those that it was asked for, by `channelOf`; they change as time goes by.
    * `connection` is a text that no other connection has or had.
    */
-  readonly makeDecoder: (streams: ReadonlyMap<string, StreamId>, connection: string) => Decoder
+  readonly makeDecoder: (streams: ReadonlyMap<string, MarketStream>, connection: string) => Decoder
   /** Where the exchange lists what it trades. */
   readonly instruments: Instruments
   /** For exchanges that may want messages to be signed. */
@@ -56,7 +57,7 @@ export interface Limits {
   /** Attempts to connect that one address may make. */
   readonly connections: ReadonlyArray<Quota>
   /** Whether one connection to this URL may carry these streams. */
-  readonly fits: (streams: ReadonlyArray<StreamId>, url: string) => boolean
+  readonly fits: (streams: ReadonlyArray<MarketStream>, url: string) => boolean
 }
 
 /** What keeps a connection open. */
@@ -73,10 +74,10 @@ export interface Keepalive {
 
 /** Streams to begin and to end. Those in both are to be asked for again. */
 export interface SubscriptionChange {
-  readonly subscribe: ReadonlyArray<StreamId>
-  readonly unsubscribe: ReadonlyArray<StreamId>
+  readonly subscribe: ReadonlyArray<MarketStream>
+  readonly unsubscribe: ReadonlyArray<MarketStream>
   /** All that the connection should carry after the change: for exchanges where a request replaces the one before. */
-  readonly all: ReadonlyArray<StreamId>
+  readonly all: ReadonlyArray<MarketStream>
 }
 
 /** A message that asks for something, and how its answer is recognised. */
@@ -86,7 +87,7 @@ export interface Request {
   /** Stands in the answer as `request`, where the exchange repeats it. */
   readonly id: string
   /** The streams that begin with it. */
-  readonly streams: ReadonlyArray<StreamId>
+  readonly streams: ReadonlyArray<MarketStream>
   /** Whether its streams cannot be asked for in several requests. */
   readonly indivisible?: boolean
 }
@@ -106,7 +107,7 @@ export interface Data extends Part {
 
 /** What a frame is to one stream. */
 export interface Part extends Place {
-  readonly stream: StreamId
+  readonly stream: MarketStream
   readonly exchangeSequenceId: string
   /** Integer microseconds since the epoch, or null where the exchange sends no time. */
   readonly exchangeTimestamp: number | null
@@ -116,11 +117,11 @@ export interface Part extends Place {
 export type Frame =
   | Data
   /** The exchange took a request: all of it where `streams` is null, else only these of its streams. */
-  | (Answer & { readonly _tag: "Acknowledged"; readonly streams: ReadonlyArray<StreamId> | null })
+  | (Answer & { readonly _tag: "Acknowledged"; readonly streams: ReadonlyArray<MarketStream> | null })
   /** The exchange refused streams, in its own words; nobody knows which where `streams` is empty. */
   | (Answer & {
       readonly _tag: "Refused"
-      readonly streams: ReadonlyArray<StreamId>
+      readonly streams: ReadonlyArray<MarketStream>
       readonly reason: string
     })
   /** The answer to a ping of ours. */
@@ -129,8 +130,21 @@ export type Frame =
   | (Counted & { readonly _tag: "Heartbeat" })
   /** The exchange is going to close the connection. */
   | (Counted & { readonly _tag: "Closing"; readonly reason: string })
-  /** None of these: skipped and counted. `reason` is a constant text, not a part of the frame. */
-  | (Counted & { readonly _tag: "Malformed"; readonly reason: string })
+  /**
+   * None of these: it is kept as it came, and its stream is in doubt. `stream` is the one that it names; without, it may
+   * belong to any on the connection.
+   */
+  | (Counted & {
+      readonly _tag: "Malformed"
+      readonly reason: Exclude<SkipReason, "of a stream that was not asked for">
+      readonly stream?: MarketStream
+    })
+  /** It belongs to a stream, by `channelOf`, that is not among those of the connection: skipped. */
+  | (Counted & {
+      readonly _tag: "Malformed"
+      readonly reason: "of a stream that was not asked for"
+      readonly channel: string
+    })
 
 interface Answer extends Counted {
   /** The id of the request; null where the exchange does not repeat it. */

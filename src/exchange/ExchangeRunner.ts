@@ -1,6 +1,6 @@
 import { Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
-import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import { type Connection, makeConnection } from "./Connection.ts"
 import { partition } from "./chunk.ts"
 import type { Exchange } from "./Exchange.ts"
@@ -22,7 +22,7 @@ export interface ExchangeRunner {
  */
 export const makeExchangeRunner = (options: {
   readonly context: SessionContext
-  readonly streams: ReadonlyArray<StreamId>
+  readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
   /** The REST interface. */
   readonly restUrl: string
@@ -40,7 +40,7 @@ export const makeExchangeRunner = (options: {
     )
 
   /** The same object for a stream that comes back. */
-  const track = (id: StreamId): TrackedStream => {
+  const track = (id: MarketStream): TrackedStream => {
     const key = streamKey(id)
     const stream = known.get(key) ?? trackStream(exchange, id)
     known.set(key, stream)
@@ -164,7 +164,7 @@ const follow = (
     readonly restUrl: string
     readonly refreshEvery: Duration.Duration
   },
-  onList: (streams: ReadonlyArray<StreamId>, isFirst: boolean) => void
+  onList: (streams: ReadonlyArray<MarketStream>, isFirst: boolean) => void
 ) =>
   Effect.gen(function* () {
     const { exchange, patterns } = options
@@ -186,7 +186,7 @@ const follow = (
         return {
           pattern,
           streams: matches.flatMap((symbol) =>
-            dataTypes.map((dataType): StreamId => ({ exchange: exchange.name, symbol, dataType }))
+            dataTypes.map((dataType): MarketStream => ({ exchange: exchange.name, symbol, dataType }))
           )
         }
       })

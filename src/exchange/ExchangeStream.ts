@@ -2,7 +2,7 @@ import { Context, Duration, Effect, Layer } from "effect"
 import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
-import type { StreamId } from "../domain/StreamId.ts"
+import type { MarketStream } from "../domain/StreamId.ts"
 import { makeAttemptLimiter } from "./AttemptLimiter.ts"
 import type { Exchange, Signer } from "./Exchange.ts"
 import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
@@ -14,7 +14,7 @@ import type { SessionStatus } from "./Session.ts"
 import { type StreamState, timeOf } from "./TrackedStream.ts"
 
 /** A stream, now. */
-export interface StreamStatus extends StreamId {
+export interface StreamStatus extends MarketStream {
   readonly state: StreamState
   /** Receive time of the newest message, microseconds since the epoch, null before the first one. */
   readonly lastMessageAt: number | null
@@ -88,7 +88,7 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
 
 export interface ExchangeStreamOptions {
   readonly exchanges: ReadonlyMap<string, Exchange>
-  readonly streams: ReadonlyArray<StreamId>
+  readonly streams: ReadonlyArray<MarketStream>
   readonly patterns?: ReadonlyArray<MarketPattern>
   readonly endpoints: ReadonlyMap<string, URL>
   readonly restEndpoints?: ReadonlyMap<string, URL>
@@ -113,7 +113,7 @@ const makeRunners = (
   }
   const runnerOf = (
     exchange: Exchange,
-    streams: ReadonlyArray<StreamId>,
+    streams: ReadonlyArray<MarketStream>,
     patterns: ReadonlyArray<MarketPattern>
   ) =>
     Effect.map(makeAttemptLimiter(exchange.limits.connections), (attempts) =>

@@ -1,7 +1,7 @@
 import { Deferred, Duration, Effect, Mailbox, type Metric, Random, type Scope } from "effect"
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
-import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { AttemptLimiter } from "./AttemptLimiter.ts"
 import {
   advance,
@@ -133,7 +133,7 @@ interface FoundHole {
 
 /** A request without an answer for all of its streams. */
 interface Pending {
-  readonly streams: Set<StreamId>
+  readonly streams: Set<MarketStream>
   readonly indivisible: boolean
   seconds: number
 }
@@ -162,8 +162,8 @@ export const openSession = (
     const effectClock = yield* Effect.clock
     const monotonicMillis = () => Number(effectClock.unsafeCurrentTimeNanos() / 1_000_000n)
 
-    const byChannel = new Map<string, StreamId>()
-    const subscriptions = new Map<StreamId, Subscription>()
+    const byChannel = new Map<string, MarketStream>()
+    const subscriptions = new Map<MarketStream, Subscription>()
     const pending = new Map<string, Pending>()
     const malformed = new Map<string, number>()
     const decode = exchange.makeDecoder(byChannel, id)
@@ -426,7 +426,7 @@ export const openSession = (
       return verdict
     }
 
-    const noteRepeated = (stream: StreamId): void => {
+    const noteRepeated = (stream: MarketStream): void => {
       const subscription = subscriptions.get(stream)
       if (subscription !== undefined) subscription.stream.repeated++
     }
@@ -497,7 +497,7 @@ export const openSession = (
 
     const onRefused = (
       request: string | null,
-      streams: ReadonlyArray<StreamId>,
+      streams: ReadonlyArray<MarketStream>,
       reason: string,
       othersDropped: boolean,
       now: number
@@ -527,7 +527,7 @@ export const openSession = (
       }
     }
 
-    const refuseStream = (streamId: StreamId, reason: string, now: number): void => {
+    const refuseStream = (streamId: MarketStream, reason: string, now: number): void => {
       const subscription = subscriptions.get(streamId)
       if (subscription === undefined) return
       const { stream } = subscription
@@ -543,7 +543,7 @@ export const openSession = (
     }
 
     /** Neither an answer nor data came. What was taken before, or had messages before, is watched for silence instead. */
-    const stopWaiting = (streamId: StreamId, now: number): void => {
+    const stopWaiting = (streamId: MarketStream, now: number): void => {
       const subscription = subscriptions.get(streamId)
       if (subscription?.answer === "asked") {
         const { stream } = subscription
@@ -558,13 +558,13 @@ export const openSession = (
       unpend(streamId)
     }
 
-    const unpend = (stream: StreamId): void => {
+    const unpend = (stream: MarketStream): void => {
       for (const [request, entry] of pending) {
         if (entry.streams.delete(stream) && entry.streams.size === 0) pending.delete(request)
       }
     }
 
-    const askAgain = (streams: ReadonlyArray<StreamId>): void => {
+    const askAgain = (streams: ReadonlyArray<MarketStream>): void => {
       for (const stream of streams) unpend(stream)
       if (streams.length > 0) change(streams, [])
     }
@@ -576,7 +576,10 @@ export const openSession = (
 
     // ---- what we send
 
-    const change = (subscribe: ReadonlyArray<StreamId>, unsubscribe: ReadonlyArray<StreamId>): void => {
+    const change = (
+      subscribe: ReadonlyArray<MarketStream>,
+      unsubscribe: ReadonlyArray<MarketStream>
+    ): void => {
       const all = Array.from(subscriptions.values())
         .filter(({ answer }) => answer !== "refused")
         .map(({ stream }) => stream.id)

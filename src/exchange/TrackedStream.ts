@@ -1,5 +1,5 @@
 import type { EndKind } from "../domain/ExchangeEvent.ts"
-import type { StreamId } from "../domain/StreamId.ts"
+import type { MarketStream } from "../domain/StreamId.ts"
 import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
@@ -15,7 +15,7 @@ export type StreamState = "connecting" | "subscribed" | "live" | "silent" | "ref
 
 /** All that is known of a stream, over all its connections. Times in microseconds since the epoch, NaN for never. */
 export interface TrackedStream {
-  readonly id: StreamId
+  readonly id: MarketStream
   readonly channel: string
   readonly rule: ContinuityRule
   readonly watch: StreamWatch
@@ -41,7 +41,7 @@ export interface TrackedStream {
   readonly reconnects: Map<EndKind, number>
 }
 
-export const trackStream = (exchange: Exchange, id: StreamId): TrackedStream => ({
+export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream => ({
   id,
   channel: exchange.channelOf(id),
   rule: exchange.continuity(id.dataType),

@@ -1,5 +1,5 @@
 import { Duration, Schema } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
@@ -11,12 +11,17 @@ import {
   noSymbol,
   notAskedFor,
   notJson,
+  ofNobody,
+  ofStream,
+  RequestId,
+  requestOf,
+  unknownChannel,
   unknownShape
 } from "./frames.ts"
 import { listOf, symbolLike } from "./instruments.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicrosAt } from "./time.ts"
+import { timeAt } from "./time.ts"
 
 /**
  * Binance spot. Protocol facts: binance-spot-api-docs, web-socket-streams.md (July 2026).
@@ -76,32 +81,32 @@ const streamsPerConnection = 1024
 /** Keeps a request well below the sizes of client messages that servers take. */
 const streamsPerRequest = 200
 
-const suffixes: Record<DataType, string> = {
+const suffixes: Record<MarketType, string> = {
   orderbook: "@depth20@100ms",
   trade: "@trade",
   orderbook_diff: "@depth@100ms"
 }
 
 /** A diff begins at the id behind the last one of the diff before; trade ids step by one in practice. */
-const rules: Record<DataType, ContinuityRule> = {
+const rules: Record<MarketType, ContinuityRule> = {
   orderbook: unproven,
   trade: { kind: "counter", scope: "stream", spansConnections: true },
   orderbook_diff: { kind: "range", scope: "stream", spansConnections: true }
 }
 
-const isPartialBook = (stream: StreamId): boolean => stream.dataType === "orderbook"
+const isPartialBook = (stream: MarketStream): boolean => stream.dataType === "orderbook"
 
 const isRaw = (url: string): boolean => new URL(url).pathname.replace(/\/+$/, "").endsWith("/ws")
 
 /** `e` of an event and the type of the stream that it belongs to. */
-const events: ReadonlyMap<string, DataType> = new Map([
+const events: ReadonlyMap<string, MarketType> = new Map([
   ["trade", "trade"],
   ["depthUpdate", "orderbook_diff"]
 ])
 
 const frameKeys = ["stream", "data", "e", "s", "lastUpdateId"]
 
-function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
+function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
   const member = Scan.makeMember()
   const inFrame = new Int32Array(frameKeys.length)
   let onlyBook: string | undefined
@@ -133,11 +138,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   function unusual(frame: Buffer, start: number, end: number): Frame {
     if (Scan.readObject(frame, start, frameKeys, inFrame, member) !== end) return notJson
     const [nameAt = -1, dataAt = -1, eventAt = -1, symbolAt = -1, bookAt = -1] = inFrame
-    if (nameAt >= 0) {
-      return frame[dataAt] === Scan.openBrace
-        ? combined(frame, nameAt, dataAt, Scan.skipValue(frame, dataAt))
-        : unknownShape
-    }
+    if (nameAt >= 0) return combined(frame, nameAt, dataAt, Scan.skipValue(frame, dataAt))
     if (eventAt >= 0) return rawEvent(frame, eventAt, symbolAt, start, end)
     return bookAt >= 0 ? rawBook(frame, start, end) : answer(frame, streams)
   }
@@ -145,31 +146,42 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   /** `{"stream":"<name>","data":{...}}` */
   function combined(frame: Buffer, nameAt: number, dataAt: number, dataEnd: number): Frame {
     const name = Scan.stringAt(frame, nameAt)
-    if (name === undefined) return notJson
+    if (name === undefined) return unknownShape
     if (name === "!serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
     const stream = streams.get(name)
-    return stream === undefined ? notAskedFor : data(frame, stream, dataAt, dataEnd)
+    if (stream === undefined) return other(name)
+    return frame[dataAt] === Scan.openBrace
+      ? data(frame, stream, dataAt, dataEnd)
+      : ofStream(unknownShape, stream)
+  }
+
+  function other(name: string): Frame {
+    return ofNobody(binance, name, name.slice(0, Math.max(0, name.indexOf("@"))))
   }
 
   /** A partial book without an envelope. */
   function rawBook(frame: Buffer, start: number, end: number): Frame {
     const book = findOnlyBook()
-    return book === undefined ? noSymbol : data(frame, book, start, end)
+    if (book !== undefined) return data(frame, book, start, end)
+    const isNobodys = !Array.from(streams.values()).some(isPartialBook)
+    return isNobodys ? notAskedFor(suffixes.orderbook) : noSymbol
   }
 
   /** Any other payload without an envelope. */
   function rawEvent(frame: Buffer, eventAt: number, symbolAt: number, start: number, end: number): Frame {
-    const event = Scan.stringAt(frame, eventAt) ?? ""
+    const event = Scan.stringAt(frame, eventAt)
+    if (event === undefined) return unknownShape
     if (event === "serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
     const dataType = events.get(event)
-    if (dataType === undefined) return notAskedFor
+    if (dataType === undefined) return unknownChannel
     const symbol = Scan.stringAt(frame, symbolAt)
     if (symbol === undefined) return noSymbol
-    const stream = streams.get(symbol.toLowerCase() + suffixes[dataType])
-    return stream === undefined ? notAskedFor : data(frame, stream, start, end)
+    const name = symbol.toLowerCase() + suffixes[dataType]
+    const stream = streams.get(name)
+    return stream === undefined ? other(name) : data(frame, stream, start, end)
   }
 
-  function findOnlyBook(): StreamId | undefined {
+  function findOnlyBook(): MarketStream | undefined {
     const known = onlyBook === undefined ? undefined : streams.get(onlyBook)
     if (known !== undefined) return known
     const [book, other] = Array.from(streams.values()).filter(isPartialBook)
@@ -178,24 +190,24 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
     return book
   }
 
-  function data(frame: Buffer, stream: StreamId, start: number, end: number): Frame {
+  function data(frame: Buffer, stream: MarketStream, start: number, end: number): Frame {
     const textOf = (key: string) => Scan.integerTextAt(frame, Scan.find(frame, start, key, member))
-    const timeOf = (key: string) => fromMillisOrMicrosAt(frame, Scan.find(frame, start, key, member))
+    const timeOf = (key: string) => timeAt(frame, Scan.find(frame, start, key, member))
     switch (stream.dataType) {
       case "orderbook": {
         const id = textOf("lastUpdateId")
-        if (id === undefined) return noSequenceId
+        if (id === undefined) return ofStream(noSequenceId, stream)
         return message(stream, id, null, start, end, Number.NaN, Number.NaN)
       }
       case "trade": {
         const id = textOf("t")
-        if (id === undefined) return noSequenceId
+        if (id === undefined) return ofStream(noSequenceId, stream)
         return message(stream, id, timeOf("T"), start, end, Number(id) - 1, Number(id))
       }
       case "orderbook_diff": {
         const first = textOf("U")
         const last = textOf("u")
-        if (first === undefined || last === undefined) return noSequenceId
+        if (first === undefined || last === undefined) return ofStream(noSequenceId, stream)
         return message(stream, `${first}-${last}`, timeOf("E"), start, end, Number(first) - 1, Number(last))
       }
     }
@@ -203,7 +215,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
 }
 
 const message = (
-  stream: StreamId,
+  stream: MarketStream,
   exchangeSequenceId: string,
   exchangeTimestamp: number | null,
   start: number,
@@ -239,13 +251,13 @@ const longFrame = 512
 const answer = answerReader(
   Schema.Struct({
     result: Schema.optional(Schema.Unknown),
-    id: Schema.optional(Schema.Union(Schema.Number, Schema.String, Schema.Null)),
+    id: RequestId,
     error: Schema.optional(Schema.Struct({ code: Schema.Number, msg: Schema.String })),
     code: Schema.optional(Schema.Number),
     msg: Schema.optional(Schema.String)
   }),
   ({ code, error, id, msg, result }): Frame => {
-    const request = id === undefined || id === null ? null : String(id)
+    const request = requestOf(id)
     const refusal = error?.msg ?? (code === undefined ? undefined : (msg ?? `code ${code}`))
     if (refusal !== undefined) {
       return { _tag: "Refused", request, streams: [], reason: refusal, others: "dropped" }

@@ -1,5 +1,5 @@
 import { Duration, Schema } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
@@ -8,15 +8,18 @@ import {
   heartbeat,
   noOthers,
   noSequenceId,
-  notAskedFor,
+  ofNobody,
+  ofStream,
   pong,
+  RequestId,
   readMembers,
+  requestOf,
   unknownShape
 } from "./frames.ts"
 import { listOf, symbolLike } from "./instruments.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicrosAt } from "./time.ts"
+import { timeAt } from "./time.ts"
 import { tradesId } from "./trades.ts"
 
 /**
@@ -79,11 +82,11 @@ const streamsPerConnection = 400
 
 const bookRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: false }
 
-function channelOf(stream: StreamId): string {
+function channelOf(stream: MarketStream): string {
   return `${topics[stream.dataType]}.${stream.symbol}`
 }
 
-const topics: Record<DataType, string> = {
+const topics: Record<MarketType, string> = {
   orderbook: "orderbook.50",
   trade: "publicTrade",
   orderbook_diff: "orderbook.50"
@@ -93,7 +96,7 @@ const frameKeys = ["topic", "ts", "type", "data", "cts"]
 const bookKeys = ["u", "seq"]
 const tradeKeys = ["i", "T"]
 
-function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: string): Decoder {
   const member = Scan.makeMember()
   const inFrame = new Int32Array(frameKeys.length)
   const inBook = new Int32Array(bookKeys.length)
@@ -105,27 +108,28 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     const [topicAt = -1, , , dataAt = -1] = inFrame
     if (topicAt < 0) return answer(frame, streams)
     const topic = Scan.stringAt(frame, topicAt)
-    const stream = topic === undefined ? undefined : streams.get(topic)
-    if (stream === undefined) return notAskedFor
-    if (dataAt < 0) return unknownShape
+    if (topic === undefined) return unknownShape
+    const stream = streams.get(topic)
+    if (stream === undefined) return ofNobody(bybit, topic, topic.slice(topic.lastIndexOf(".") + 1))
+    if (dataAt < 0) return ofStream(unknownShape, stream)
     return stream.dataType === "trade" ? trades(frame, stream, dataAt) : book(frame, stream, dataAt)
   }
 
   /** `{topic, ts, type, data: {s, b, a, u, seq}, cts}` */
-  function book(frame: Buffer, stream: StreamId, dataAt: number): Frame {
+  function book(frame: Buffer, stream: MarketStream, dataAt: number): Frame {
     const [, sentAt = -1, typeAt = -1, , madeAt = -1] = inFrame
-    const isData = Scan.readObject(frame, dataAt, bookKeys, inBook, member) >= 0
+    if (Scan.readObject(frame, dataAt, bookKeys, inBook, member) < 0) return ofStream(unknownShape, stream)
     const [idAt = -1, seqAt = -1] = inBook
-    const id = isData ? Scan.integerTextAt(frame, idAt) : undefined
-    const seq = isData ? Scan.integerTextAt(frame, seqAt) : undefined
-    if (id === undefined || seq === undefined) return noSequenceId
+    const id = Scan.integerTextAt(frame, idAt)
+    const seq = Scan.integerTextAt(frame, seqAt)
+    if (id === undefined || seq === undefined) return ofStream(noSequenceId, stream)
     // `u` begins anew at 1 when the exchange's side was restarted.
     const snapshot = id === "1" || Scan.stringAt(frame, typeAt) === "snapshot"
     return {
       _tag: "Data",
       stream,
       exchangeSequenceId: snapshot ? `snapshot-${connection}-${id}-${seq}` : `${id}-${seq}`,
-      exchangeTimestamp: fromMillisOrMicrosAt(frame, madeAt) ?? fromMillisOrMicrosAt(frame, sentAt),
+      exchangeTimestamp: timeAt(frame, madeAt) ?? timeAt(frame, sentAt),
       start: 0,
       end: frame.length,
       previous: Number(id) - 1,
@@ -136,7 +140,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   }
 
   /** `{topic, ts, type, data: [{i, T, p, v, S, s, seq, BT, RPI}, ...]}`, oldest first; `type` means nothing. */
-  function trades(frame: Buffer, stream: StreamId, dataAt: number): Frame {
+  function trades(frame: Buffer, stream: MarketStream, dataAt: number): Frame {
     let first: string | undefined
     let last: string | undefined
     let timestamp: number | null = null
@@ -145,14 +149,15 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
       const [idAt = -1, tradedAt = -1] = inTrade
-      last = behind < 0 ? undefined : Scan.stringAt(frame, idAt)
-      if (last === undefined) return noSequenceId
+      if (behind < 0) return ofStream(unknownShape, stream)
+      last = Scan.idAt(frame, idAt)
+      if (last === undefined) return ofStream(noSequenceId, stream)
       first ??= last
-      timestamp = fromMillisOrMicrosAt(frame, tradedAt)
+      timestamp = timeAt(frame, tradedAt)
       count++
       at = Scan.nextItem(frame, behind)
     }
-    if (first === undefined || last === undefined) return noSequenceId
+    if (first === undefined || last === undefined) return ofStream(unknownShape, stream)
     return {
       _tag: "Data",
       stream,
@@ -173,12 +178,12 @@ const answer = answerReader(
   Schema.Struct({
     success: Schema.optional(Schema.Boolean),
     ret_msg: Schema.optional(Schema.String),
-    req_id: Schema.optional(Schema.String),
+    req_id: RequestId,
     op: Schema.optional(Schema.String)
   }),
   ({ op, req_id, ret_msg, success }, streams): Frame => {
     if (ret_msg === "pong" || op === "pong") return pong
-    const request = req_id === undefined || req_id === "" ? null : req_id
+    const request = requestOf(req_id)
     if (success === true) {
       return request === null
         ? heartbeat

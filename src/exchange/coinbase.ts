@@ -1,12 +1,24 @@
 import { Duration, Either, Schema } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
 import { authentication } from "./coinbase/authentication.ts"
 import type { Decoder, Exchange, Frame, Part, Request, SubscriptionChange } from "./Exchange.ts"
-import { flawOf, noOthers, noSequenceId, notAskedFor, readMembers, unknownShape } from "./frames.ts"
+import {
+  flawOf,
+  isAnybodys,
+  type Malformed,
+  noOthers,
+  noSequenceId,
+  noSymbol,
+  ofNobody,
+  ofStream,
+  readMembers,
+  unknownChannel,
+  unknownShape
+} from "./frames.ts"
 import { listOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
-import { fromRfc3339At } from "./time.ts"
+import { timeAt as readTime } from "./time.ts"
 import { addTrade, partOf, type TradeGroup } from "./trades.ts"
 
 /**
@@ -80,12 +92,12 @@ const connectionCounter: ContinuityRule = {
 }
 
 /** The channel of books has one name in requests and another in frames. */
-const inRequests: Record<DataType, string> = {
+const inRequests: Record<MarketType, string> = {
   orderbook: "level2",
   trade: "market_trades",
   orderbook_diff: "level2"
 }
-const inFrames: Record<DataType, string> = {
+const inFrames: Record<MarketType, string> = {
   orderbook: "l2_data",
   trade: "market_trades",
   orderbook_diff: "l2_data"
@@ -96,7 +108,7 @@ function requests(
   { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string
 ): ReadonlyArray<Request> {
-  const parts = (type: string, streams: ReadonlyArray<StreamId>) =>
+  const parts = (type: string, streams: ReadonlyArray<MarketStream>) =>
     (["orderbook", "trade"] as const).flatMap((dataType) => {
       const part = streams.filter((stream) => stream.dataType === dataType)
       const product_ids = part.map((stream) => stream.symbol)
@@ -117,7 +129,7 @@ const frameKeys = ["channel", "timestamp", "sequence_num", "events", "type", "me
 const eventKeys = ["type", "product_id", "updates", "trades"]
 const tradeKeys = ["product_id", "trade_id", "time"]
 
-function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: string): Decoder {
   const member = Scan.makeMember()
   const inFrame = new Int32Array(frameKeys.length)
   const inEvent = new Int32Array(eventKeys.length)
@@ -139,10 +151,10 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       case "l2_data":
       case "market_trades":
         return frame[eventsAt] === Scan.openBracket
-          ? events(frame, channel, eventsAt, fromRfc3339At(frame, sentAt), counter)
+          ? events(frame, channel, eventsAt, readTime(frame, sentAt), counter)
           : { ...unknownShape, counter }
       default:
-        return { ...notAskedFor, counter }
+        return { ...unknownChannel, counter }
     }
   }
 
@@ -175,11 +187,9 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     }
     if (product === undefined || value < 0 || frame.indexOf(productKey, value) >= 0) return undefined
     const stream = streamOf("l2_data", product)
-    if (stream === undefined) {
-      return { ...notAskedFor, counter }
-    }
+    if (stream === undefined) return { ...ofNobody(coinbase, `l2_data:${product}`, product), counter }
     return {
-      ...bookPart(stream, fromRfc3339At(frame, sentAt), counter, snapshot),
+      ...bookPart(stream, readTime(frame, sentAt), counter, snapshot),
       _tag: "Data",
       start: 0,
       end: frame.length,
@@ -197,23 +207,28 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   ): Frame {
     const parts: Array<Part> = []
     const trades: Array<TradeGroup> = []
+    let nobodys: Malformed | undefined
     let ofSnapshot = false
     let at = Scan.nextItem(frame, eventsAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, eventKeys, inEvent, member)
       if (behind < 0) return { ...unknownShape, counter }
-      const [typeAt = -1, productAt = -1, , tradesAt = -1] = inEvent
+      const [typeAt = -1, productAt = -1, updatesAt = -1, tradesAt = -1] = inEvent
       const snapshot = Scan.stringAt(frame, typeAt) === "snapshot"
       ofSnapshot ||= snapshot
-      if (channel === "l2_data") {
-        const stream = streamOf(channel, Scan.stringAt(frame, productAt) ?? "")
-        if (stream !== undefined && !parts.some((part) => part.stream === stream)) {
+      at = Scan.nextItem(frame, behind)
+      if (channel === "market_trades") {
+        nobodys = collectTrades(frame, tradesAt, trades) ?? nobodys
+      } else {
+        const product = Scan.stringAt(frame, productAt)
+        const stream = product === undefined ? undefined : streamOf(channel, product)
+        if (stream === undefined) nobodys = nobodysOf(channel, product)
+        else if (frame[updatesAt] !== Scan.openBracket) nobodys = ofStream(unknownShape, stream)
+        else if (!parts.some((part) => part.stream === stream)) {
           parts.push(bookPart(stream, sent, counter, snapshot))
         }
-      } else if (frame[tradesAt] === Scan.openBracket) {
-        collectTrades(frame, tradesAt, trades)
       }
-      at = Scan.nextItem(frame, behind)
+      if (nobodys !== undefined && isAnybodys(nobodys)) return { ...nobodys, counter }
     }
     for (const group of trades) {
       const part = partOf(group, ofSnapshot)
@@ -227,28 +242,45 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
       })
     }
     const [first, ...others] = parts
+    // Without any trade it tells nothing of any stream: a subscription may begin like that.
     return first === undefined
-      ? { ...notAskedFor, counter }
+      ? { ...(nobodys ?? { _tag: "Heartbeat" }), counter }
       : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
   }
 
-  /** `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. */
-  function collectTrades(frame: Buffer, tradesAt: number, groups: Array<TradeGroup>): void {
+  /**
+   * `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. Returns what is wrong with one of them, or
+   * that it is of a stream that was not asked for.
+   */
+  function collectTrades(frame: Buffer, tradesAt: number, groups: Array<TradeGroup>): Malformed | undefined {
+    if (frame[tradesAt] !== Scan.openBracket) return unknownShape
+    let nobodys: Malformed | undefined
     let at = Scan.nextItem(frame, tradesAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
-      const [productAt = -1, idAt = -1, timeAt = -1] = inTrade
-      const stream = streamOf("market_trades", Scan.stringAt(frame, productAt) ?? "")
-      const id = Scan.stringAt(frame, idAt)
-      if (stream !== undefined && id !== undefined && id !== "") {
-        addTrade(groups, stream, id, fromRfc3339At(frame, timeAt))
-      }
+      if (behind < 0) return unknownShape
       at = Scan.nextItem(frame, behind)
+      const [productAt = -1, idAt = -1, timeAt = -1] = inTrade
+      const product = Scan.stringAt(frame, productAt)
+      const stream = product === undefined ? undefined : streamOf("market_trades", product)
+      if (stream === undefined) {
+        nobodys = nobodysOf("market_trades", product)
+        if (isAnybodys(nobodys)) return nobodys
+        continue
+      }
+      const id = Scan.idAt(frame, idAt)
+      if (id === undefined) return ofStream(noSequenceId, stream)
+      addTrade(groups, stream, id, readTime(frame, timeAt))
     }
+    return nobodys
+  }
+
+  function nobodysOf(channel: string, product: string | undefined): Malformed {
+    return product === undefined ? noSymbol : ofNobody(coinbase, `${channel}:${product}`, product)
   }
 
   function bookPart(
-    stream: StreamId,
+    stream: MarketStream,
     exchangeTimestamp: number | null,
     counter: number,
     snapshot: boolean
@@ -264,7 +296,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   }
 
   /** A `-USDC` product is an alias: what is sent for it has the name of the `-USD` one. */
-  function streamOf(channel: string, product: string): StreamId | undefined {
+  function streamOf(channel: string, product: string): MarketStream | undefined {
     return (
       streams.get(`${channel}:${product}`) ??
       (product.endsWith("-USD") ? streams.get(`${channel}:${product}C`) : undefined)
@@ -273,10 +305,10 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
 
   /** The products of every channel that the connection is subscribed to now. */
   function subscriptions(frame: Buffer, counter: number): Frame {
-    const taken = Either.match(decodeSubscriptions(frame.toString()), {
-      onLeft: () => [],
-      onRight: ({ events }) =>
-        events.flatMap(({ subscriptions }) =>
+    return Either.match(decodeSubscriptions(frame.toString()), {
+      onLeft: () => ({ ...unknownShape, counter }),
+      onRight: ({ events }) => {
+        const taken = events.flatMap(({ subscriptions }) =>
           (["orderbook", "trade"] as const).flatMap((dataType) =>
             (subscriptions[inRequests[dataType]] ?? []).flatMap((product) => {
               const stream = streams.get(`${inFrames[dataType]}:${product}`)
@@ -284,8 +316,9 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
             })
           )
         )
+        return { _tag: "Acknowledged", request: null, streams: taken, others: "pending", counter }
+      }
     })
-    return { _tag: "Acknowledged", request: null, streams: taken, others: "pending", counter }
   }
 }
 

@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib"
 import { Duration, Schema } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import { chunk } from "./chunk.ts"
 import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
@@ -8,16 +8,23 @@ import {
   answerReader,
   flawOf,
   heartbeat,
+  isAnybodys,
+  type Malformed,
   noOthers,
   noSequenceId,
-  notAskedFor,
+  noSymbol,
+  ofNobody,
+  ofStream,
   pong,
+  RequestId,
   readMembers,
+  requestOf,
+  unknownChannel,
   unknownShape
 } from "./frames.ts"
 import { listOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
-import { fromRfc3339At } from "./time.ts"
+import { timeAt as readTime } from "./time.ts"
 import { addTrade, partOf, type TradeGroup } from "./trades.ts"
 
 /**
@@ -85,14 +92,14 @@ const depth = 100
 
 const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
 
-const channels: Record<DataType, string> = { orderbook: "book", trade: "trade", orderbook_diff: "book" }
+const channels: Record<MarketType, string> = { orderbook: "book", trade: "trade", orderbook_diff: "book" }
 
 /** One channel a request; one answer for each symbol. */
 function requests(
   { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string
 ): ReadonlyArray<Request> {
-  const request = (method: string, dataType: DataType, streams: ReadonlyArray<StreamId>) => {
+  const request = (method: string, dataType: MarketType, streams: ReadonlyArray<MarketStream>) => {
     const id = nextId()
     const symbol = streams.map((stream) => stream.symbol)
     const params =
@@ -101,7 +108,7 @@ function requests(
         : { channel: "book", symbol, depth, snapshot: true }
     return { id, frame: JSON.stringify({ method, params, req_id: Number(id) }) }
   }
-  const parts = (streams: ReadonlyArray<StreamId>) =>
+  const parts = (streams: ReadonlyArray<MarketStream>) =>
     (["orderbook", "trade"] as const).flatMap((dataType) =>
       chunk(
         streams.filter((stream) => stream.dataType === dataType),
@@ -123,7 +130,7 @@ function requests(
 const frameKeys = ["channel", "type", "data"]
 const itemKeys = ["symbol", "timestamp", "trade_id", "checksum"]
 
-function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: string): Decoder {
   const member = Scan.makeMember()
   const inFrame = new Int32Array(frameKeys.length)
   const inItem = new Int32Array(itemKeys.length)
@@ -135,20 +142,24 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     if (channelAt < 0) return answer(frame, streams)
     const channel = Scan.stringAt(frame, channelAt)
     if (channel === "heartbeat" || channel === "status") return heartbeat
-    if (dataAt < 0 || frame[dataAt] !== Scan.openBracket) return unknownShape
+    if (channel === undefined || frame[dataAt] !== Scan.openBracket) return unknownShape
     const snapshot = Scan.stringAt(frame, typeAt) === "snapshot"
-    return channel === "trade" ? trades(frame, dataAt, snapshot) : book(frame, dataAt, channel, snapshot)
+    if (channel === channels.trade) return trades(frame, dataAt, snapshot)
+    return channel === channels.orderbook ? book(frame, dataAt, snapshot) : unknownChannel
   }
 
   /** `{channel, type, data: [{symbol, bids, asks, checksum, timestamp}]}` */
-  function book(frame: Buffer, dataAt: number, channel: string | undefined, snapshot: boolean): Frame {
-    const at = Scan.nextItem(frame, dataAt + 1)
-    if (at < 0 || Scan.readObject(frame, at, itemKeys, inItem, member) < 0) return unknownShape
+  function book(frame: Buffer, dataAt: number, snapshot: boolean): Frame {
+    const behind = Scan.readObject(frame, Scan.nextItem(frame, dataAt + 1), itemKeys, inItem, member)
+    // A second item may be of another stream.
+    if (behind < 0 || Scan.nextItem(frame, behind) >= 0) return unknownShape
     const [symbolAt = -1, timeAt = -1, , checksumAt = -1] = inItem
-    const stream = streamOf(frame, channel ?? "", symbolAt)
-    if (stream === undefined) return notAskedFor
-    if (checksumAt < 0) return noSequenceId
-    const time = fromRfc3339At(frame, timeAt)
+    const symbol = Scan.stringAt(frame, symbolAt)
+    if (symbol === undefined) return noSymbol
+    const stream = streams.get(`book:${symbol}`)
+    if (stream === undefined) return ofNobody(kraken, `book:${symbol}`, symbol)
+    if (Scan.integerTextAt(frame, checksumAt) === undefined) return ofStream(noSequenceId, stream)
+    const time = readTime(frame, timeAt)
     const id = `${time ?? 0}-${crc32(frame).toString(16).padStart(8, "0")}`
     return {
       _tag: "Data",
@@ -167,26 +178,29 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   /** `{channel, type, data: [{symbol, side, price, qty, ord_type, trade_id, timestamp}, ...]}` */
   function trades(frame: Buffer, dataAt: number, snapshot: boolean): Frame {
     const groups: Array<TradeGroup> = []
+    let nobodys: Malformed = unknownShape
     let at = Scan.nextItem(frame, dataAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, itemKeys, inItem, member)
       const [symbolAt = -1, timeAt = -1, idAt = -1] = inItem
       if (behind < 0) return unknownShape
-      const id = Scan.integerTextAt(frame, idAt)
-      if (id === undefined) return noSequenceId
-      const stream = streamOf(frame, "trade", symbolAt)
-      if (stream !== undefined) addTrade(groups, stream, id, fromRfc3339At(frame, timeAt))
       at = Scan.nextItem(frame, behind)
+      const symbol = Scan.stringAt(frame, symbolAt)
+      if (symbol === undefined) return noSymbol
+      const stream = streams.get(`trade:${symbol}`)
+      if (stream === undefined) {
+        nobodys = ofNobody(kraken, `trade:${symbol}`, symbol)
+        if (isAnybodys(nobodys)) return nobodys
+        continue
+      }
+      const id = Scan.integerTextAt(frame, idAt)
+      if (id === undefined) return ofStream(noSequenceId, stream)
+      addTrade(groups, stream, id, readTime(frame, timeAt))
     }
     const [first, ...others] = groups.map((group) => partOf(group, snapshot))
     return first === undefined
-      ? notAskedFor
+      ? nobodys
       : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
-  }
-
-  function streamOf(frame: Buffer, channel: string, symbolAt: number): StreamId | undefined {
-    const symbol = Scan.stringAt(frame, symbolAt)
-    return symbol === undefined ? undefined : streams.get(`${channel}:${symbol}`)
   }
 }
 
@@ -196,14 +210,14 @@ const answer = answerReader(
     success: Schema.optional(Schema.Boolean),
     error: Schema.optional(Schema.String),
     symbol: Schema.optional(Schema.String),
-    req_id: Schema.optional(Schema.Number),
+    req_id: RequestId,
     result: Schema.optional(
       Schema.Struct({ channel: Schema.optional(Schema.String), symbol: Schema.optional(Schema.String) })
     )
   }),
   ({ error, method, req_id, result, success, symbol }, streams): Frame => {
     if (method === "pong") return pong
-    const request = req_id === undefined ? null : String(req_id)
+    const request = requestOf(req_id)
     const found = (channel: string, symbol: string | undefined) => {
       const stream = streams.get(`${channel}:${symbol ?? ""}`)
       return stream === undefined ? [] : [stream]

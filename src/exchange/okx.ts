@@ -1,5 +1,5 @@
 import { Duration, Schema } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
@@ -8,15 +8,19 @@ import {
   heartbeat,
   noOthers,
   noSequenceId,
-  notAskedFor,
+  noSymbol,
+  ofNobody,
+  ofStream,
   pong,
+  RequestId,
   readMembers,
+  requestOf,
   unknownShape
 } from "./frames.ts"
 import { listOf, symbolLike } from "./instruments.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicros } from "./time.ts"
+import { timeAt as readTime } from "./time.ts"
 import { tradesId } from "./trades.ts"
 
 /**
@@ -84,14 +88,14 @@ const booksPerConnection = 25
 const bookRule: ContinuityRule = { kind: "chain", scope: "stream", spansConnections: true }
 const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
 
-const channels: Record<DataType, string> = { orderbook: "books", trade: "trades", orderbook_diff: "books" }
+const channels: Record<MarketType, string> = { orderbook: "books", trade: "trades", orderbook_diff: "books" }
 
 const frameKeys = ["arg", "action", "data", "event"]
 const argKeys = ["channel", "instId"]
 const bookKeys = ["ts", "seqId", "prevSeqId"]
 const tradeKeys = ["tradeId", "count", "ts"]
 
-function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string): Decoder {
+function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: string): Decoder {
   const member = Scan.makeMember()
   const inFrame = new Int32Array(frameKeys.length)
   const inArg = new Int32Array(argKeys.length)
@@ -103,33 +107,37 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     const flaw = flawOf(frame) ?? readMembers(frame, frameKeys, inFrame, member)
     if (flaw !== undefined) return flaw
     const [argAt = -1, actionAt = -1, dataAt = -1, eventAt = -1] = inFrame
-    if (eventAt >= 0) return answer(frame, streams)
-    if (argAt < 0 || dataAt < 0 || frame[dataAt] !== Scan.openBracket) return unknownShape
+    if (eventAt >= 0 && dataAt < 0) return answer(frame, streams)
     if (Scan.readObject(frame, argAt, argKeys, inArg, member) < 0) return unknownShape
     const [channelAt = -1, symbolAt = -1] = inArg
     const channel = Scan.stringAt(frame, channelAt)
-    const stream = streams.get(`${channel ?? ""}:${Scan.stringAt(frame, symbolAt) ?? ""}`)
-    if (stream === undefined) return notAskedFor
+    const symbol = Scan.stringAt(frame, symbolAt)
+    if (channel === undefined) return unknownShape
+    if (symbol === undefined) return noSymbol
+    const name = `${channel}:${symbol}`
+    const stream = streams.get(name)
+    if (stream === undefined) return ofNobody(okx, name, symbol)
+    if (frame[dataAt] !== Scan.openBracket) return ofStream(unknownShape, stream)
     return stream.dataType === "trade"
       ? trades(frame, stream, dataAt)
       : book(frame, stream, dataAt, Scan.stringAt(frame, actionAt) === "snapshot")
   }
 
   /** `{arg, action, data: [{asks, bids, ts, checksum, prevSeqId, seqId}]}` */
-  function book(frame: Buffer, stream: StreamId, dataAt: number, isSnapshot: boolean): Frame {
+  function book(frame: Buffer, stream: MarketStream, dataAt: number, isSnapshot: boolean): Frame {
     let first = Number.NaN
     let last = Number.NaN
     let timestamp: number | null = null
     let at = Scan.nextItem(frame, dataAt + 1)
-    if (at < 0) return noSequenceId
+    if (at < 0) return ofStream(unknownShape, stream)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, bookKeys, inBook, member)
       const [timeAt = -1, lastAt = -1, previousAt = -1] = inBook
-      if (behind < 0 || lastAt < 0 || previousAt < 0) return noSequenceId
+      if (behind < 0) return ofStream(unknownShape, stream)
       if (Number.isNaN(first)) first = Scan.signedIntegerAt(frame, previousAt)
       last = Scan.integerAt(frame, lastAt)
-      if (Number.isNaN(first) || Number.isNaN(last)) return noSequenceId
-      timestamp = fromMillisOrMicros(Scan.quotedIntegerAt(frame, timeAt))
+      if (Number.isNaN(first) || Number.isNaN(last)) return ofStream(noSequenceId, stream)
+      timestamp = readTime(frame, timeAt)
       at = Scan.nextItem(frame, behind)
     }
     const snapshot = isSnapshot || first === -1
@@ -148,7 +156,7 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
   }
 
   /** `{arg, data: [{instId, tradeId, px, sz, side, ts, count, source, seqId}, ...]}` */
-  function trades(frame: Buffer, stream: StreamId, dataAt: number): Frame {
+  function trades(frame: Buffer, stream: MarketStream, dataAt: number): Frame {
     let first: string | undefined
     let last: string | undefined
     let timestamp: number | null = null
@@ -160,20 +168,21 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>, connection: string)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
       const [idAt = -1, countAt = -1, timeAt = -1] = inTrade
-      const id = Scan.quotedIntegerAt(frame, idAt)
-      if (behind < 0 || Number.isNaN(id)) return noSequenceId
-      const count = Scan.quotedIntegerAt(frame, countAt)
+      if (behind < 0) return ofStream(unknownShape, stream)
+      const id = Scan.integerAt(frame, idAt)
+      if (Number.isNaN(id)) return ofStream(noSequenceId, stream)
+      const count = Scan.integerAt(frame, countAt)
       const merged = Number.isNaN(count) ? 1 : count
       before = Math.min(before, id - merged)
       covered += merged
       highest = Math.max(highest, id)
-      last = Scan.stringAt(frame, idAt)
+      last = Scan.integerTextAt(frame, idAt)
       first ??= last
-      timestamp = fromMillisOrMicros(Scan.quotedIntegerAt(frame, timeAt))
+      timestamp = readTime(frame, timeAt)
       items++
       at = Scan.nextItem(frame, behind)
     }
-    if (first === undefined || last === undefined) return noSequenceId
+    if (first === undefined || last === undefined) return ofStream(unknownShape, stream)
     return {
       _tag: "Data",
       stream,
@@ -196,18 +205,18 @@ const pongText = Buffer.from("pong")
 const answer = answerReader(
   Schema.Struct({
     event: Schema.String,
-    id: Schema.optional(Schema.String),
+    id: RequestId,
     arg: Schema.optional(
       Schema.Struct({
         channel: Schema.optional(Schema.String),
         instId: Schema.optional(Schema.String)
       })
     ),
-    code: Schema.optional(Schema.String),
+    code: Schema.optional(Schema.Union(Schema.String, Schema.Number)),
     msg: Schema.optional(Schema.String)
   }),
   ({ arg, code, event, id, msg }, streams): Frame => {
-    const request = id === undefined || id === "" ? null : id
+    const request = requestOf(id)
     const found = (channel: string | undefined, symbol: string | undefined) => {
       const stream = streams.get(`${channel ?? ""}:${symbol ?? ""}`)
       return stream === undefined ? [] : [stream]

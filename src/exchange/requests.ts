@@ -1,4 +1,4 @@
-import type { StreamId } from "../domain/StreamId.ts"
+import type { MarketStream } from "../domain/StreamId.ts"
 import { chunk } from "./chunk.ts"
 import type { Request, SubscriptionChange } from "./Exchange.ts"
 
@@ -7,7 +7,11 @@ export const requestsOf = (
   { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string,
   size: number,
-  frameOf: (operation: "subscribe" | "unsubscribe", streams: ReadonlyArray<StreamId>, id: string) => string
+  frameOf: (
+    operation: "subscribe" | "unsubscribe",
+    streams: ReadonlyArray<MarketStream>,
+    id: string
+  ) => string
 ): ReadonlyArray<Request> => [
   ...chunk(unsubscribe, size).map((streams) => {
     const id = nextId()

@@ -158,36 +158,34 @@ export const stringAt = (text: Buffer, at: number): string | undefined => {
   return raw.includes("\\") ? unescapeJson(`"${raw}"`) : raw
 }
 
+/*
+ * Integers may stand in quotes or not: exchanges change from one to the other, and the same number stays the same.
+ */
+
 /** The digits of the non-negative integer that begins at `at`, as they stand; undefined if there is none. */
 export const integerTextAt = (text: Buffer, at: number): string | undefined => {
-  const end = integerEnd(text, at)
-  return end < 0 ? undefined : text.toString("latin1", at, end)
+  const start = behindQuote(text, at)
+  const end = integerEnd(text, start, start !== at)
+  return end < 0 ? undefined : text.toString("latin1", start, end)
 }
 
 /** The non-negative integer that begins at `at`; NaN if there is none or it is above 2^53. */
 export const integerAt = (text: Buffer, at: number): number => {
-  const end = integerEnd(text, at)
-  if (end < 0) return Number.NaN
-  let value = 0
-  for (let i = at; i < end; i++) value = value * 10 + ((text[i] ?? 0) - 0x30)
-  return value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN
+  const start = behindQuote(text, at)
+  return numberOf(text, start, integerEnd(text, start, start !== at))
 }
 
 /** The integer that begins at `at`, which may be negative; NaN if there is none or its size is above 2^53. */
-export const signedIntegerAt = (text: Buffer, at: number): number =>
-  at >= 0 && text[at] === minus ? -integerAt(text, at + 1) : integerAt(text, at)
-
-/** The integer in quotes that begins at `at`, as in `"123"`; NaN if there is none or it is above 2^53. */
-export const quotedIntegerAt = (text: Buffer, at: number): number => {
-  if (at < 0 || text[at] !== quote) return Number.NaN
-  let value = 0
-  let i = at + 1
-  while (isDigit(text[i])) {
-    value = value * 10 + ((text[i] ?? 0) - 0x30)
-    i++
-  }
-  return i > at + 1 && text[i] === quote && value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN
+export const signedIntegerAt = (text: Buffer, at: number): number => {
+  const start = behindQuote(text, at)
+  return text[start] === minus
+    ? -numberOf(text, start + 1, integerEnd(text, start + 1, start !== at))
+    : numberOf(text, start, integerEnd(text, start, start !== at))
 }
+
+/** The id that begins at `at`: a text that is not empty, or the digits of a non-negative integer; undefined for all else. */
+export const idAt = (text: Buffer, at: number): string | undefined =>
+  text[at] === quote ? stringAt(text, at) || undefined : integerTextAt(text, at)
 
 /** Whether all of the frame is one JSON object from its first brace to its last, as far as braces tell. */
 export const looksLikeObject = (text: Buffer): boolean => {
@@ -226,13 +224,23 @@ const isScalarByte = (byte: number | undefined): boolean =>
   byte === 0x2e ||
   byte === 0x45
 
+const behindQuote = (text: Buffer, at: number): number => (text[at] === quote ? at + 1 : at)
+
 /** Behind the last digit of an integer; -1 where there is none, where it has a leading zero, or is no integer. */
-const integerEnd = (text: Buffer, at: number): number => {
+const integerEnd = (text: Buffer, at: number, isQuoted: boolean): number => {
   if (at < 0) return -1
   let i = at
   while (isDigit(text[i])) i++
   if (i === at || (text[at] === 0x30 && i > at + 1)) return -1
-  return isScalarByte(text[i]) ? -1 : i
+  return isQuoted === (text[i] === quote) && !isScalarByte(text[i]) ? i : -1
+}
+
+/** Of the digits in [start, end). */
+const numberOf = (text: Buffer, start: number, end: number): number => {
+  if (end < 0) return Number.NaN
+  let value = 0
+  for (let i = start; i < end; i++) value = value * 10 + ((text[i] ?? 0) - 0x30)
+  return value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN
 }
 
 const unescapeJson = (json: string): string | undefined =>

@@ -11,9 +11,11 @@ const plausible = (micros: number): number | null =>
 export const fromMillisOrMicros = (time: number): number | null =>
   plausible(time < firstMicros ? time * 1000 : time)
 
-/** Of such a number that begins at `at`. */
-export const fromMillisOrMicrosAt = (text: Buffer, at: number): number | null =>
-  fromMillisOrMicros(Scan.integerAt(text, at))
+/** Of whatever begins at `at`: such a number, in quotes or not, or an RFC 3339 text. */
+export const timeAt = (text: Buffer, at: number): number | null =>
+  text[at] === quote && text[at + 5] === dash
+    ? fromRfc3339At(text, at)
+    : fromMillisOrMicros(Scan.integerAt(text, at))
 
 /**
  * Of an RFC 3339 text in quotes that begins at `at`, as in `"2026-09-30T02:39:53.788628813Z"`, with any number of decimals;

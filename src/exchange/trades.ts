@@ -1,4 +1,4 @@
-import type { StreamId } from "../domain/StreamId.ts"
+import type { MarketStream } from "../domain/StreamId.ts"
 import type { Part } from "./Exchange.ts"
 
 /** The id of a row with several trades: both ends as they stand, and their number; or the only one. */
@@ -7,7 +7,7 @@ export const tradesId = (first: string, last: string, count: number): string =>
 
 /** Trades of one stream within a frame. */
 export interface TradeGroup {
-  readonly stream: StreamId
+  readonly stream: MarketStream
   readonly first: string
   last: string
   count: number
@@ -21,7 +21,7 @@ export interface TradeGroup {
 /** Adds a trade to the group of its stream. Frames hold trades of one stream, seldom of more. */
 export const addTrade = (
   groups: Array<TradeGroup>,
-  stream: StreamId,
+  stream: MarketStream,
   id: string,
   timestamp: number | null
 ): void => {

@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib"
 import { Duration, Schema } from "effect"
-import type { DataType, StreamId } from "../domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "./Exchange.ts"
 import {
@@ -9,12 +9,15 @@ import {
   heartbeat,
   noOthers,
   noSequenceId,
-  notAskedFor,
-  readMembers
+  noSymbol,
+  ofNobody,
+  ofStream,
+  readMembers,
+  unknownShape
 } from "./frames.ts"
 import { listOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
-import { fromMillisOrMicrosAt } from "./time.ts"
+import { timeAt as readTime } from "./time.ts"
 
 /**
  * Upbit. Protocol facts: docs.upbit.com/kr/reference, WebSocket (2026); that frames are binary, that nothing is acknowledged,
@@ -63,7 +66,7 @@ export const upbit: Exchange = {
   }
 }
 
-const types: Record<DataType, string> = {
+const types: Record<MarketType, string> = {
   orderbook: "orderbook",
   trade: "trade",
   orderbook_diff: "orderbook"
@@ -97,7 +100,7 @@ const keys = [
 ]
 const shortNames = 6
 
-function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
+function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
   const member = Scan.makeMember()
   const values = new Int32Array(keys.length)
   const at = (index: number) => {
@@ -108,39 +111,42 @@ function makeDecoder(streams: ReadonlyMap<string, StreamId>): Decoder {
   return (frame) => {
     const flaw = flawOf(frame) ?? readMembers(frame, keys, values, member)
     if (flaw !== undefined) return flaw
+    if (at(0) < 0) return answer(frame, streams)
     const type = Scan.stringAt(frame, at(0))
-    if (type === undefined) return answer(frame, streams)
     const code = Scan.stringAt(frame, at(1))
-    const stream = streams.get(`${type}:${code ?? ""}`)
-    if (stream === undefined) return notAskedFor
+    if (type === undefined) return unknownShape
+    if (code === undefined) return noSymbol
+    const name = `${type}:${code}`
+    const stream = streams.get(name)
+    if (stream === undefined) return ofNobody(upbit, name, code)
     const snapshot = Scan.stringAt(frame, at(3)) === "SNAPSHOT"
     return stream.dataType === "trade" ? trade(frame, stream, snapshot) : book(frame, stream, snapshot)
   }
 
-  function trade(frame: Buffer, stream: StreamId, snapshot: boolean): Frame {
+  function trade(frame: Buffer, stream: MarketStream, snapshot: boolean): Frame {
     const id = Scan.integerTextAt(frame, at(4))
     return id === undefined
-      ? noSequenceId
-      : message(frame, stream, id, fromMillisOrMicrosAt(frame, at(5)), snapshot)
+      ? ofStream(noSequenceId, stream)
+      : message(frame, stream, id, readTime(frame, at(5)), snapshot)
   }
 
-  function book(frame: Buffer, stream: StreamId, snapshot: boolean): Frame {
+  function book(frame: Buffer, stream: MarketStream, snapshot: boolean): Frame {
     const timeAt = at(2)
     const time = Scan.integerTextAt(frame, timeAt)
-    if (time === undefined) return noSequenceId
+    if (time === undefined) return ofStream(noSequenceId, stream)
     const kindAt = at(3)
     const hash =
       kindAt < 0
         ? crc32(frame)
         : crc32(frame.subarray(Scan.skipValue(frame, kindAt)), crc32(frame.subarray(0, kindAt)))
     const id = `${time}-${hash.toString(16).padStart(8, "0")}`
-    return message(frame, stream, id, fromMillisOrMicrosAt(frame, timeAt), snapshot)
+    return message(frame, stream, id, readTime(frame, timeAt), snapshot)
   }
 }
 
 const message = (
   frame: Buffer,
-  stream: StreamId,
+  stream: MarketStream,
   exchangeSequenceId: string,
   exchangeTimestamp: number | null,
   snapshot: boolean

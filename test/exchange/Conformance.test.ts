@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import type { StreamId } from "../../src/domain/StreamId.ts"
+import type { MarketStream } from "../../src/domain/StreamId.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import type { SessionStatus } from "../../src/exchange/Session.ts"
@@ -20,7 +20,7 @@ const nowhere = new Map([
 
 const symbolsOf = (exchange: Exchange): ReadonlyArray<string> => protocols.get(exchange.name)?.symbols ?? []
 
-const streamsOf = (exchange: Exchange, symbols = symbolsOf(exchange)): ReadonlyArray<StreamId> =>
+const streamsOf = (exchange: Exchange, symbols = symbolsOf(exchange)): ReadonlyArray<MarketStream> =>
   symbols.flatMap((symbol) => exchange.dataTypes.map((dataType) => streamOf(exchange.name, symbol, dataType)))
 
 /** With times that a test can wait for. */
@@ -34,7 +34,7 @@ const hurried = (exchange: Exchange): Exchange => ({
 })
 
 /** Streams are not called the same in the simulator: the name that begins with the channel and ends with the symbol. */
-const simulated = (names: Readonly<Record<string, unknown>>, stream: StreamId): string => {
+const simulated = (names: Readonly<Record<string, unknown>>, stream: MarketStream): string => {
   const name = Object.keys(names).find(
     (name) =>
       name.includes(stream.symbol) &&

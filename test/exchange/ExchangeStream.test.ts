@@ -1,14 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger, LogLevel } from "effect"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
-import type { StreamId } from "../../src/domain/StreamId.ts"
+import type { MarketStream } from "../../src/domain/StreamId.ts"
 import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { eventually } from "./harness.ts"
 
-const streams: ReadonlyArray<StreamId> = ["btcusdt", "ethusdt"].flatMap((symbol) => [
+const streams: ReadonlyArray<MarketStream> = ["btcusdt", "ethusdt"].flatMap((symbol) => [
   { exchange: "binance", symbol, dataType: "orderbook" },
   { exchange: "binance", symbol, dataType: "trade" }
 ])
@@ -41,7 +41,7 @@ const receiving = (
     return { simulator, received }
   })
 
-const of = (received: ReadonlyArray<Snapshot>, stream: StreamId) =>
+const of = (received: ReadonlyArray<Snapshot>, stream: MarketStream) =>
   received.filter((snapshot) => snapshot.stream === stream)
 
 describe("ExchangeStream", () => {

@@ -1,14 +1,18 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck } from "effect"
-import type { DataType, StreamId } from "../../src/domain/StreamId.ts"
+import type { MarketStream, MarketType } from "../../src/domain/StreamId.ts"
 import { binance } from "../../src/exchange/binance.ts"
 import { partition } from "../../src/exchange/chunk.ts"
 import { capturedFrames, captureFiles, haveCaptures } from "../support/captures.ts"
 
-const stream = (symbol: string, dataType: DataType): StreamId => ({ exchange: "binance", symbol, dataType })
+const stream = (symbol: string, dataType: MarketType): MarketStream => ({
+  exchange: "binance",
+  symbol,
+  dataType
+})
 const book = stream("btcusdt", "orderbook")
 const trade = stream("btcusdt", "trade")
-const decoderOf = (...streams: ReadonlyArray<StreamId>) =>
+const decoderOf = (...streams: ReadonlyArray<MarketStream>) =>
   binance.makeDecoder(new Map(streams.map((stream) => [binance.channelOf(stream), stream])), "c1")
 const decode = decoderOf(book, trade, stream("btcusdt", "orderbook_diff"), stream("ethusdt", "orderbook"))
 const frameOf = (text: string) => decode(Buffer.from(text))
@@ -107,7 +111,7 @@ describe("frames that carry no data", () => {
       '{"stream":"btcusdt@trade","data":{"e":"trade"}}',
       { _tag: "Malformed", reason: "without a sequence id" }
     ],
-    ['{"stream":"btcusdt@trade","data":{"t":"5"}}', { _tag: "Malformed", reason: "without a sequence id" }],
+    ['{"stream":"btcusdt@trade","data":{"t":[5]}}', { _tag: "Malformed", reason: "without a sequence id" }],
     ['{"stream":"btcusdt@trade","data":{"t":1.5}}', { _tag: "Malformed" }],
     ['{"stream":"btcusdt@trade","data":{"t":-1}}', { _tag: "Malformed" }],
     [
@@ -171,7 +175,9 @@ describe("properties", () => {
     const books = ["bids", "asks"].map(
       (side) => [side, Array(30).fill(["1.00000000", "2.00000000"])] as const
     )
-    const payloads: ReadonlyArray<readonly [StreamId, ReadonlyArray<readonly [string, unknown]>, string]> = [
+    const payloads: ReadonlyArray<
+      readonly [MarketStream, ReadonlyArray<readonly [string, unknown]>, string]
+    > = [
       [book, [["lastUpdateId", 77], ...books], "77"],
       [
         trade,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import type { StreamId } from "../../src/domain/StreamId.ts"
+import type { MarketStream } from "../../src/domain/StreamId.ts"
 import { advance, type Continuity, judge, nothingSeen } from "../../src/exchange/Continuity.ts"
 import type { Data, Exchange, Frame } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
@@ -103,9 +103,9 @@ describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are
 
   /** The gaps that each stream's rule finds in a capture of one connection. */
   const gapsIn = (exchange: Exchange, file: string) => {
-    const seen = new Map<StreamId | "connection", Continuity>()
+    const seen = new Map<MarketStream | "connection", Continuity>()
     const gaps: Array<string> = []
-    const step = (key: StreamId | "connection", kind: Parameters<typeof judge>[0], place: Data) => {
+    const step = (key: MarketStream | "connection", kind: Parameters<typeof judge>[0], place: Data) => {
       const before = seen.get(key) ?? nothingSeen
       const verdict = judge(kind, before, place)
       seen.set(key, advance(before, place, verdict))

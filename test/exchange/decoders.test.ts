@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck } from "effect"
-import type { StreamId } from "../../src/domain/StreamId.ts"
+import type { MarketStream } from "../../src/domain/StreamId.ts"
 import { coinbase } from "../../src/exchange/coinbase.ts"
 import type { Exchange, Frame, Request } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
@@ -22,7 +22,7 @@ const exchangeOf = (name: string): Exchange => {
   return exchange
 }
 
-const streamsOf = (name: string): ReadonlyArray<StreamId> =>
+const streamsOf = (name: string): ReadonlyArray<MarketStream> =>
   (symbols.get(name) ?? []).flatMap((symbol) =>
     exchangeOf(name).dataTypes.map((dataType) => streamOf(name, symbol, dataType))
   )
@@ -246,6 +246,9 @@ const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> 
   ]
 ]
 
+const isDigits = (value: unknown): value is string =>
+  typeof value === "string" && /^-?\d{1,16}$/.test(value) && Number.isSafeInteger(Number(value))
+
 describe("frames", () => {
   it.each(frames)("%s %s", (name, text, expected) => {
     expect(decodeText(name, text)).toMatchObject(expected)
@@ -256,6 +259,26 @@ describe("frames", () => {
     if (hashed || text.includes("sequential_id")) expect(pretty._tag).toBe(decodeText(name, text)._tag)
     else expect(pretty).toMatchObject(expected)
   })
+
+  it.each(frames.filter(([, text]) => text !== "pong"))(
+    "%s: numbers may stand in quotes, and quoted ones without, in %s",
+    (name, text, expected) => {
+      const written = decodeText(name, text)
+      const turned = JSON.parse(text, (_, value: unknown) =>
+        typeof value === "number" ? String(value) : isDigits(value) ? Number(value) : value
+      )
+      const frame = decodeText(name, JSON.stringify(turned))
+      expect(frame._tag).toBe(written._tag)
+      // Where an id is a hash of the frame, and where it does not fit a number, it is another one.
+      const isSame = !/checksum|"tms"|"obu"|\d{17}/.test(text)
+      if (!isSame || written._tag === "Malformed" || frame._tag !== written._tag) return
+      expect(frame).toMatchObject(expected)
+      if ("exchangeSequenceId" in written) {
+        const { exchangeSequenceId, exchangeTimestamp, last, previous } = written
+        expect(frame).toMatchObject({ exchangeSequenceId, exchangeTimestamp, last, previous })
+      }
+    }
+  )
 
   it.each(["binance", "coinbase", "bybit", "okx", "upbit", "kraken"])(
     "%s: what is none is malformed",
@@ -512,8 +535,8 @@ describe("upbit", () => {
 /** Requests for a change, with ids from 1. */
 const requestsOf = (
   name: string,
-  subscribe: ReadonlyArray<StreamId>,
-  unsubscribe: ReadonlyArray<StreamId> = [],
+  subscribe: ReadonlyArray<MarketStream>,
+  unsubscribe: ReadonlyArray<MarketStream> = [],
   all = subscribe
 ): ReadonlyArray<Request> => {
   let ids = 0

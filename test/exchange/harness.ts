@@ -1,7 +1,7 @@
 import { Data, Duration, Effect, Layer, Logger, LogLevel } from "effect"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
-import { type DataType, type StreamId, streamKey } from "../../src/domain/StreamId.ts"
+import { type MarketStream, type MarketType, streamKey } from "../../src/domain/StreamId.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { ExchangeStream, type ExchangeStreamOptions } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
@@ -10,7 +10,7 @@ import * as Simulator from "../../src/simulator/Simulator.ts"
 import { pace, patience } from "../support/pace.ts"
 
 /** A stream of an exchange. */
-export const streamOf = (exchange: string, symbol: string, dataType: DataType): StreamId => ({
+export const streamOf = (exchange: string, symbol: string, dataType: MarketType): MarketStream => ({
   exchange,
   symbol,
   dataType
@@ -22,7 +22,7 @@ export interface Received {
   readonly snapshots: Array<Snapshot>
   readonly events: Array<ExchangeEvent>
   readonly stream: ExchangeStream["Type"]
-  readonly of: (stream: StreamId) => ReadonlyArray<Snapshot>
+  readonly of: (stream: MarketStream) => ReadonlyArray<Snapshot>
   readonly eventsOf: <Tag extends ExchangeEvent["_tag"]>(
     tag: Tag
   ) => ReadonlyArray<Extract<ExchangeEvent, { readonly _tag: Tag }>>
@@ -67,7 +67,7 @@ export const receive = (
 /** A simulated exchange, and what is received from it. */
 export const simulate = (
   exchange: Exchange,
-  streams: ReadonlyArray<StreamId>,
+  streams: ReadonlyArray<MarketStream>,
   options: Partial<Simulator.SimulatorOptions> & Partial<Pick<ExchangeStreamOptions, "silenceTimeout">> = {}
 ) =>
   Effect.gen(function* () {

@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib"
 import { Duration, Effect, Logger, LogLevel } from "effect"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
-import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
+import { type MarketStream, type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
@@ -56,7 +56,7 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
       (protocols.get(protocol)?.symbols ?? [])
         .slice(0, 2)
         .flatMap((symbol) =>
-          exchange.dataTypes.map((dataType): StreamId => ({ exchange: exchange.name, symbol, dataType }))
+          exchange.dataTypes.map((dataType): MarketStream => ({ exchange: exchange.name, symbol, dataType }))
         )
     const streams = venues.flatMap(streamsOf)
     const rows = new Map<StreamId, Array<Row>>(streams.map((id) => [id, []]))
@@ -201,7 +201,7 @@ const needless = (events: ReadonlyArray<ExchangeEvent>): ReadonlyArray<string> =
   })
 
 /** What is wrong with the connections of a stream: it is on one in the end, and left every other one that it was on. */
-const open = (events: ReadonlyArray<ExchangeEvent>, id: StreamId): ReadonlyArray<string> => {
+const open = (events: ReadonlyArray<ExchangeEvent>, id: MarketStream): ReadonlyArray<string> => {
   const connections: Array<string> = []
   for (const event of events) {
     if (event._tag === "StreamConnected" && event.stream === id) connections.push(event.connection)
