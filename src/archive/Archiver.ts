@@ -185,18 +185,23 @@ const make = (options: ArchiverOptions) =>
         return Option.some(planned<Plan>(plan))
       })
 
-    /** Fixes the entries of the next part of the journal. */
-    const planSegment = Effect.gen(function* () {
-      const { plannedThrough } = yield* Ref.get(state)
-      const range = yield* journal.nextSegment({ after: plannedThrough, maxEntries: maxEntriesPerSegment })
-      if (Option.isNone(range)) return Option.none()
-      const archiveId = yield* makeArchiveId
-      const { date, firstId, lastId } = range.value
-      const key = segmentKey({ date, serverName: options.serverName, journal: journal.id, archiveId })
-      const plan: JournalSegment = { archiveId, date, firstId, lastId, key }
-      yield* record(plan, JournalSegmentPlanned.make({ plan }))
-      return Option.some(planned<Plan>(plan))
-    })
+    /** Fixes the entries of the next part of the journal, none of them above `through`. */
+    const planSegment = (through: number) =>
+      Effect.gen(function* () {
+        const { plannedThrough } = yield* Ref.get(state)
+        const range = yield* journal.nextSegment({
+          after: plannedThrough,
+          through,
+          maxEntries: maxEntriesPerSegment
+        })
+        if (Option.isNone(range)) return Option.none()
+        const archiveId = yield* makeArchiveId
+        const { date, firstId, lastId } = range.value
+        const key = segmentKey({ date, serverName: options.serverName, journal: journal.id, archiveId })
+        const plan: JournalSegment = { archiveId, date, firstId, lastId, key }
+        yield* record(plan, JournalSegmentPlanned.make({ plan }))
+        return Option.some(planned<Plan>(plan))
+      })
 
     const contentOf = (plan: Plan) =>
       "stream" in plan
@@ -448,9 +453,11 @@ const make = (options: ArchiverOptions) =>
         if (Option.isSome(yield* journal.nextSegment({ after: plannedThrough, maxEntries: 1 }))) {
           yield* journalLife
         }
+        // What comes meanwhile is for the next cycle: events may come faster than parts are written.
+        const last = yield* journal.lastId
         let more = true
         while (more) {
-          const next = yield* planSegment
+          const next = yield* planSegment(last)
           more = Option.isSome(next) && (yield* attempt(next.value))
         }
         const { isWorthIt, through } = yield* prunableThrough(

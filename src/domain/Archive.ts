@@ -22,7 +22,7 @@ export type ArchivePlan = typeof ArchivePlan.Type
 /** A part of the journal, stored as one Parquet object: the entries with ids in [firstId, lastId]. */
 export const JournalSegment = Schema.Struct({
   archiveId: Schema.String,
-  /** YYYY-MM-DD, UTC, of all its entries. */
+  /** YYYY-MM-DD, UTC, of its first and its last entry; times need not grow with the ids, and others may lie between. */
   date: Schema.String,
   firstId: Schema.Int,
   lastId: Schema.Int,

@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
 import { Chunk, Clock, Context, Effect, Layer, Option, Schema, Stream } from "effect"
-import { dateOf } from "../domain/Archive.ts"
+import { dateOf, microsOf } from "../domain/Archive.ts"
 import { type JournalEntry, JournalEvent, streamOf } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { transaction } from "./Database.ts"
@@ -39,14 +39,19 @@ export class EventJournal extends Context.Tag("collector/EventJournal")<
     ) => Effect.Effect<void, DatabaseError>
     /** All entries in order, read in pages. */
     readonly entries: Stream.Stream<JournalEntry, DatabaseError>
+    /** The highest id of all entries that there ever were; 0 if there were none. */
+    readonly lastId: Effect.Effect<number, DatabaseError>
     /** The entries with ids in (after, through] as they are stored, read in pages. */
     readonly rows: (after: number, through: number) => Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError>
     /**
-     * The entries after `after` that make up the next part of the journal to archive: those of one date, `maxEntries` at
-     * most. None if nothing but the archiving of the journal itself has happened.
+     * The entries with ids in (after, through] that make up the next part of the journal to archive, `maxEntries` at most:
+     * from the first one to the last one of its date, with what lies between. None if nothing but the archiving of the
+     * journal itself has happened.
      */
     readonly nextSegment: (options: {
       readonly after: number
+      /** All entries if it is absent. */
+      readonly through?: number
       readonly maxEntries: number
     }) => Effect.Effect<
       Option.Option<{ readonly date: string; readonly firstId: number; readonly lastId: number }>,
@@ -109,21 +114,31 @@ const make = Effect.gen(function* () {
     Stream.mapEffect(decodeEntry)
   )
 
-  const nextSegment = (options: { readonly after: number; readonly maxEntries: number }) =>
+  const lastId = sql<{ seq: number }>`SELECT seq FROM sqlite_sequence WHERE name = 'journal'`.pipe(
+    Effect.map((rows) => rows[0]?.seq ?? 0),
+    Effect.mapError(DatabaseError.from)
+  )
+
+  const nextSegment: EventJournal["Type"]["nextSegment"] = ({
+    after,
+    maxEntries,
+    through = Number.MAX_SAFE_INTEGER
+  }) =>
     Effect.gen(function* () {
       const [news] = yield* sql`
-        SELECT 1 FROM journal WHERE id > ${options.after}
+        SELECT 1 FROM journal WHERE id > ${after} AND id <= ${through}
           AND tag NOT IN ('JournalSegmentPlanned', 'JournalSegmentArchived', 'JournalPruned', 'ProcessAlive')
           AND NOT (stream IS NULL AND tag IN ('ArchiveWritten', 'ArchiveUploaded', 'ArchiveVerified', 'ArchiveFailed'))
         LIMIT 1`
       if (news === undefined) return Option.none()
       const page = yield* sql<{ id: number; at: number }>`
-        SELECT id, at FROM journal WHERE id > ${options.after} ORDER BY id LIMIT ${options.maxEntries}`
+        SELECT id, at FROM journal WHERE id > ${after} AND id <= ${through} ORDER BY id LIMIT ${maxEntries}`
       const first = page[0]
       if (first === undefined) return Option.none()
+      // Times need not grow with the ids: where dates alternate, cutting at each change would make a part of each entry.
       const date = dateOf(first.at)
-      const other = page.findIndex((entry) => dateOf(entry.at) !== date)
-      const last = page[(other === -1 ? page.length : other) - 1] ?? first
+      const { end, start } = microsOf(date)
+      const last = page.findLast(({ at }) => at >= start && at < end) ?? first
       return Option.some({ date, firstId: first.id, lastId: last.id })
     }).pipe(Effect.mapError(DatabaseError.from))
 
@@ -132,6 +147,7 @@ const make = Effect.gen(function* () {
     append: (...events) => appendOf(undefined, ...events),
     appendOf,
     entries,
+    lastId,
     rows: (after, through) => readRows(sql, after, through),
     nextSegment
   })

@@ -290,6 +290,48 @@ describe("a cycle", () => {
   )
 })
 
+describe("the journal's archive", () => {
+  /** Each time a part is planned, or each of its steps is told of, something else happens. */
+  const eventful = (tags: string) =>
+    Effect.flatMap(SqlClient.SqlClient, (sql) =>
+      sql.unsafe(`
+        CREATE TRIGGER eventful AFTER INSERT ON journal WHEN NEW.tag IN (${tags}) BEGIN
+          INSERT INTO journal (at, tag, payload) VALUES
+            (${newYear}, 'DiskSpace', '{"_tag":"DiskSpace","at":${newYear},"state":"low","free":1,"database":1}'),
+            (NEW.at, 'DiskSpace', '{"_tag":"DiskSpace","at":1,"state":"low","free":1,"database":1}');
+        END`)
+    )
+
+  it.effect("ends though something happens with every part, and the next cycle takes that", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* eventful("'JournalSegmentPlanned', 'ArchiveWritten', 'JournalSegmentArchived'")
+        yield* append(snapshot(1))
+        for (let before = 0, n = 0; n < 4; n++) {
+          expect((yield* cycle).failed).toEqual([])
+          expect(world.journal.size - before).toBeGreaterThan(0)
+          expect(world.journal.size - before).toBeLessThan(5)
+          before = world.journal.size
+        }
+        yield* sql`DROP TRIGGER eventful`
+        yield* cycle
+        yield* cycle
+        const rows = yield* sql<{ payload: string }>`
+          SELECT payload FROM journal WHERE tag = 'JournalSegmentPlanned' ORDER BY id`
+        const parts = rows.map(({ payload }) => JSON.parse(payload).plan)
+        expect(parts.map(({ firstId }) => firstId)).toEqual([
+          1,
+          ...parts.slice(0, -1).map(({ lastId }) => lastId + 1)
+        ])
+        const unarchived = yield* sql`
+          SELECT 1 FROM journal WHERE tag = 'DiskSpace' AND id > ${parts.at(-1).lastId}`
+        expect(unarchived).toEqual([])
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+})
+
 describe("a new process", () => {
   it.effect("goes on with what the last one left, under the same key, and archives newer rows apart", () =>
     withWorld((world) =>

@@ -71,6 +71,30 @@ describe("the journal", () => {
     }).pipe(Effect.provide(storage))
   )
 
+  it.scoped("makes few parts of entries whose dates alternate, and none of what comes later", () =>
+    Effect.gen(function* () {
+      const journal = yield* EventJournal
+      yield* journal.append(
+        ...range(0, 50).map(
+          (n) => ({ _tag: "RecordingStarted", at: newYear + (n % 3) * 86_400_000_000, streams: [] }) as const
+        )
+      )
+      const through = yield* journal.lastId
+      yield* journal.append({ _tag: "RecordingStarted", at: newYear, streams: [] })
+      const parts: Array<readonly [string, number, number]> = []
+      for (let after = 0; parts.length < 50; ) {
+        const next = yield* journal.nextSegment({ after, through, maxEntries: 1000 })
+        if (Option.isNone(next)) break
+        parts.push([next.value.date, next.value.firstId, next.value.lastId])
+        after = next.value.lastId
+      }
+      expect(parts).toEqual([
+        ["2026-01-01", 1, 49],
+        ["2026-01-02", 50, 50]
+      ])
+    }).pipe(Effect.provide(storage))
+  )
+
   it.scoped("loses old entries that are archived, but none that is needed", () =>
     Effect.gen(function* () {
       const journal = yield* EventJournal
