@@ -27,6 +27,8 @@ export interface SnapshotQueueCounts {
   readonly dropped: number
   /** Snapshots waiting. */
   readonly depth: number
+  /** Batches that were taken and are not released. */
+  readonly unreleased: number
 }
 
 /**
@@ -38,11 +40,11 @@ export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeOffer: (snapshot: Snapshot) => void
-    /** Everything that waits, at once, oldest first. Valid until it is released. */
+    /** Everything that waits, at once, oldest first. Valid until it is released; an empty one need not be. */
     readonly takeAll: Effect.Effect<SnapshotBatch>
     /** The memory of a batch that was taken is used again. */
     readonly release: (batch: SnapshotBatch) => Effect.Effect<void>
-    /** Returns as soon as the queue is at least half full. */
+    /** Returns as soon as the queue is at least half full, by the number of Snapshots or by their bytes. */
     readonly awaitHalfFull: Effect.Effect<void>
     /** What gave way since the last call. */
     readonly takeDrops: Effect.Effect<ReadonlyArray<Drop>>
@@ -80,6 +82,8 @@ const make = (capacity: number, maxBytes: number) =>
   Effect.gen(function* () {
     const halfFull = yield* Effect.makeLatch(false)
     const half = Math.max(1, Math.ceil(capacity / 2))
+    const halfBytes = Math.ceil(maxBytes / 2)
+    let isHalfFull = false
     const positions = new Map<StreamId, number>()
     const streams: Array<StreamId> = []
     const offers: Array<{ readonly stream: StreamId; received: number; dropped: number; lastAt: number }> = []
@@ -158,7 +162,10 @@ const make = (capacity: number, maxBytes: number) =>
       block.length = row + 1
       bytes += size
       depth++
-      if (depth === half) halfFull.unsafeOpen()
+      if (!isHalfFull && (depth >= half || bytes >= halfBytes)) {
+        isHalfFull = true
+        halfFull.unsafeOpen()
+      }
     }
 
     const takeAll = Effect.sync((): SnapshotBatch => {
@@ -168,11 +175,12 @@ const make = (capacity: number, maxBytes: number) =>
         streams: streams.slice(),
         blocks: blocks.map(closeBlock)
       }
-      taken.set(batch.number, blocks)
+      if (depth > 0) taken.set(batch.number, blocks)
       blocks = []
       current = undefined
       depth = 0
       bytes = 0
+      isHalfFull = false
       halfFull.unsafeClose()
       return batch
     })
@@ -198,7 +206,7 @@ const make = (capacity: number, maxBytes: number) =>
       release,
       awaitHalfFull: halfFull.await,
       takeDrops,
-      counts: Effect.sync(() => ({ received, dropped, depth })),
+      counts: Effect.sync(() => ({ received, dropped, depth, unreleased: taken.size })),
       offers: Effect.sync(() => offers.map((offer) => ({ ...offer }))),
       capacity
     })

@@ -29,7 +29,7 @@ describe("SnapshotQueue", () => {
     Effect.gen(function* () {
       const queue = yield* SnapshotQueue
       for (const n of range(0, 25)) queue.unsafeOffer(snapshot(n, n < 4 ? trade : book))
-      expect(yield* queue.counts).toEqual({ received: 25, dropped: 15, depth: 10 })
+      expect(yield* queue.counts).toMatchObject({ received: 25, dropped: 15, depth: 10 })
       expect(yield* queue.takeDrops).toEqual([
         { stream: trade, count: 4, first: snapshot(0).timestamp, last: snapshot(3).timestamp },
         { stream: book, count: 11, first: snapshot(4).timestamp, last: snapshot(14).timestamp }
@@ -64,6 +64,41 @@ describe("SnapshotQueue", () => {
     }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 10 })))
   )
 
+  it.effect("is half full by bytes too, with messages of any size", () =>
+    Effect.forEach([2_000_000, 700_000, 10], (size) =>
+      Effect.gen(function* () {
+        const queue = yield* SnapshotQueue
+        const data = new Uint8Array(size)
+        for (let round = 0; round < 2; round++) {
+          const waiting = yield* Effect.fork(queue.awaitHalfFull)
+          const needed = Math.ceil(5_000_000 / size)
+          for (let n = 0; n < needed - 1; n++) queue.unsafeOffer(snapshot(n, book, { data }))
+          yield* Effect.yieldNow()
+          expect(waiting.unsafePoll()).toBeNull()
+          queue.unsafeOffer(snapshot(needed, book, { data }))
+          yield* Fiber.join(waiting)
+          expect((yield* queue.counts).dropped).toBe(0)
+          yield* queue.release(yield* queue.takeAll)
+        }
+      }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 10_000_000, maxBytes: 10_000_000 })))
+    )
+  )
+
+  it.effect("keeps nothing of an empty take, and nothing of a batch that is released", () =>
+    Effect.gen(function* () {
+      const queue = yield* SnapshotQueue
+      for (let i = 0; i < 1000; i++) yield* queue.takeAll
+      expect((yield* queue.counts).unreleased).toBe(0)
+      queue.unsafeOffer(snapshot(1))
+      const batch = yield* queue.takeAll
+      yield* queue.takeAll
+      expect((yield* queue.counts).unreleased).toBe(1)
+      yield* queue.release(batch)
+      yield* queue.release(batch)
+      expect((yield* queue.counts).unreleased).toBe(0)
+    }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 10 })))
+  )
+
   it("keeps the newest rows and accounts for all others, whatever the sizes", () => {
     FastCheck.assert(
       FastCheck.property(
@@ -90,7 +125,7 @@ describe("SnapshotQueue", () => {
                   expect(Buffer.compare(row.data, kept[i]?.data ?? new Uint8Array())).toBe(0)
                 }
               }
-              expect(yield* queue.counts).toEqual({ received: n, dropped: lost, depth: 0 })
+              expect(yield* queue.counts).toMatchObject({ received: n, dropped: lost, depth: 0 })
             }).pipe(Effect.provide(SnapshotQueue.layer({ capacity })))
           )
       ),
