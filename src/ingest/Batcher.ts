@@ -31,7 +31,8 @@ export interface BatcherState {
 /**
  * Commits what waits in the queue every `interval`, and sooner when the queue is half full. While one batch is on its way the
  * next one follows, so that storage need not wait for a busy receiver; they are committed in order. A batch whose
- * transaction fails is kept and tried again after the interval, while the queue slides behind it. When it is closed it
+ * transaction fails is kept and tried again 250 ms later, then after longer and longer pauses up to the interval. Meanwhile a
+ * second batch is taken from a queue that is half full, and only then the queue slides. When it is closed it
  * commits what is left, for at most `drainTimeout`, and journals what it could not.
  */
 export class Batcher extends Context.Tag("collector/Batcher")<
@@ -53,6 +54,16 @@ export class Batcher extends Context.Tag("collector/Batcher")<
 
 /** How many batches may be on their way to storage. */
 const maxOnTheWay = 2
+
+/** How long after its first failure a batch is tried again. */
+const firstPause = Duration.millis(250)
+
+/** The pauses after that. */
+const pauses = (longest: Duration.Duration) =>
+  Schedule.exponential(firstPause, 1.5).pipe(
+    Schedule.jittered,
+    Schedule.modifyDelay((_, pause) => Duration.min(pause, longest))
+  )
 
 const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
   Effect.gen(function* () {
@@ -111,7 +122,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const take = Effect.map(queue.takeAll, (batch) => {
       if (batch.length > 0) kept = [...kept, batch]
       return batch
-    })
+    }).pipe(Effect.uninterruptible)
 
     /** Only the first failure is told of: what followed it fails with it. */
     const fail = (error: StorageError) =>
@@ -139,9 +150,21 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       }
     })
 
+    /** While nothing can be committed there may be as many batches as may otherwise be on the way. */
+    const takeHalves = Effect.gen(function* () {
+      while (kept.length < maxOnTheWay) {
+        yield* queue.awaitHalfFull
+        yield* take
+      }
+    })
+
     const recover = Effect.gen(function* () {
       yield* Fiber.awaitAll([...onTheWay])
-      yield* commitKept.pipe(Effect.delay(interval), Effect.retry(Schedule.forever), Effect.orDie)
+      yield* Effect.sleep(Duration.min(firstPause, interval)).pipe(
+        Effect.zipRight(Effect.retry(commitKept, pauses(interval))),
+        Effect.raceFirst(Effect.zipRight(takeHalves, Effect.never)),
+        Effect.orDie
+      )
       hasFailed = false
       yield* failed.close
     })

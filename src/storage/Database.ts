@@ -1,7 +1,7 @@
 import { FileSystem, Path } from "@effect/platform"
-import { Migrator, SqlClient, SqlError } from "@effect/sql"
+import { Migrator, SqlClient, type SqlConnection, SqlError } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Data, Effect, Layer } from "effect"
+import { Data, Effect, Layer, Scope } from "effect"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { migrations, migrationsTable, schemaVersion } from "./migrations.ts"
@@ -39,18 +39,40 @@ export const layer = (path: string) =>
   )
 
 /**
- * Runs an effect in one transaction: all of it or nothing. Waits for a transaction that is under way. A commit or a
- * rollback that fails is an error too, and leaves no open transaction behind.
+ * Runs an effect in one transaction: all of it or nothing. Waits for a transaction that is under way. A commit that fails is
+ * an error too, and leaves no open transaction behind. Within a transaction it is a part of that one.
+ *
+ * It takes the write lock before anything else. One that read first and then found that another process had written
+ * meanwhile could only fail, with SQLITE_BUSY_SNAPSHOT, however long it waited.
  */
 export const transaction =
   (sql: SqlClient.SqlClient) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DatabaseError, R> =>
-    sql.withTransaction(effect).pipe(
+    immediately(sql)(effect).pipe(
       Effect.catchAllDefect((cause) =>
         Effect.zipRight(Effect.exit(sql.unsafe("ROLLBACK")), Effect.fail(new DatabaseError({ cause })))
       ),
       Effect.catchIf(isSqlError, (cause) => Effect.fail(new DatabaseError({ cause })))
     )
+
+/** As `SqlClient.withTransaction`, but for its first statement. */
+const immediately = (sql: SqlClient.SqlClient) => {
+  const run = (statement: string) => (connection: SqlConnection.Connection) =>
+    connection.executeUnprepared(statement, [], undefined)
+  return SqlClient.makeWithTransaction({
+    transactionTag: SqlClient.TransactionConnection,
+    spanAttributes: [],
+    acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
+      Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
+    ),
+    begin: run("BEGIN IMMEDIATE"),
+    savepoint: (connection, id) => run(`SAVEPOINT nested_${id}`)(connection),
+    commit: run("COMMIT"),
+    // Where it did not begin, or SQLite has rolled it back by itself, there is nothing left to roll back.
+    rollback: (connection) => Effect.ignore(run("ROLLBACK")(connection)),
+    rollbackSavepoint: (connection, id) => run(`ROLLBACK TO SAVEPOINT nested_${id}`)(connection)
+  })
+}
 
 class SchemaIsNewer extends Data.TaggedError("SchemaIsNewer")<{ readonly version: number }> {}
 

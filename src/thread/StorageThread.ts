@@ -96,7 +96,8 @@ export const layer = (
             yield* Deferred.fail(failure, gaveUp)
             return
           }
-          yield* Effect.sleep("1 second")
+          // The first time at once: the queue need not hold more than what comes while it starts.
+          if (deaths.length > 1) yield* Effect.sleep("1 second")
         }
       })
       yield* Effect.forkScoped(Effect.interruptible(lives))

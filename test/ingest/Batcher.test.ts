@@ -82,21 +82,56 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("keeps a batch that fails, tries again next interval, and lets the queue slide behind it", () =>
+  it.effect("keeps a batch that fails, and tries again after 250 ms", () =>
     withRepo(({ batches, failures, layer }) =>
       Effect.gen(function* () {
-        yield* Ref.set(failures, 2)
-        yield* offer(0, 2)
-        yield* TestClock.adjust("5 seconds")
-        yield* offer(2, 20)
-        yield* TestClock.adjust("5 seconds")
+        yield* Ref.set(failures, 1)
+        yield* offer(0, 5)
+        yield* TestClock.adjust("249 millis")
         expect(yield* Ref.get(batches)).toEqual([])
+        yield* TestClock.adjust("1 millis")
+        expect(yield* Ref.get(batches)).toEqual([range(0, 5).map(String)])
+        expect((yield* Effect.flatMap(SnapshotQueue, (queue) => queue.counts)).unreleased).toBe(0)
+      }).pipe(Effect.provide(layer))
+    )
+  )
+
+  it.effect("tries again after longer and longer pauses, but never later than after the interval", () =>
+    withRepo(({ batches, failures, layer }) =>
+      Effect.gen(function* () {
+        const left = 1_000_000
+        yield* Ref.set(failures, left)
+        yield* offer(0, 5)
+        const attempts: Array<number> = []
+        for (const seconds of [2, 60, 60]) {
+          yield* TestClock.adjust(Duration.seconds(seconds))
+          attempts.push(left - (yield* Ref.get(failures)))
+        }
+        yield* Ref.set(failures, 0)
         yield* TestClock.adjust("5 seconds")
-        expect((yield* Ref.get(batches))[0]).toEqual(["0", "1"])
-        yield* TestClock.adjust("5 seconds")
-        expect(yield* Ref.get(batches)).toEqual([["0", "1"], range(10, 20).map(String)])
+        expect(yield* Ref.get(batches)).toEqual([range(0, 5).map(String)])
+        const [early = 0, later = 0, last = 0] = attempts
+        expect(early).toBeGreaterThanOrEqual(3)
+        expect(last - later).toBeGreaterThanOrEqual(11)
+        expect(last - later).toBeLessThanOrEqual(16)
+      }).pipe(Effect.provide(layer))
+    )
+  )
+
+  it.effect("takes one more batch while it fails, and then lets the queue slide", () =>
+    withRepo(({ batches, failures, layer }) =>
+      Effect.gen(function* () {
+        yield* Ref.set(failures, 1_000_000)
+        for (const from of [0, 5, 10, 15, 20, 25]) {
+          yield* offer(from, from + 5)
+          yield* TestClock.adjust("1 millis")
+        }
         const queue = yield* SnapshotQueue
-        expect((yield* queue.counts).dropped).toBe(8)
+        expect(yield* queue.counts).toMatchObject({ dropped: 10, depth: 10, unreleased: 2 })
+        yield* Ref.set(failures, 0)
+        yield* TestClock.adjust("5 seconds")
+        expect((yield* Ref.get(batches)).flat()).toEqual([...range(0, 10), ...range(20, 30)].map(String))
+        expect(yield* queue.counts).toMatchObject({ depth: 0, unreleased: 0 })
       }).pipe(Effect.provide(layer))
     )
   )
@@ -143,7 +178,7 @@ describe("Batcher", () => {
         yield* Ref.set(failures, 2)
         yield* offer(0, 5)
         yield* offer(5, 10).pipe(Effect.delay("1 millis"), Effect.fork)
-        yield* TestClock.adjust("1 seconds")
+        yield* TestClock.adjust("100 millis")
         expect(yield* Ref.get(batches)).toEqual([])
         yield* TestClock.adjust("10 seconds")
         expect((yield* Ref.get(batches)).flat()).toEqual(range(0, 10).map(String))

@@ -146,7 +146,7 @@ describe("EventRecorder", () => {
         yield* TestClock.adjust("3 seconds")
         expect(told.order).toEqual([])
         told.records = nothing
-        yield* TestClock.adjust("3 seconds")
+        yield* TestClock.adjust("10 seconds")
         expect(told.order.slice(0, 2)).toEqual([2, "batch"])
       }).pipe(Effect.provide(recording(layer)))
     })

@@ -3,11 +3,12 @@ import { FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Exit, Layer } from "effect"
 import * as Database from "../../src/storage/Database.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
 import { batchOf, book, range, snapshot } from "../support/snapshots.ts"
 import { storageOn, temporaryFolder } from "../support/storage.ts"
+import { openDatabase } from "../support/stored.ts"
 
 const withFile = <A, E>(
   test: (path: string) => Effect.Effect<A, E, FileSystem.FileSystem>
@@ -97,6 +98,43 @@ describe("Database", () => {
         expect(yield* repo.append(batchOf([snapshot(2)]))).toMatchObject({ inserted: 1 })
       }).pipe(Effect.provide(storageOn(path)))
     )
+  )
+
+  it.live(
+    "has the write lock from a transaction's first statement on: what it read is still so when it writes",
+    () =>
+      withFile((path) =>
+        Effect.gen(function* () {
+          const sql = yield* SqlClient.SqlClient
+          const other = yield* openDatabase(path, "write")
+          yield* other`PRAGMA busy_timeout = 0`
+          const write = (client: SqlClient.SqlClient) =>
+            client`INSERT INTO archive_requests (report) VALUES ('x')`
+          const inBetween = yield* Database.transaction(sql)(
+            Effect.gen(function* () {
+              yield* sql`SELECT count(*) FROM archive_requests`
+              const theirs = yield* Effect.exit(write(other)).pipe(
+                // Or it would be a statement of this transaction.
+                Effect.mapInputContext((context: Context.Context<never>) =>
+                  Context.omit(SqlClient.TransactionConnection)(context)
+                )
+              )
+              yield* write(sql)
+              return theirs
+            })
+          )
+          expect(Exit.isFailure(inBetween)).toBe(true)
+          // nested ones are parts of the first
+          yield* Database.transaction(sql)(
+            Effect.zipRight(
+              write(sql),
+              Effect.exit(Database.transaction(sql)(Effect.zipRight(write(sql), Effect.fail("no"))))
+            )
+          )
+          yield* write(other)
+          expect(yield* sql`SELECT count(*) AS n FROM archive_requests`).toEqual([{ n: 3 }])
+        }).pipe(Effect.scoped, Effect.provide(storageOn(path)))
+      )
   )
 
   it.live(

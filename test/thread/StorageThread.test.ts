@@ -2,14 +2,18 @@ import { existsSync } from "node:fs"
 import { FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, Logger, LogLevel, Schedule } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Logger, LogLevel, Schedule } from "effect"
 import type { StorageSettings } from "../../src/domain/StorageSettings.ts"
+import { Batcher } from "../../src/ingest/Batcher.ts"
+import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
 import { Storage } from "../../src/thread/Storage.ts"
 import * as StorageThread from "../../src/thread/StorageThread.ts"
 import * as StorageServices from "../../src/thread/services.ts"
+import { pace } from "../support/pace.ts"
+import { eventually } from "../support/process.ts"
 import { batchOf, range, snapshot } from "../support/snapshots.ts"
 import { temporaryFolder } from "../support/storage.ts"
-import { archivedRows } from "../support/stored.ts"
+import { archivedRows, countRows } from "../support/stored.ts"
 
 /** The built entry of the thread: Node runs no TypeScript there. */
 const entry = new URL("../../dist/storageThread.js", import.meta.url)
@@ -119,6 +123,46 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
           yield* storage.runCycle
           expect(yield* archivedRows(`${folder}/archive`)).toHaveLength(100)
         }).pipe(Effect.provide(threadOf(settingsIn(folder), dying)))
+      })
+    )
+  )
+
+  it.live("loses nothing when the thread dies, with a queue of two seconds and an interval of five", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        const dying = yield* diesOnAppend(folder)
+        const perSecond = 500
+        const ingest = Batcher.layer({ interval: Duration.seconds(5) }).pipe(
+          Layer.provideMerge(
+            Layer.merge(
+              SnapshotQueue.layer({ capacity: Math.ceil(2 * perSecond * pace) }),
+              threadOf(settingsIn(folder), dying)
+            )
+          )
+        )
+        const counts = yield* Effect.gen(function* () {
+          const queue = yield* SnapshotQueue
+          const batcher = yield* Batcher
+          let n = 0
+          const offering = yield* Effect.sync(() => {
+            for (let i = 0; i < perSecond / 50; i++) queue.unsafeOffer(snapshot(n++))
+          }).pipe(Effect.schedule(Schedule.spaced("20 millis")), Effect.fork)
+          const done = Effect.map(batcher.counts, ({ committed, duplicates }) => committed + duplicates)
+          yield* eventually(
+            "the commit after the death",
+            Effect.map(done, (rows) => rows > 0)
+          )
+          yield* Fiber.interrupt(offering)
+          yield* eventually(
+            "all to be committed",
+            Effect.map(done, (rows) => rows === n)
+          )
+          return { offered: n, ...(yield* queue.counts) }
+        }).pipe(Effect.provide(ingest))
+        expect(existsSync(`${folder}/died`)).toBe(true)
+        expect(counts).toMatchObject({ received: counts.offered, dropped: 0, unreleased: 0 })
+        const archived = (yield* archivedRows(`${folder}/archive`)).length
+        expect(archived + (yield* countRows(`${folder}/collector.db`))).toBe(counts.offered)
       })
     )
   )
