@@ -50,7 +50,7 @@ export const watchDisk = (options: {
         }
       }
       if (untold.length === 0) return
-      yield* journal.append(...untold)
+      yield* journal.appendAll(untold)
       untold = []
     }).pipe(Effect.ignore, Effect.annotateLogs({ module: "storage" }))
 

@@ -32,6 +32,8 @@ export class EventJournal extends Context.Tag("collector/EventJournal")<
     readonly id: string
     /** Appends events, in the transaction that is open in the calling fiber, else in one of their own. */
     readonly append: (...events: ReadonlyArray<JournalEvent>) => Effect.Effect<void, DatabaseError>
+    /** The same for any number of them: JavaScript takes no more than about 120,000 arguments. */
+    readonly appendAll: (events: ReadonlyArray<JournalEvent>) => Effect.Effect<void, DatabaseError>
     /** The same for events that are about a stream without naming it. */
     readonly appendOf: (
       stream: StreamId | undefined,
@@ -97,7 +99,7 @@ const make = Effect.gen(function* () {
     DatabaseError.from
   )
 
-  const appendOf = (stream: StreamId | undefined, ...events: ReadonlyArray<JournalEvent>) =>
+  const appendAll = (events: ReadonlyArray<JournalEvent>, stream?: StreamId) =>
     Effect.gen(function* () {
       const now = (yield* Clock.currentTimeMillis) * 1000
       const of = stream === undefined ? null : streamKey(stream)
@@ -144,8 +146,9 @@ const make = Effect.gen(function* () {
 
   return EventJournal.of({
     id: collector?.journal ?? "",
-    append: (...events) => appendOf(undefined, ...events),
-    appendOf,
+    append: (...events) => appendAll(events),
+    appendAll: (events) => appendAll(events),
+    appendOf: (stream, ...events) => appendAll(events, stream),
     entries,
     lastId,
     rows: (after, through) => readRows(sql, after, through),

@@ -5,7 +5,7 @@ import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
-import { openCounts } from "./MessageCounts.ts"
+import { type CountPlace, countsAfter, countsBegin } from "./MessageCounts.ts"
 
 /** How long archived entries stay in the database. */
 export interface JournalLimits {
@@ -15,18 +15,31 @@ export interface JournalLimits {
 
 export const journalLimits: JournalLimits = { millis: 86_400_000, entries: 20_000 }
 
-/** Tells the journal what has been counted since the last call. */
+/**
+ * Tells the journal what has been counted since the last call, a little at a time, so that commits come in between. What they
+ * add to counts that were told of is for the next call.
+ */
 export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> =
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const journal = yield* EventJournal
-    yield* Effect.gen(function* () {
-      const counts = yield* openCounts
-      if (counts.length === 0) return
-      yield* journal.append(...counts)
-      yield* sql`DELETE FROM message_counts`
-    }).pipe(transaction(sql))
+    let place: CountPlace | undefined = countsBegin
+    while (place !== undefined) {
+      const after: CountPlace = place
+      place = yield* Effect.gen(function* () {
+        const { events, last } = yield* countsAfter(after, countsPerTransaction)
+        if (last === undefined) return undefined
+        yield* journal.appendAll(events)
+        yield* sql`
+          DELETE FROM message_counts
+          WHERE (stream, hour) > (${after.number}, ${after.hour}) AND (stream, hour) <= (${last.number}, ${last.hour})`
+        return events.length < countsPerTransaction ? undefined : last
+      }).pipe(transaction(sql))
+      yield* yieldToEventLoop
+    }
   }).pipe(Effect.mapError(DatabaseError.from))
+
+const countsPerTransaction = 1000
 
 /** Tells the journal the last sign of life, for a reader that has only its archived parts. */
 export const journalLife: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> = Effect.gen(

@@ -83,29 +83,56 @@ export const addCounts = (
     )
   )
 
-/** The counts that no event tells of yet, as the events that will. */
+/** Where a page of counts ends: the number of a stream, and an hour of it. */
+export interface CountPlace {
+  readonly number: StreamNumber
+  readonly hour: number
+}
+
+/** Before all counts. */
+export const countsBegin: CountPlace = { number: Number.MIN_SAFE_INTEGER, hour: 0 }
+
+/**
+ * At most so many of the counts behind a place that no event tells of yet, as the events that will, and the place of the last
+ * one; undefined if there are none.
+ */
+export const countsAfter = (
+  place: CountPlace,
+  limit: number
+): Effect.Effect<
+  { readonly events: ReadonlyArray<typeof MessagesCommitted.Type>; readonly last: CountPlace | undefined },
+  DatabaseError,
+  SqlClient.SqlClient
+> =>
+  Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`
+      SELECT number, exchange, symbol, data_type AS dataType, hour, messages, first, last
+      FROM message_counts CROSS JOIN streams ON number = message_counts.stream
+      WHERE (message_counts.stream, hour) > (${place.number}, ${place.hour})
+      ORDER BY message_counts.stream, hour LIMIT ${limit}`
+  ).pipe(
+    Effect.flatMap(Schema.decodeUnknown(Schema.Array(CountRow()))),
+    Effect.map((rows) => ({
+      events: rows.map(({ first, hour, last, messages, number: _, ...stream }) =>
+        MessagesCommitted.make({ stream, hour, messages, first, last })
+      ),
+      last: rows.at(-1)
+    })),
+    Effect.mapError(DatabaseError.from)
+  )
+
+/** All counts that no event tells of yet, as the events that will. */
 export const openCounts: Effect.Effect<
   ReadonlyArray<typeof MessagesCommitted.Type>,
   DatabaseError,
   SqlClient.SqlClient
-> = Effect.flatMap(
-  SqlClient.SqlClient,
-  (sql) => sql`
-    SELECT exchange, symbol, data_type AS dataType, hour, messages, first, last
-    FROM message_counts JOIN streams ON number = message_counts.stream ORDER BY number, hour`
-).pipe(
-  Effect.flatMap(Schema.decodeUnknown(Schema.Array(CountRow()))),
-  Effect.map((rows) =>
-    rows.map(({ first, hour, last, messages, ...stream }) =>
-      MessagesCommitted.make({ stream, hour, messages, first, last })
-    )
-  ),
-  Effect.mapError(DatabaseError.from)
-)
+> = Effect.map(countsAfter(countsBegin, Number.MAX_SAFE_INTEGER), ({ events }) => events)
 
 function CountRow() {
   return Schema.Struct({
     ...StreamId.fields,
+    number: Schema.Int,
     hour: Schema.Int,
     messages: Schema.Int,
     first: Schema.Number,

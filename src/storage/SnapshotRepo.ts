@@ -148,7 +148,7 @@ const make = (limits: ArchivedIdsLimits) =>
             Effect.catchIf(isRowError, () => insertSingly(these, rows)),
             Effect.map((result) => {
               inserted += result.inserted
-              rejected.push(...result.rejected)
+              for (const each of result.rejected) rejected.push(each)
             })
           )
         })
@@ -169,7 +169,9 @@ const make = (limits: ArchivedIdsLimits) =>
         const isWhole = inserted === batch.length - archived.size
         const counts = isWhole ? countsOf(batch, numbers, archived) : yield* countRowsAfter(before)
         yield* addCounts(counts)
-        if (counts.length > 0) yield* signOfLife(sql, Math.max(...counts.map(({ last }) => last)) + 1)
+        if (counts.length > 0) {
+          yield* signOfLife(sql, counts.reduce((latest, { last }) => Math.max(latest, last), 0) + 1)
+        }
         const rejectedOf = new Map<string, number>()
         for (const { stream } of rejected) rejectedOf.set(stream, (rejectedOf.get(stream) ?? 0) + 1)
         if (rejected.length > 0) {

@@ -40,7 +40,7 @@ export const layer = Layer.effect(
     return Storage.of({
       append,
       record: (events, aliveAt) =>
-        journal.append(...events).pipe(
+        journal.appendAll(events).pipe(
           Effect.zipRight(aliveAt === null ? Effect.void : signOfLife(sql, aliveAt)),
           transaction(sql),
           Effect.mapError((error) => new StorageError({ reason: DatabaseError.from(error).message }))

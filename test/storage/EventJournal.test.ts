@@ -1,10 +1,11 @@
-import { SqlClient } from "@effect/sql"
+import { SqlClient, Statement } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Option } from "effect"
 import { transaction } from "../../src/storage/Database.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { journalCounts, prunableThrough, pruneJournal } from "../../src/storage/JournalUpkeep.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { queryPlansOf } from "../support/queryPlans.ts"
 import { batchOf, book, newYear, range, snapshot, trade } from "../support/snapshots.ts"
 import { storage } from "../support/storage.ts"
 
@@ -49,6 +50,35 @@ describe("the journal", () => {
       ])
       yield* journalCounts
       expect(yield* rows).toHaveLength(3)
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("takes over any number of counts, a thousand in a transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`INSERT INTO streams VALUES (7, 'binance', 'btcusdt', 'trade'), (8, 'okx', 'BTC-USDT', 'trade')`
+      const many = 125_000
+      yield* sql`
+        WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${many - 1})
+        INSERT INTO message_counts SELECT 7 + n % 2, n / 2, n, n, n FROM numbers`
+      let begun = 0
+      yield* Statement.withTransformer(journalCounts, (statement) =>
+        Effect.sync(() => {
+          if (/DELETE FROM message_counts/.test(statement.compile()[0])) begun++
+          return statement
+        })
+      )
+      expect(begun).toBe(many / 1000)
+      expect(yield* sql`SELECT count(*) AS n FROM message_counts`).toEqual([{ n: 0 }])
+      expect(
+        yield* sql`
+          SELECT stream, count(*) AS events, sum(payload ->> 'messages') AS messages FROM journal GROUP BY 1 ORDER BY 1`
+      ).toEqual([
+        { stream: "binance:btcusdt:trade", events: many / 2, messages: ((many / 2) * (many - 2)) / 2 },
+        { stream: "okx:BTC-USDT:trade", events: many / 2, messages: ((many / 2) * many) / 2 }
+      ])
+      const plans = yield* queryPlansOf(journalCounts, /message_counts/)
+      for (const [step] of plans) expect(step).toMatch(/message_counts USING PRIMARY KEY \(\(stream,hour\)>/)
     }).pipe(Effect.provide(storage))
   )
 
