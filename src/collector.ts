@@ -1,5 +1,5 @@
 import type { FileSystem, Path } from "@effect/platform"
-import { Clock, Context, Duration, Effect, Layer, Scope } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Schedule, Scope } from "effect"
 import { loadSettings, type Settings } from "./Config.ts"
 import { RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
@@ -19,7 +19,7 @@ import { publishReports, sayWhereStatusPageIs } from "./operations/publishReport
 import { Reporter } from "./operations/Reporter.ts"
 import * as Tracing from "./operations/Tracing.ts"
 import { supervise } from "./supervise.ts"
-import type { Storage } from "./thread/Storage.ts"
+import { Storage } from "./thread/Storage.ts"
 import * as StorageThread from "./thread/StorageThread.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
 
@@ -40,7 +40,7 @@ export const layer = (
     Layer.provide(opened),
     Layer.provide(receiving(settings)),
     Layer.provide(Reporter.layer(settings)),
-    Layer.provide(EventRecorder.signsOfLife),
+    Layer.provide(signsOfLife),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),
     Layer.provideMerge(EventRecorder.layer()),
     Layer.provideMerge(
@@ -114,17 +114,36 @@ const receiving = (settings: Settings) =>
       const stream = yield* ExchangeStream
       const recorder = yield* EventRecorder
       const reporter = yield* Reporter
+      const storing = yield* Storage
       const storage = yield* StorageThread.StorageLife
       const at = (yield* Clock.currentTimeMillis) * 1000
       recorder.unsafeRecord(RecordingStarted.make({ at, streams: settings.streams }))
-      return yield* holdLogsUntil(storage.opened)(
-        stream.runForEach(queue.unsafeOffer, (event) => {
+      const receive = stream.runForEach(
+        queue.unsafeOffer,
+        (event) => {
           recorder.unsafeRecord(event)
           reporter.unsafeCount(event)
-        })
+        },
+        Effect.orDie(Effect.retry(storing.lastMessages, Schedule.spaced("1 second")))
+      )
+      // Sockets take a moment to close: what counts is when that began.
+      const untilTheEnd = Effect.onInterrupt(Effect.never, () => recorder.endReceiving)
+      return yield* holdLogsUntil(storage.opened)(
+        Effect.all([untilTheEnd, receive], { concurrency: "unbounded", discard: true })
       )
     })
   )
+
+/** With when each connection was last heard. */
+const signsOfLife = Layer.unwrapEffect(
+  Effect.map(ExchangeStream, ({ connections }) =>
+    EventRecorder.signsOfLife(
+      Effect.map(connections, (open) =>
+        Object.fromEntries(open.map(({ connection, heardAt }) => [connection, heardAt]))
+      )
+    )
+  )
+)
 
 const statusPage = (settings: Settings) =>
   Layer.merge(actor("status page report", publishReports), Layer.effectDiscard(sayWhereStatusPageIs)).pipe(

@@ -50,7 +50,8 @@ export const wholeJournals = <E, E2>(
             )
           : entries,
         /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
-        lastSeen: isLive ? live.value.lastSeen : 0
+        lastSeen: isLive ? live.value.lastSeen : 0,
+        heard: isLive ? live.value.heard : undefined
       }
     })
   })

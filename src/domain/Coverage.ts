@@ -1,6 +1,6 @@
 import { Chunk, HashMap, identity, Option } from "effect"
 import type { GapDetected } from "./ExchangeEvent.ts"
-import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
+import type { Heard, JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
 import type { Window } from "./Window.ts"
 
@@ -20,7 +20,7 @@ export interface DropWindow extends Window {
   readonly count: number
 }
 
-/** A time on a connection. */
+/** A time on a connection, up to when anything was last heard on it: nothing is known of what came after. */
 export interface ConnectedWindow extends Window {
   /** Of which process it was, counted from the begin of the journal. */
   readonly process: number
@@ -64,23 +64,35 @@ export interface Coverage {
   readonly process: number
   /** Up to here, microseconds, the running process has committed what it received, and told of its holes. */
   readonly lastSeen: number
+  /** What the running process had heard on its connections by then, as far as the journal says. */
+  readonly heard: Heard | undefined
   /** Until when the journal speaks, microseconds. */
   readonly through: number
 }
 
-export const noCoverage: Coverage = { streams: HashMap.empty(), process: 0, lastSeen: 0, through: 0 }
+export const noCoverage: Coverage = {
+  streams: HashMap.empty(),
+  process: 0,
+  lastSeen: 0,
+  heard: undefined,
+  through: 0
+}
 
 /** The state after an entry. */
 export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): Coverage => {
   switch (event._tag) {
     case "ProcessStarted":
-      return { ...endProcess(state, event.previous?.lastSeen ?? state.lastSeen), lastSeen: at, through: at }
+      return {
+        ...endProcess(state, event.previous?.lastSeen ?? state.lastSeen, event.previous?.heard),
+        lastSeen: at,
+        through: at
+      }
     case "ProcessStopped": {
       const last = Math.max(state.lastSeen, event.lastSeen ?? at)
-      return { ...endProcess({ ...state, lastSeen: last }, last), through: at }
+      return { ...endProcess({ ...state, lastSeen: last }, last, event.heard), through: at }
     }
     case "ProcessAlive":
-      return seen(state, event.lastSeen)
+      return { ...seen(state, event.lastSeen), heard: event.heard }
     case "RecordingStarted":
       return event.streams.reduce(
         (all, stream) => update(all, stream, at, (of) => ({ ...want(of, at), isNamed: true })),
@@ -95,9 +107,17 @@ export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): C
   }
 }
 
-/** The journal ends here: what is open ends where the process was last seen. */
-export const endOfJournal = (state: Coverage, lastSeen = 0): Coverage =>
-  endProcess(seen(state, lastSeen), Math.max(state.lastSeen, lastSeen))
+/**
+ * The journal ends here: what is open ends where the process was last seen, and where its connection was last heard, which
+ * the running process may only be about to hear again: nothing is said of the time after it.
+ */
+export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Coverage =>
+  endProcess(
+    seen(state, lastSeen),
+    Math.max(state.lastSeen, lastSeen),
+    heard ?? state.heard,
+    Number.POSITIVE_INFINITY
+  )
 
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 
@@ -131,7 +151,11 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
           onSome: (from) => ({
             ...of,
             open: HashMap.remove(of.open, event.connection),
-            connected: Chunk.append(of.connected, { from, to: at, process: state.process })
+            connected: Chunk.append(of.connected, {
+              from,
+              to: Math.max(from, event.heard === undefined ? at : Math.min(at, event.heard + 1)),
+              process: state.process
+            })
           })
         })
       )
@@ -180,16 +204,38 @@ const seen = (state: Coverage, at: number): Coverage => ({
   through: Math.max(state.through, at)
 })
 
-/** The process is gone: what it had committed and told of, it had up to `at`, whatever else it told. */
-const endProcess = (state: Coverage, at: number): Coverage => ({
+/**
+ * The process is gone: what it had committed and told of, it had up to `at`, whatever else it told. A stream of which
+ * nothing was heard just before is not said to have been wanted in these last moments, if they are shorter than `moments`.
+ */
+const endProcess = (
+  state: Coverage,
+  at: number,
+  heard: Heard | undefined,
+  moments = lastMoments
+): Coverage => ({
   ...state,
   process: state.process + 1,
+  heard: undefined,
   through: Math.max(state.through, at),
-  streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process))
+  streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process, heard, moments))
 })
 
-const endStream = (of: StreamCoverage, at: number, process: number): StreamCoverage => {
-  const open = Array.from(HashMap.values(of.open), (from) => ({ from, to: Math.max(from, at), process }))
+/** Microseconds: shorter than that nobody calls it silence. */
+const lastMoments = 1_000_000
+
+const endStream = (
+  of: StreamCoverage,
+  at: number,
+  process: number,
+  heard: Heard | undefined,
+  moments: number
+): StreamCoverage => {
+  const open = Array.from(of.open, ([connection, from]) => {
+    const until = heard === undefined ? at : Math.min(at, (heard[connection] ?? from) + 1)
+    return { from, to: Math.max(from, until), process }
+  })
+  const last = open.reduce((last, { to }) => Math.max(last, to), 0)
   const isBeyond = (window: ConnectedWindow) => window.process === process && window.to > at
   const closed = Chunk.some(of.connected, isBeyond)
     ? Chunk.map(of.connected, (window) =>
@@ -197,7 +243,7 @@ const endStream = (of: StreamCoverage, at: number, process: number): StreamCover
       )
     : of.connected
   return {
-    ...unwant(of, at),
+    ...unwant(of, last > 0 && at - last < moments ? last : at),
     isNamed: false,
     open: HashMap.empty<string, number>(),
     connected: Chunk.appendAll(closed, Chunk.unsafeFromArray(open))

@@ -40,11 +40,15 @@ export const StreamConnected = Schema.TaggedStruct("StreamConnected", {
   connection: Schema.String
 })
 
-/** The connection that carried the stream ended. `code` is the WebSocket close code, where there was one. */
+/**
+ * The connection that carried the stream ended. `code` is the WebSocket close code, where there was one; `heard` is when
+ * anything was last heard on the connection: nothing is known of the time after it.
+ */
 export const StreamDisconnected = Schema.TaggedStruct("StreamDisconnected", {
   ...at,
   stream: StreamId,
   connection: Schema.String,
+  heard: Schema.optionalWith(Micros, { exact: true }),
   kind: EndKind,
   reason: Schema.String,
   code: Schema.NullOr(Schema.Int)

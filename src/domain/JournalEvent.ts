@@ -62,6 +62,12 @@ export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
   entries: Schema.Int
 })
 
+/** When anything was last heard on each connection that was open, by its name. */
+export const Heard = Schema.Record({ key: Schema.String, value: Micros })
+export type Heard = typeof Heard.Type
+
+const heard = { heard: Schema.optionalWith(Heard, { exact: true }) }
+
 /**
  * A process began to collect, at a time before it received anything: what is received is kept until the database is open.
  * `previous` is the one before it, if that left no `ProcessStopped`: it was killed, and
@@ -72,7 +78,7 @@ export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   process: Schema.String,
   server: Schema.String,
   version: Schema.String,
-  previous: Schema.NullOr(Schema.Struct({ process: Schema.String, lastSeen: Micros }))
+  previous: Schema.NullOr(Schema.Struct({ process: Schema.String, lastSeen: Micros, ...heard }))
 })
 
 /** These streams are to be recorded, as long as the process lives. */
@@ -84,13 +90,15 @@ export const RecordingStarted = Schema.TaggedStruct("RecordingStarted", {
 /** A process ended in good order. `lastSeen`: what it received up to here is committed; without it, all. */
 export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
   process: Schema.String,
-  lastSeen: Schema.optionalWith(Micros, { exact: true })
+  lastSeen: Schema.optionalWith(Micros, { exact: true }),
+  ...heard
 })
 
 /** The process lived at this time: in front of every archived part of the journal, which may be all that a reader has. */
 export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {
   process: Schema.String,
-  lastSeen: Micros
+  lastSeen: Micros,
+  ...heard
 })
 
 /**

@@ -47,6 +47,7 @@ export const makeConnection = (
     Effect.suspend(() => {
       opened.delete(ending)
       const at = clock.unsafeNow()
+      const { heardAt } = ending.session.status()
       for (const stream of ending.session.carried()) {
         if (end.kind !== "replaced") stream.state = "connecting"
         stream.reconnects.set(end.kind, (stream.reconnects.get(end.kind) ?? 0) + 1)
@@ -55,6 +56,7 @@ export const makeConnection = (
           at,
           stream: stream.id,
           connection: ending.session.id,
+          heard: heardAt,
           kind: end.kind,
           reason: end.reason,
           code: end.code ?? null

@@ -1,10 +1,12 @@
 import { Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
+import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import { type Connection, makeConnection } from "./Connection.ts"
 import { partition } from "./chunk.ts"
 import type { Exchange } from "./Exchange.ts"
 import { matcher } from "./instruments.ts"
+import { gapOverRestart } from "./resumption.ts"
 import type { SessionContext } from "./Session.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
@@ -12,6 +14,8 @@ import { ConnectionEnded } from "./WebSocket.ts"
 /** Records the streams of one exchange. */
 export interface ExchangeRunner {
   readonly run: Effect.Effect<never>
+  /** Compares the first message of each stream with the last one of an earlier process. */
+  readonly resume: (lastMessages: ReadonlyMap<string, LastMessage>) => void
   readonly streams: () => ReadonlyArray<TrackedStream>
   readonly connections: () => ReadonlyArray<Connection>
 }
@@ -21,15 +25,17 @@ export interface ExchangeRunner {
  * follows the exchange's list of instruments where a pattern asks for it.
  */
 export const makeExchangeRunner = (options: {
-  readonly context: SessionContext
+  readonly context: Omit<SessionContext, "onFirst">
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
   /** The REST interface. */
   readonly restUrl: string
   readonly refreshEvery: Duration.Duration
 }): ExchangeRunner => {
-  const { context, patterns } = options
-  const { clock, emit, exchange, url } = context
+  const { patterns } = options
+  const { clock, emit, exchange, url } = options.context
+  const context: SessionContext = { ...options.context, onFirst: (stream) => compare(stream) }
+  let lastMessages: ReadonlyMap<string, LastMessage> = new Map()
   const tracked = new Map<string, TrackedStream>()
   const known = new Map<string, TrackedStream>()
   const connections = new Set<Connection>()
@@ -39,10 +45,20 @@ export const makeExchangeRunner = (options: {
       url
     )
 
+  const compare = (stream: TrackedStream): void => {
+    if (stream.before === null || stream.first === null) return
+    const gap = gapOverRestart(stream, stream.before, stream.first)
+    stream.before = null
+    if (gap === undefined) return
+    stream.gaps++
+    emit(gap)
+  }
+
   /** The same object for a stream that comes back. */
   const track = (id: MarketStream): TrackedStream => {
     const key = streamKey(id)
     const stream = known.get(key) ?? trackStream(exchange, id)
+    if (stream.first === null) stream.before = lastMessages.get(key) ?? null
     known.set(key, stream)
     tracked.set(key, stream)
     return stream
@@ -131,6 +147,13 @@ export const makeExchangeRunner = (options: {
 
   return {
     run,
+    resume: (last) => {
+      lastMessages = last
+      for (const [key, stream] of known) {
+        stream.before = last.get(key) ?? null
+        compare(stream)
+      }
+    },
     streams: () => [...tracked.values()],
     connections: () => [...connections]
   }

@@ -1,8 +1,9 @@
 import { Context, Duration, Effect, Layer } from "effect"
 import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
-import type { MarketStream } from "../domain/StreamId.ts"
+import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import { makeAttemptLimiter } from "./AttemptLimiter.ts"
 import type { Exchange, Signer } from "./Exchange.ts"
 import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
@@ -37,11 +38,13 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
     /**
      * Receives for ever and hands every Snapshot to `offer`, and every event to `onEvent`, on the call stack of its socket: no
      * fiber and no buffer lie between, because an Effect Stream costs tens of microseconds for a message that arrives by
-     * itself. Neither may throw or wait. Events are logged in any case. To be run once.
+     * itself. Neither may throw or wait. Events are logged in any case. To be run once. `before` brings the last message
+     * of each stream that an earlier process committed: what is missing since then, by the exchange's numbers, is a gap.
      */
     readonly runForEach: (
       offer: (snapshot: Snapshot) => void,
-      onEvent?: (event: ExchangeEvent) => void
+      onEvent?: (event: ExchangeEvent) => void,
+      before?: Effect.Effect<ReadonlyArray<LastMessage>>
     ) => Effect.Effect<never>
     /** Every stream. */
     readonly status: Effect.Effect<ReadonlyArray<StreamStatus>>
@@ -59,7 +62,7 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
       Effect.map(ReceiveClock, (clock) => {
         let runners: ReadonlyArray<ExchangeRunner> = []
         return ExchangeStream.of({
-          runForEach: (offer, onEvent) =>
+          runForEach: (offer, onEvent, before = Effect.succeed([])) =>
             Effect.gen(function* () {
               const log = yield* makeEventLog
               const emit = (event: ExchangeEvent) => {
@@ -67,7 +70,11 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
                 log.offer(event)
               }
               runners = yield* makeRunners(options, clock, offer, emit)
-              yield* Effect.all([log.run, ...runners.map((runner) => runner.run)], {
+              const resume = Effect.map(before, (messages) => {
+                const last = new Map(messages.map((message) => [streamKey(message.stream), message]))
+                for (const runner of runners) runner.resume(last)
+              })
+              yield* Effect.all([log.run, resume, ...runners.map((runner) => runner.run)], {
                 concurrency: "unbounded",
                 discard: true
               })

@@ -35,6 +35,8 @@ export interface SessionContext {
   readonly offer: (snapshot: Snapshot) => void
   /** Takes every event, on the same stack. */
   readonly emit: (event: ExchangeEvent) => void
+  /** Hears of the first message of every stream. */
+  readonly onFirst: (stream: TrackedStream) => void
   readonly latency: Metric.Metric.Histogram<number>
   readonly signer: Signer | undefined
   /** Spaces attempts to connect. */
@@ -77,6 +79,8 @@ export interface SessionStatus {
   readonly streams: number
   /** Microseconds since the epoch. */
   readonly openedAt: number
+  /** When anything was last heard, pings and pongs included, microseconds since the epoch. */
+  readonly heardAt: number
   /** Frames received, of whatever kind. */
   readonly frames: number
   /** Pings sent by us, and their answers. */
@@ -174,6 +178,8 @@ export const openSession = (
     let counter = beginOf(numbering)
     let openedAt = 0
     let lastFrameAt = Number.NaN
+    /** The same for pings and pongs. */
+    let lastControlAt = 0
     let heard = false
     let answered = false
     let hadData = false
@@ -230,6 +236,11 @@ export const openSession = (
       stream.messages++
       if (subscription.answer !== "taken" || pending.size > 0) settle(subscription, now)
       const isFirst = !subscription.live
+      if (isFirst && stream.first === null) {
+        const { last, missing = 0, previous, snapshot } = part
+        stream.first = { at: now, previous, last, missing, snapshot }
+        context.onFirst(stream)
+      }
       subscription.live = true
       hadData = true
       if (!primary) {
@@ -481,6 +492,13 @@ export const openSession = (
       becomeReady()
     }
 
+    const hearControl = (): void => {
+      heard = true
+      lastControlAt = clock.unsafeNow()
+    }
+
+    const heardAt = () => Math.max(openedAt, lastControlAt, lastFrameAt || 0)
+
     /** The stream ends here, and the connection goes on: nothing to tell of one that was not taken. */
     const reportEnd = ({ answer, stream }: Subscription, end: ConnectionEnded, at: number): void => {
       if (answer !== "taken") return
@@ -489,6 +507,7 @@ export const openSession = (
         at,
         stream: stream.id,
         connection: id,
+        heard: heardAt(),
         kind: end.kind,
         reason: end.reason,
         code: end.code ?? null
@@ -646,11 +665,11 @@ export const openSession = (
     const connection = yield* connect(context.url, {
       onMessage,
       onPing: () => {
-        heard = true
+        hearControl()
         pingsAnswered++
       },
       onPong: () => {
-        heard = true
+        hearControl()
         pongs++
         pongSeconds = -1
       }
@@ -856,6 +875,7 @@ export const openSession = (
         connection: id,
         streams: subscriptions.size,
         openedAt,
+        heardAt: heardAt(),
         frames,
         pings,
         pongs,

@@ -1,7 +1,9 @@
 import type { EndKind } from "../domain/ExchangeEvent.ts"
+import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
 import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
+import type { FirstMessage } from "./resumption.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
 
 /**
@@ -27,6 +29,9 @@ export interface TrackedStream {
   successor: Lane | null
   /** Up to this number the connection before has delivered what may come once more. NaN for none. */
   overlap: number
+  /** The last message of an earlier process, until it was compared with `first`. */
+  before: LastMessage | null
+  first: FirstMessage | null
   lastMessageAt: number
   /** The sequence id of its newest message. */
   lastSequenceId: string
@@ -51,6 +56,8 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   continuity: nothingSeen,
   successor: null,
   overlap: Number.NaN,
+  before: null,
+  first: null,
   lastMessageAt: Number.NaN,
   lastSequenceId: "",
   messages: 0,

@@ -1,5 +1,5 @@
 import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref, Schedule } from "effect"
-import { MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
+import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import type { StreamId } from "../domain/StreamId.ts"
@@ -42,8 +42,11 @@ export class Batcher extends Context.Tag("collector/Batcher")<
     readonly state: Effect.Effect<BatcherState>
     /** By stream. It goes on changing. */
     readonly tally: CommitTally
-    /** From now on no batch is committed but after this was done, which comes after the batch was taken. */
-    readonly commitAfter: (first: Effect.Effect<void, StorageError>) => Effect.Effect<void>
+    /**
+     * From now on no batch is committed but after this was done, which comes after the batch was taken, and says when each
+     * connection was last heard.
+     */
+    readonly commitAfter: (first: Effect.Effect<Heard, StorageError>) => Effect.Effect<void>
   }
 >() {
   static readonly layer = (options: {
@@ -80,12 +83,12 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const room = yield* Effect.makeLatch(true)
     const failed = yield* Effect.makeLatch(false)
     let hasFailed = false
-    let first: Effect.Effect<void, StorageError> = Effect.void
+    let first: Effect.Effect<Heard | undefined, StorageError> = Effect.succeed(undefined)
 
     /** Commits a batch that is kept. */
-    const commit = (batch: SnapshotBatch) =>
+    const commit = (batch: SnapshotBatch, heard: Heard | undefined) =>
       Effect.gen(function* () {
-        const [duration, appended] = yield* Effect.timed(storage.append(batch))
+        const [duration, appended] = yield* Effect.timed(storage.append(batch, heard))
         const rejected = rejectedOf(batch, appended)
         if (rejected.length > 0) yield* storage.record(rejected, null)
         kept = kept.filter((other) => other !== batch)
@@ -137,16 +140,18 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       const batch = yield* take
       if (batch.length === 0) return
       if (kept.length >= maxOnTheWay) yield* room.close
-      yield* first
-      const fiber = yield* commit(batch).pipe(Effect.catchAll(fail), Effect.forkIn(scope))
+      const heard = yield* first
+      const fiber = yield* commit(batch, heard).pipe(Effect.catchAll(fail), Effect.forkIn(scope))
       onTheWay.add(fiber)
       fiber.addObserver(() => onTheWay.delete(fiber))
     }).pipe(Effect.catchAll(fail), Effect.uninterruptible)
 
     /** Commits what is kept, one batch after the other. */
     const commitKept = Effect.gen(function* () {
-      while (kept[0] !== undefined) {
-        yield* Effect.tapError(Effect.zipRight(first, commit(kept[0])), reportFailure)
+      while (true) {
+        const batch = kept[0]
+        if (batch === undefined) return
+        yield* Effect.flatMap(first, (heard) => commit(batch, heard)).pipe(Effect.tapError(reportFailure))
       }
     })
 

@@ -1,5 +1,5 @@
 import { Clock, Context, Effect, Fiber, Layer, Schedule } from "effect"
-import { MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
+import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { supervise } from "../supervise.ts"
 import { Storage, type StorageError } from "../thread/Storage.ts"
@@ -21,10 +21,18 @@ export class EventRecorder extends Context.Tag("collector/EventRecorder")<
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeRecord: (event: ReceivingEvent) => void
-    /** Gives signs of life from now on, whenever all is committed that was received up to then. */
-    readonly giveSignsOfLife: (isAllCommitted: Effect.Effect<boolean>) => Effect.Effect<void>
-    /** Journals at once what was told, and what gave way, before. */
-    readonly flush: Effect.Effect<void, StorageError>
+    /**
+     * Gives signs of life from now on, whenever all is committed that was received up to then, and says with them when each
+     * open connection was last heard.
+     */
+    readonly giveSignsOfLife: (
+      isAllCommitted: Effect.Effect<boolean>,
+      heard: Effect.Effect<Heard>
+    ) => Effect.Effect<void>
+    /** Nothing is received from now on: signs of life that are given later are of this moment. */
+    readonly endReceiving: Effect.Effect<void>
+    /** Journals at once what was told, and what gave way, before. Returns when each open connection was last heard. */
+    readonly flush: Effect.Effect<Heard, StorageError>
   }
 >() {
   /** `maxWaiting` is how many events it keeps; of further ones it only keeps what they leave in doubt. */
@@ -32,21 +40,23 @@ export class EventRecorder extends Context.Tag("collector/EventRecorder")<
     Layer.scoped(this, make(options.maxWaiting ?? defaultMaxWaiting))
 
   /** Has the recorder give signs of life for what the Batcher commits, and the Batcher wait for what was told before. */
-  static readonly signsOfLife = Layer.effectDiscard(
-    Effect.gen(function* () {
-      const queue = yield* SnapshotQueue
-      const batcher = yield* Batcher
-      const recorder = yield* EventRecorder
-      yield* batcher.commitAfter(recorder.flush)
-      yield* recorder.giveSignsOfLife(
-        Effect.gen(function* () {
-          const { committed, duplicates, rejected } = yield* batcher.counts
-          const { dropped, received } = yield* queue.counts
-          return received === dropped + committed + duplicates + rejected
-        })
-      )
-    })
-  )
+  static readonly signsOfLife = (heard: Effect.Effect<Heard>) =>
+    Layer.effectDiscard(
+      Effect.gen(function* () {
+        const queue = yield* SnapshotQueue
+        const batcher = yield* Batcher
+        const recorder = yield* EventRecorder
+        yield* batcher.commitAfter(recorder.flush)
+        yield* recorder.giveSignsOfLife(
+          Effect.gen(function* () {
+            const { committed, duplicates, rejected } = yield* batcher.counts
+            const { dropped, received } = yield* queue.counts
+            return received === dropped + committed + duplicates + rejected
+          }),
+          heard
+        )
+      })
+    )
 }
 
 const make = (maxWaiting: number) =>
@@ -58,13 +68,17 @@ const make = (maxWaiting: number) =>
     /** While they wait there is at most one for each stream. */
     let drops = new Map<string, Drop>()
     let isAllCommitted: Effect.Effect<boolean> = Effect.succeed(false)
-    let aliveAt = 0
+    let heard: Effect.Effect<Heard> = Effect.succeed({})
+    let endedAt: number | undefined
+    /** When the last sign of life was given, milliseconds of the monotonic clock. */
+    let aliveAt = Number.MIN_SAFE_INTEGER
 
     const oneByOne = Effect.unsafeMakeSemaphore(1)
 
     const tell = (every: number): Effect.Effect<void, StorageError, SnapshotQueue> =>
       Effect.gen(function* () {
-        const now = (yield* Clock.currentTimeMillis) * 1000
+        const now = yield* monotonicMillis
+        const at = endedAt ?? (yield* Clock.currentTimeMillis) * 1000
         const isAlive = now - aliveAt >= every && forgotten.count === 0 && (yield* isAllCommitted)
         for (const drop of yield* takeDrops) addDrop(drop)
         const events = waiting
@@ -73,7 +87,11 @@ const make = (maxWaiting: number) =>
         waiting = []
         drops = new Map()
         yield* storage
-          .record([...events, ...Array.from(dropped.values(), asEvent)], isAlive ? now : null)
+          .record(
+            [...events, ...Array.from(dropped.values(), asEvent)],
+            isAlive ? at : null,
+            isAlive ? yield* heard : undefined
+          )
           .pipe(
             Effect.onError(() =>
               Effect.sync(() => {
@@ -94,7 +112,7 @@ const make = (maxWaiting: number) =>
         }
       })
 
-    /** With a sign of life, if the last one was so many microseconds ago. */
+    /** With a sign of life, if the last one was so many milliseconds ago. */
     const flush = (every: number) =>
       tell(every).pipe(
         oneByOne.withPermits(1),
@@ -124,7 +142,7 @@ const make = (maxWaiting: number) =>
       )
     }
 
-    const loop = Effect.schedule(Effect.ignore(flush(microsPerBeat)), Schedule.spaced("1 second"))
+    const loop = Effect.schedule(Effect.ignore(flush(millisPerBeat)), Schedule.spaced("1 second"))
     const fiber = yield* Effect.forkScoped(Effect.interruptible(supervise("journalling")(loop)))
 
     const lastWords = flush(0).pipe(
@@ -147,11 +165,20 @@ const make = (maxWaiting: number) =>
         if (forgotten.count > 0 || waiting.length >= maxWaiting) forgotten.add(event)
         else waiting.push(event)
       },
-      giveSignsOfLife: (proof) =>
+      giveSignsOfLife: (proof, heardNow) =>
         Effect.sync(() => {
           isAllCommitted = proof
+          heard = heardNow
         }),
-      flush: flush(Number.POSITIVE_INFINITY)
+      endReceiving: Effect.gen(function* () {
+        endedAt = (yield* Clock.currentTimeMillis) * 1000
+        heard = Effect.succeed(yield* heard)
+      }),
+      // The commit will be the sign of life.
+      flush: Effect.zipRight(
+        flush(Number.POSITIVE_INFINITY),
+        Effect.suspend(() => heard)
+      )
     })
   })
 
@@ -160,5 +187,7 @@ const asEvent = ({ count, first, last, stream }: Drop): ReceivingEvent =>
 
 const plain = ({ dataType, exchange, symbol }: StreamId): StreamId => ({ exchange, symbol, dataType })
 
+const monotonicMillis = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
+
 const defaultMaxWaiting = 100_000
-const microsPerBeat = 5_000_000
+const millisPerBeat = 5000

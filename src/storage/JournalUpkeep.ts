@@ -6,6 +6,7 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { type CountPlace, countsAfter, countsBegin } from "./MessageCounts.ts"
+import { heardIn } from "./ProcessLife.ts"
 
 /** How long archived entries stay in the database. */
 export interface JournalLimits {
@@ -46,10 +47,12 @@ export const journalLife: Effect.Effect<void, DatabaseError, SqlClient.SqlClient
   function* () {
     const sql = yield* SqlClient.SqlClient
     const journal = yield* EventJournal
-    const [life] = yield* sql<{ process: string | null; last_seen: number | null }>`
-      SELECT process, last_seen FROM collector`
+    const [life] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
+      SELECT process, last_seen, heard FROM collector`
     if (life === undefined || life.process === null || life.last_seen === null) return
-    yield* journal.append(ProcessAlive.make({ process: life.process, lastSeen: life.last_seen }))
+    yield* journal.append(
+      ProcessAlive.make({ process: life.process, lastSeen: life.last_seen, ...(yield* heardIn(life)) })
+    )
   }
 ).pipe(Effect.mapError(DatabaseError.from))
 

@@ -3,11 +3,12 @@ import { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Option, type Scope, Stream } from "effect"
-import type { JournalEntry } from "../domain/JournalEvent.ts"
+import type { Heard, JournalEntry } from "../domain/JournalEvent.ts"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { decodeEntry, readRows } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
+import { heardIn } from "./ProcessLife.ts"
 
 /** The journal of a database that another process may be writing: read, and not changed. */
 export interface LiveJournal {
@@ -17,6 +18,8 @@ export interface LiveJournal {
   readonly entriesAfter: (after: number) => Stream.Stream<JournalEntry, DatabaseError>
   /** Up to here, microseconds, the process that uses the database has committed what it received; 0 if there is none. */
   readonly lastSeen: number
+  /** When it had last heard each of its connections by then; none if a process of an older version uses it, or none does. */
+  readonly heard: Heard | undefined
 }
 
 /** Opens it for the scope, as it is at this moment. None if there is no such file, or nothing is in it. */
@@ -31,9 +34,15 @@ export const openLiveJournal = (
     yield* Effect.acquireRelease(sql.unsafe("BEGIN"), () => Effect.ignore(sql.unsafe("ROLLBACK")))
     const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name = 'collector'`
     if (tables.length === 0) return Option.none()
-    const [collector] = yield* sql<{ journal: string; process: string | null; last_seen: number | null }>`
-      SELECT journal, process, last_seen FROM collector`
+    // Of any version: an older one has fewer columns.
+    const [collector] = yield* sql<{
+      journal: string
+      process: string | null
+      last_seen: number | null
+      heard?: string | null
+    }>`SELECT * FROM collector`
     if (collector === undefined) return Option.none()
+    const noted: { readonly heard?: Heard } = yield* heardIn({ heard: collector.heard ?? null })
     const counted = Stream.unwrap(
       Effect.map(openCounts, (counts) =>
         Stream.fromIterable(counts.map((event): JournalEntry => ({ id: 0, at: event.first, event })))
@@ -47,7 +56,8 @@ export const openLiveJournal = (
           Stream.mapEffect(decodeEntry),
           Stream.concat(counted)
         ),
-      lastSeen: collector.process === null ? 0 : (collector.last_seen ?? 0)
+      lastSeen: collector.process === null ? 0 : (collector.last_seen ?? 0),
+      heard: collector.process === null ? undefined : noted.heard
     })
   }).pipe(
     Effect.provide(Reactivity.layer),

@@ -1,6 +1,6 @@
 import { SqlClient } from "@effect/sql"
-import { Effect, Layer } from "effect"
-import { ProcessStarted, ProcessStopped } from "../domain/JournalEvent.ts"
+import { Effect, Layer, Schema } from "effect"
+import { Heard, ProcessStarted, ProcessStopped } from "../domain/JournalEvent.ts"
 import type { ProcessId } from "../domain/ProcessId.ts"
 import { version } from "../version.ts"
 import { transaction } from "./Database.ts"
@@ -25,24 +25,30 @@ export const layer = (options: {
       const { name, startedAt } = options.process
 
       const start = Effect.gen(function* () {
-        const [last] = yield* sql<{ process: string | null; last_seen: number | null }>`
-          SELECT process, last_seen FROM collector`
+        const [last] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
+          SELECT process, last_seen, heard FROM collector`
         if (last?.process === name) return
         const previous =
           last === undefined || last.process === null
             ? null
-            : { process: last.process, lastSeen: last.last_seen ?? 0 }
+            : { process: last.process, lastSeen: last.last_seen ?? 0, ...(yield* heardIn(last)) }
         yield* journal.append(
           ProcessStarted.make({ at: startedAt, process: name, server: options.server, version, previous })
         )
         // What it has received since is not committed yet.
-        yield* sql`UPDATE collector SET process = ${name}, last_seen = ${startedAt}`
+        yield* sql`UPDATE collector SET process = ${name}, last_seen = ${startedAt}, heard = NULL`
       }).pipe(inTransaction)
 
       const stop = Effect.gen(function* () {
-        const [life] = yield* sql<{ last_seen: number }>`SELECT last_seen FROM collector`
-        const lastSeen = life?.last_seen ?? 0
-        yield* journal.append(ProcessStopped.make({ process: name, lastSeen }))
+        const [life] = yield* sql<{ last_seen: number; heard: string | null }>`
+          SELECT last_seen, heard FROM collector`
+        yield* journal.append(
+          ProcessStopped.make({
+            process: name,
+            lastSeen: life?.last_seen ?? 0,
+            ...(yield* heardIn(life ?? { heard: null }))
+          })
+        )
         yield* sql`UPDATE collector SET process = NULL`
       }).pipe(inTransaction)
 
@@ -61,6 +67,17 @@ export const layer = (options: {
 /** Notes that the process lives, and has committed all that it received up to this time, microseconds. */
 export const signOfLife = (sql: SqlClient.SqlClient, at: number) =>
   sql`UPDATE collector SET last_seen = max(last_seen, ${at}) WHERE process IS NOT NULL`
+
+/** Notes when each open connection was last heard. */
+export const noteHeard = (sql: SqlClient.SqlClient, heard: Heard) =>
+  sql`UPDATE collector SET heard = ${encodeHeard(heard)} WHERE process IS NOT NULL`
+
+/** What was noted, for an event; nothing if nothing was. */
+export const heardIn = ({ heard }: { readonly heard: string | null }) =>
+  heard === null ? Effect.succeed({}) : Effect.map(decodeHeard(heard), (heard) => ({ heard }))
+
+const encodeHeard = Schema.encodeSync(Schema.parseJson(Heard))
+const decodeHeard = Schema.decodeUnknown(Schema.parseJson(Heard))
 
 /** How long the last words wait for another process's lock: they are of no use to a process that is killed for them. */
 const stopWithinMillis = 500

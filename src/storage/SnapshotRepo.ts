@@ -1,7 +1,7 @@
 import { SqlClient } from "@effect/sql"
 import { Chunk, Context, Data, Effect, Layer, Option, Schema, Stream } from "effect"
 import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
-import { ArchivePurged, ArchiveRowsPurged } from "../domain/JournalEvent.ts"
+import { ArchivePurged, ArchiveRowsPurged, type Heard } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import { StreamId, streamKey } from "../domain/StreamId.ts"
@@ -11,8 +11,9 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { exceptionsOf } from "./exceptions.ts"
+import { rememberLast } from "./LastMessages.ts"
 import { addCounts, countRowsAfter, countsOf } from "./MessageCounts.ts"
-import { signOfLife } from "./ProcessLife.ts"
+import { noteHeard, signOfLife } from "./ProcessLife.ts"
 import { makeStreamNumbers } from "./StreamNumbers.ts"
 
 /** A row on its way into an archive. */
@@ -39,8 +40,11 @@ export interface RowRange {
 export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
   SnapshotRepo,
   {
-    /** Commits a batch in one transaction. Fails as a whole, and then nothing of it is stored. */
-    readonly append: (batch: SnapshotBatch) => Effect.Effect<Appended, DatabaseError>
+    /**
+     * Commits a batch in one transaction, and with it what is noted of its time: see `Storage`. Fails as a whole, and then
+     * nothing of it is stored.
+     */
+    readonly append: (batch: SnapshotBatch, heard?: Heard) => Effect.Effect<Appended, DatabaseError>
     /** The streams that have rows. */
     readonly streams: Effect.Effect<ReadonlyArray<StreamId>, DatabaseError>
     /** The highest id of all rows; 0 if there are none. */
@@ -126,12 +130,12 @@ const make = (limits: ArchivedIdsLimits) =>
         return { inserted, rejected }
       })
 
-    const append = (batch: SnapshotBatch) =>
-      Effect.flatMap(numbersOf(batch.streams), (numbers) => appendIn(batch, numbers)).pipe(
+    const append = (batch: SnapshotBatch, heard?: Heard) =>
+      Effect.flatMap(numbersOf(batch.streams), (numbers) => appendIn(batch, numbers, heard)).pipe(
         Effect.mapError(DatabaseError.from)
       )
 
-    const appendIn = (batch: SnapshotBatch, numbers: ReadonlyArray<number>) =>
+    const appendIn = (batch: SnapshotBatch, numbers: ReadonlyArray<number>, heard: Heard | undefined) =>
       Effect.gen(function* () {
         const archived = yield* archivedIds.among(batch, numbers)
         const before = yield* highestId
@@ -169,6 +173,8 @@ const make = (limits: ArchivedIdsLimits) =>
         const isWhole = inserted === batch.length - archived.size
         const counts = isWhole ? countsOf(batch, numbers, archived) : yield* countRowsAfter(before)
         yield* addCounts(counts)
+        yield* rememberLast(batch, numbers)
+        if (heard !== undefined) yield* noteHeard(sql, heard)
         if (counts.length > 0) {
           yield* signOfLife(sql, counts.reduce((latest, { last }) => Math.max(latest, last), 0) + 1)
         }

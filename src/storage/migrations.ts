@@ -77,11 +77,18 @@ export const migrations = Migrator.fromRecord({
       )`
     yield* sql`INSERT INTO collector (only, journal) VALUES (1, lower(hex(randomblob(8))))`
     yield* sql`CREATE TABLE archive_requests (id INTEGER PRIMARY KEY AUTOINCREMENT, report TEXT)`
+  }),
+  /** When each connection was last heard, as JSON, and the last message of each stream: what the next process goes by. */
+  "5_last_heard": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`ALTER TABLE collector ADD COLUMN heard TEXT`
+    yield* sql`ALTER TABLE streams ADD COLUMN last_id TEXT`
+    yield* sql`ALTER TABLE streams ADD COLUMN last_at INTEGER`
   })
 })
 
 /** The id of the newest step: a database with a newer one was made by a newer version. */
-export const schemaVersion = 4
+export const schemaVersion = 5
 
 /** Where the migrator notes which steps were taken. */
 export const migrationsTable = "schema_migrations"

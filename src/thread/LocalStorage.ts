@@ -1,12 +1,14 @@
 import { SqlClient } from "@effect/sql"
 import { Effect, Layer } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
+import type { Heard } from "../domain/JournalEvent.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import * as Metrics from "../operations/Metrics.ts"
 import { transaction } from "../storage/Database.ts"
 import { DatabaseError } from "../storage/DatabaseError.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
-import { signOfLife } from "../storage/ProcessLife.ts"
+import { lastMessages } from "../storage/LastMessages.ts"
+import { noteHeard, signOfLife } from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { Storage, StorageError } from "./Storage.ts"
 
@@ -20,12 +22,13 @@ export const layer = Layer.effect(
     const archiver = yield* Archiver
     const oneAtATime = yield* Effect.makeSemaphore(1)
     let failed = Number.POSITIVE_INFINITY
+    let last = yield* lastMessages
 
-    const append = (batch: SnapshotBatch) =>
+    const append = (batch: SnapshotBatch, heard?: Heard) =>
       Effect.suspend(() =>
         batch.number > failed
           ? new StorageError({ reason: "an earlier batch is not committed yet" })
-          : Effect.mapError(repo.append(batch), ({ message: reason }) => new StorageError({ reason }))
+          : Effect.mapError(repo.append(batch, heard), ({ message: reason }) => new StorageError({ reason }))
       ).pipe(
         Effect.tapBoth({
           onFailure: () => Effect.sync(() => (failed = Math.min(failed, batch.number))),
@@ -39,12 +42,18 @@ export const layer = Layer.effect(
 
     return Storage.of({
       append,
-      record: (events, aliveAt) =>
+      record: (events, aliveAt, heard) =>
         journal.appendAll(events).pipe(
           Effect.zipRight(aliveAt === null ? Effect.void : signOfLife(sql, aliveAt)),
+          Effect.zipRight(heard === undefined ? Effect.void : noteHeard(sql, heard)),
           transaction(sql),
           Effect.mapError((error) => new StorageError({ reason: DatabaseError.from(error).message }))
         ),
+      lastMessages: Effect.sync(() => {
+        const asked = last
+        last = []
+        return asked
+      }),
       runCycle: archiver.runCycle,
       archiverCounts: archiver.counts,
       view: Effect.all([archiver.counts, archiver.recent, Metrics.families]).pipe(

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
-import { ReceivingEvent } from "../domain/JournalEvent.ts"
+import { Heard, ReceivingEvent } from "../domain/JournalEvent.ts"
+import { LastMessage } from "../domain/LastMessage.ts"
 import { ProcessId } from "../domain/ProcessId.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { StartupError } from "../domain/StartupError.ts"
@@ -31,13 +32,23 @@ const BatchFromSelf = Schema.declare(isBatch)
 export class Append extends Schema.TaggedRequest<Append>()("Append", {
   failure: StorageError,
   success: Appended,
-  payload: { batch: BatchFromSelf }
+  payload: { batch: BatchFromSelf, heard: Schema.optional(Heard) }
 }) {}
 
 export class Record extends Schema.TaggedRequest<Record>()("Record", {
   failure: StorageError,
   success: Schema.Void,
-  payload: { events: Schema.Array(ReceivingEvent), aliveAt: Schema.NullOr(Schema.Number) }
+  payload: {
+    events: Schema.Array(ReceivingEvent),
+    aliveAt: Schema.NullOr(Schema.Number),
+    heard: Schema.optional(Heard)
+  }
+}) {}
+
+export class GetLastMessages extends Schema.TaggedRequest<GetLastMessages>()("GetLastMessages", {
+  failure: StorageError,
+  success: Schema.Array(LastMessage),
+  payload: {}
 }) {}
 
 export class RunCycle extends Schema.TaggedRequest<RunCycle>()("RunCycle", {
@@ -59,5 +70,13 @@ export class GetView extends Schema.TaggedRequest<GetView>()("GetView", {
 }) {}
 
 /** What the storage thread is asked. */
-export const StorageRequest = Schema.Union(Start, Append, Record, RunCycle, GetArchiverCounts, GetView)
+export const StorageRequest = Schema.Union(
+  Start,
+  Append,
+  Record,
+  GetLastMessages,
+  RunCycle,
+  GetArchiverCounts,
+  GetView
+)
 export type StorageRequest = typeof StorageRequest.Type

@@ -7,6 +7,7 @@ import { Storage, StorageError } from "./Storage.ts"
 import {
   Append,
   GetArchiverCounts,
+  GetLastMessages,
   GetView,
   Record,
   RunCycle,
@@ -120,8 +121,10 @@ export const layer = (
       return Context.make(
         Storage,
         Storage.of({
-          append: (batch) => ask((worker) => worker.executeEffect(new Append({ batch }))),
-          record: (events, aliveAt) => ask((worker) => worker.executeEffect(new Record({ events, aliveAt }))),
+          append: (batch, heard) => ask((worker) => worker.executeEffect(new Append({ batch, heard }))),
+          record: (events, aliveAt, heard) =>
+            ask((worker) => worker.executeEffect(new Record({ events, aliveAt, heard }))),
+          lastMessages: ask((worker) => worker.executeEffect(new GetLastMessages())),
           runCycle: ask((worker) => worker.executeEffect(new RunCycle())),
           archiverCounts: ask((worker) => worker.executeEffect(new GetArchiverCounts())),
           view: ask((worker) => worker.executeEffect(new GetView()))

@@ -24,9 +24,10 @@ const main = Effect.gen(function* () {
     return yield* WorkerRunner.launch(
       WorkerRunner.layerSerialized(StorageRequest, {
         InitialMessage: () => Layer.effectContext(Fiber.join(opening)),
-        Append: ({ batch }) => Effect.flatMap(Storage, (storage) => storage.append(batch)),
-        Record: ({ aliveAt, events }) =>
-          Effect.flatMap(Storage, (storage) => storage.record(events, aliveAt)),
+        Append: ({ batch, heard }) => Effect.flatMap(Storage, (storage) => storage.append(batch, heard)),
+        Record: ({ aliveAt, events, heard }) =>
+          Effect.flatMap(Storage, (storage) => storage.record(events, aliveAt, heard)),
+        GetLastMessages: () => Effect.flatMap(Storage, (storage) => storage.lastMessages),
         RunCycle: () => Effect.flatMap(Storage, (storage) => storage.runCycle),
         GetArchiverCounts: () => Effect.flatMap(Storage, (storage) => storage.archiverCounts),
         GetView: () => Effect.flatMap(Storage, (storage) => storage.view)

@@ -2,7 +2,12 @@ import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Option, Schema } from "effect"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
 import { daysOf, holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
-import { type JournalEntry, JournalEvent } from "../../src/domain/JournalEvent.ts"
+import {
+  type Heard,
+  type JournalEntry,
+  JournalEvent,
+  type ProcessStarted
+} from "../../src/domain/JournalEvent.ts"
 import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { difference, intersection, lengthOf, type Window } from "../../src/domain/Window.ts"
@@ -123,6 +128,84 @@ describe("coverage", () => {
     const [day] = daysOf(of, everything, true)
     expect(day?.gaps).toMatchObject([{ size: 4 }])
     expect(day?.connected).toBe(48_000_000)
+  })
+})
+
+describe("a connection", () => {
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const connected = (id: number, time: number, connection: string): JournalEntry => ({
+    id,
+    at: time,
+    event: { _tag: "StreamConnected", at: time, stream: book, connection }
+  })
+  const recorded = [
+    started(1, at(0), null),
+    { id: 2, at: at(0), event: { _tag: "RecordingStarted", at: at(0), streams: [book] } },
+    connected(3, at(0), "1")
+  ] satisfies ReadonlyArray<JournalEntry>
+  const holesAfter = (...entries: ReadonlyArray<JournalEntry>) => {
+    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf([...recorded, ...entries])).streams))
+    return of === undefined ? [] : holesOf(of, of.wanted)
+  }
+  const stopped = (id: number, time: number, heard: Heard): JournalEntry => ({
+    id,
+    at: time,
+    event: { _tag: "ProcessStopped", process: "p", lastSeen: time, heard }
+  })
+
+  it("that was silent before the end of its process is not covered from then on", () => {
+    expect(holesAfter(stopped(4, at(30), { "1": at(21) }))).toEqual([
+      { from: at(21) + 1, to: at(30), reasons: ["down"] }
+    ])
+  })
+
+  it("that was silent before its process was killed is not covered from then on", () => {
+    const next = started(4, at(60), { process: "p", lastSeen: at(30), heard: { "1": at(21) } })
+    expect(holesAfter(next, connected(5, at(61), "2"))).toEqual([
+      { from: at(21) + 1, to: at(61), reasons: ["down"] }
+    ])
+  })
+
+  it("of which nothing was noted is covered no longer than it was known to work", () => {
+    const next = started(4, at(60), { process: "p", lastSeen: at(30), heard: {} })
+    expect(holesAfter(next, connected(5, at(61), "2"))).toEqual([
+      { from: at(0) + 1, to: at(61), reasons: ["down"] }
+    ])
+  })
+
+  it("that was heard to the end of its process leaves no hole of a moment", () => {
+    expect(holesAfter(stopped(4, at(30), { "1": at(29.9) }))).toEqual([])
+  })
+
+  it("that fell silent before it ended is not covered from then on", () => {
+    const ended: JournalEntry = {
+      id: 4,
+      at: at(40),
+      event: {
+        _tag: "StreamDisconnected",
+        at: at(40),
+        stream: book,
+        connection: "1",
+        heard: at(10),
+        kind: "idle",
+        reason: "nothing was heard for 30 s",
+        code: null
+      }
+    }
+    const end = stopped(6, at(50), { "2": at(50) })
+    expect(holesAfter(ended, connected(5, at(41), "2"), end)).toEqual([
+      { from: at(10) + 1, to: at(41), reasons: ["down"] }
+    ])
+  })
+
+  it("of a running process is covered up to when it was last heard, and what comes next is open", () => {
+    const alive: JournalEntry = {
+      id: 4,
+      at: at(30),
+      event: { _tag: "ProcessAlive", process: "p", lastSeen: at(30), heard: { "1": at(18) } }
+    }
+    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf([...recorded, alive])).streams))
+    expect(of?.wanted).toEqual({ from: at(0), to: at(18) + 1 })
   })
 })
 
@@ -338,7 +421,7 @@ const plain = <A>(map: HashMap.HashMap<string, A>) =>
 const started = (
   id: number,
   at: number,
-  previous: { readonly process: string; readonly lastSeen: number } | null
+  previous: (typeof ProcessStarted.Type)["previous"]
 ): JournalEntry => ({
   id,
   at,

@@ -1,5 +1,6 @@
 import { Data, Duration, Effect, Layer, Logger, LogLevel } from "effect"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
+import type { LastMessage } from "../../src/domain/LastMessage.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { type MarketStream, type MarketType, streamKey } from "../../src/domain/StreamId.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
@@ -31,7 +32,8 @@ export interface Received {
 /** Receives while the scope is open. */
 export const receive = (
   options: Partial<ExchangeStreamOptions> & Pick<ExchangeStreamOptions, "streams" | "endpoints">,
-  clock: Layer.Layer<ReceiveClock> = ReceiveClock.layer
+  clock: Layer.Layer<ReceiveClock> = ReceiveClock.layer,
+  before?: Effect.Effect<ReadonlyArray<LastMessage>>
 ) =>
   Effect.gen(function* () {
     const snapshots: Array<Snapshot> = []
@@ -47,7 +49,8 @@ export const receive = (
       stream
         .runForEach(
           (snapshot) => snapshots.push({ ...snapshot, data: Buffer.from(snapshot.data) }),
-          (event) => events.push(event)
+          (event) => events.push(event),
+          before
         )
         .pipe(Logger.withMinimumLogLevel(LogLevel.None))
     )

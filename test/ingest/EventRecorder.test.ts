@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, TestClock } from "effect"
-import type { ReceivingEvent } from "../../src/domain/JournalEvent.ts"
+import type { Heard, ReceivingEvent } from "../../src/domain/JournalEvent.ts"
 import type { Appended } from "../../src/domain/StorageReport.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
@@ -16,6 +16,7 @@ const makeStorage = () => {
   const told = {
     events: [] as ReceivingEvent[],
     signs: [] as number[],
+    heard: [] as Heard[],
     /** What came to storage, in order: how many events, or "batch". */
     order: [] as (number | "batch")[],
     appended: { duplicates: 0, rejected: 0 } as Omit<Appended, "inserted">,
@@ -23,27 +24,35 @@ const makeStorage = () => {
     records: nothing
   }
   const layer = Layer.mock(Storage, {
-    append: ({ length }) =>
+    append: ({ length }, heard) =>
       Effect.suspend(() =>
         Effect.map(told.appends, () => {
           told.order.push("batch")
+          if (heard !== undefined) told.heard.push(heard)
           return { inserted: length - told.appended.rejected, ...told.appended }
         })
       ),
-    record: (events, aliveAt) =>
+    record: (events, aliveAt, heard) =>
       Effect.suspend(() =>
         Effect.map(told.records, () => {
           told.order.push(events.length)
           told.events.push(...events)
           if (aliveAt !== null) told.signs.push(aliveAt)
+          if (heard !== undefined) told.heard.push(heard)
         })
       )
   })
   return { told, layer }
 }
 
-const recording = (storage: Layer.Layer<Storage>, maxWaiting = 10) =>
-  EventRecorder.signsOfLife.pipe(
+const recording = (
+  storage: Layer.Layer<Storage>,
+  {
+    heard = Effect.succeed({}),
+    maxWaiting = 10
+  }: { readonly heard?: Effect.Effect<Heard>; readonly maxWaiting?: number } = {}
+) =>
+  EventRecorder.signsOfLife(heard).pipe(
     Layer.provideMerge(Batcher.layer({ interval: Duration.seconds(1) })),
     Layer.provideMerge(EventRecorder.layer({ maxWaiting })),
     Layer.provide(storage),
@@ -130,6 +139,40 @@ describe("EventRecorder", () => {
     })
   )
 
+  it.effect("claims no time after receiving has ended, however long the end takes", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      let heardAt = 1
+      yield* Effect.gen(function* () {
+        const recorder = yield* EventRecorder
+        yield* TestClock.adjust("2500 millis")
+        heardAt = 2_400_000
+        yield* recorder.endReceiving
+        heardAt = 2_700_000
+        yield* TestClock.adjust("20 seconds")
+      }).pipe(Effect.provide(recording(layer, { heard: Effect.sync(() => ({ c1: heardAt })) })))
+      expect(Math.max(...told.signs)).toBe(2_500_000)
+      expect(told.heard.at(-1)).toEqual({ c1: 2_400_000 })
+    })
+  )
+
+  it.effect("says with every batch what was heard after it was taken", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      let heardAt = 1
+      yield* Effect.gen(function* () {
+        const queue = yield* SnapshotQueue
+        yield* TestClock.adjust("6 seconds")
+        told.heard = []
+        for (heardAt = 2; heardAt < 4; heardAt++) {
+          queue.unsafeOffer(snapshot(heardAt))
+          yield* TestClock.adjust("1 seconds")
+        }
+        expect(told.heard).toEqual([{ c1: 2 }, { c1: 3 }])
+      }).pipe(Effect.provide(recording(layer, { heard: Effect.sync(() => ({ c1: heardAt })) })))
+    })
+  )
+
   it.effect("journals what was told before a batch was taken, before the batch is committed", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
@@ -171,7 +214,7 @@ describe("EventRecorder", () => {
         expect(told.events.filter((event) => event._tag === "GapDetected").length).toBe(3)
         expect(told.signs.length).toBe(before)
         told.records = nothing
-      }).pipe(Effect.provide(recording(layer, 3)))
+      }).pipe(Effect.provide(recording(layer, { maxWaiting: 3 })))
     })
   )
 
@@ -219,7 +262,7 @@ describe("EventRecorder", () => {
         recorder.unsafeRecord(connected(80, "new"))
         told.records = Effect.void
         yield* TestClock.adjust("3 seconds")
-      }).pipe(Effect.provide(recording(layer, 3)))
+      }).pipe(Effect.provide(recording(layer, { maxWaiting: 3 })))
       expect(told.events).toEqual([
         connected(5, "old"),
         gap(10),

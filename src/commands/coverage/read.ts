@@ -44,13 +44,13 @@ export const readCoverage = (reading: Reading, select: Selection) =>
       orElse: withoutArchive,
       onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
     })
-    for (const { entries, lastSeen, server } of journals) {
+    for (const { entries, heard, lastSeen, server } of journals) {
       const state = yield* Stream.runFold(entries, servers.get(server) ?? noCoverage, (before, entry) => {
         if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
         const selected = restrict(entry, select)
         return selected === undefined ? before : applyToCoverage(before, selected)
       })
-      servers.set(server, endOfJournal(state, lastSeen))
+      servers.set(server, endOfJournal(state, lastSeen, heard))
     }
     // What was to be in an object that was given up is in another one.
     const damaged = unreadable.filter(({ key }) => !abandoned.has(key))

@@ -41,7 +41,7 @@ const make = (settings: HttpSettings) =>
     const refresh = Effect.gen(function* () {
       const live = yield* openLiveJournal(settings.databasePath)
       if (Option.isNone(live)) return
-      const { entriesAfter, id, lastSeen } = live.value
+      const { entriesAfter, heard, id, lastSeen } = live.value
       if (id !== journal) folded = { state: noCoverage, through: 0 }
       journal = id
       let open = folded.state
@@ -53,7 +53,7 @@ const make = (settings: HttpSettings) =>
       )
       const now = (yield* Clock.currentTimeMillis) * 1000
       folded = { ...folded, state: shorten(folded.state, now) }
-      shown = endOfJournal(open, lastSeen)
+      shown = endOfJournal(open, lastSeen, heard)
     }).pipe(
       Effect.scoped,
       Effect.provideService(FileSystem.FileSystem, fs),
