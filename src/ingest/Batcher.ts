@@ -65,7 +65,10 @@ const firstPause = Duration.millis(250)
 const pauses = (longest: Duration.Duration) =>
   Schedule.exponential(firstPause, 1.5).pipe(
     Schedule.jittered,
-    Schedule.modifyDelay((_, pause) => Duration.min(pause, longest))
+    // Timers know no fractions of a millisecond, and neither does a test's clock.
+    Schedule.modifyDelay((_, pause) =>
+      Duration.millis(Math.round(Duration.toMillis(Duration.min(pause, longest))))
+    )
   )
 
 const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>

@@ -56,7 +56,8 @@ describe("the journal", () => {
   it.scoped("takes over any number of counts, a thousand in a transaction", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      yield* sql`INSERT INTO streams VALUES (7, 'binance', 'btcusdt', 'trade'), (8, 'okx', 'BTC-USDT', 'trade')`
+      yield* sql`INSERT INTO streams (number, exchange, symbol, data_type)
+        VALUES (7, 'binance', 'btcusdt', 'trade'), (8, 'okx', 'BTC-USDT', 'trade')`
       const many = 125_000
       yield* sql`
         WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${many - 1})
