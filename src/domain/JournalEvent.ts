@@ -129,6 +129,14 @@ export const DiskSpace = Schema.TaggedStruct("DiskSpace", {
   database: Schema.Number
 })
 
+/**
+ * The database's file, or the write-ahead log beside it, was removed or replaced while it was in use, and is about to be put
+ * back with all that was committed.
+ */
+export const DatabaseRestored = Schema.TaggedStruct("DatabaseRestored", {
+  reason: Schema.Literal("removed", "replaced", "log removed")
+})
+
 /** What the collector did and saw. */
 export const JournalEvent = Schema.Union(
   ArchivePlanned,
@@ -149,6 +157,7 @@ export const JournalEvent = Schema.Union(
   MessagesCommitted,
   MessagesDropped,
   DiskSpace,
+  DatabaseRestored,
   ...ExchangeEvent.members
 )
 export type JournalEvent = typeof JournalEvent.Type

@@ -15,6 +15,16 @@ export const ArchiveView = Schema.Struct({
 })
 export type ArchiveView = typeof ArchiveView.Type
 
+/** Something that is wrong with storage. */
+export const StorageFault = Schema.Struct({
+  /** What it does to /health, for a minute from `at` on. */
+  severity: Schema.Literal("unhealthy", "degraded"),
+  reason: Schema.String,
+  /** When that was last so, microseconds since the epoch. */
+  at: Schema.Number
+})
+export type StorageFault = typeof StorageFault.Type
+
 /** What storage says about itself. Counts are since it was started. */
 export const StorageView = Schema.Struct({
   archives: Schema.Int,
@@ -23,6 +33,7 @@ export const StorageView = Schema.Struct({
   pending: Schema.Int,
   /** Those that are under way, and then the latest of those that are done. */
   recent: Schema.Array(ArchiveView),
+  faults: Schema.Array(StorageFault),
   /** The metrics of its thread. */
   families: Schema.Array(Family)
 })

@@ -1,9 +1,10 @@
 import { FileSystem, Path } from "@effect/platform"
 import { Migrator, SqlClient, type SqlConnection, SqlError } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Data, Effect, Layer, Scope } from "effect"
+import { Context, Data, Effect, Layer, Option, Scope } from "effect"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
+import { DatabaseFile, faultText, finishPuttingBack, makeDatabaseFile } from "./DatabaseFile.ts"
 import { migrations, migrationsTable, schemaVersion } from "./migrations.ts"
 
 /**
@@ -14,6 +15,9 @@ export const layer = (path: string) =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const unusable = (reason: string) => new DatabaseUnusable({ path, reason })
+      yield* Effect.mapError(finishPuttingBack(path), (error) =>
+        unusable(`cannot be opened: ${error.message}`)
+      )
       yield* checkFile(path)
       const context = yield* Layer.build(SqliteClient.layer({ filename: path, disableWAL: true })).pipe(
         Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
@@ -34,7 +38,9 @@ export const layer = (path: string) =>
         }),
         Effect.provide(context)
       )
-      return Layer.succeedContext(context)
+      const file = yield* makeDatabaseFile(path, Context.get(context, SqlClient.SqlClient))
+      yield* Effect.addFinalizer(() => putBackAtLast(file))
+      return Layer.succeedContext(Context.add(context, DatabaseFile, file))
     })
   )
 
@@ -54,6 +60,24 @@ export const transaction =
       ),
       Effect.catchIf(isSqlError, (cause) => Effect.fail(new DatabaseError({ cause })))
     )
+
+/** What was removed since it was last looked at would be lost with the end. */
+const putBackAtLast = (file: DatabaseFile["Type"]) =>
+  Effect.flatMap(file.fault, (fault) =>
+    Option.isNone(fault)
+      ? Effect.void
+      : Effect.zipRight(
+          Effect.logError(`${faultText[fault.value]} while it was in use: it is put back as it was`),
+          file.putBack(Effect.void)
+        )
+  ).pipe(
+    Effect.catchAll((error) =>
+      Effect.logError("the database's file could not be put back").pipe(
+        Effect.annotateLogs({ reason: error.message })
+      )
+    ),
+    Effect.annotateLogs({ module: "storage", path: file.path })
+  )
 
 /** As `SqlClient.withTransaction`, but for its first statement. */
 const immediately = (sql: SqlClient.SqlClient) => {

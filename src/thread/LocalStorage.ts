@@ -10,6 +10,7 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import { lastMessages } from "../storage/LastMessages.ts"
 import { noteHeard, signOfLife } from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import { StorageFaults } from "../storage/StorageFaults.ts"
 import { Storage, StorageError } from "./Storage.ts"
 
 /** Storage on the calling thread. */
@@ -20,6 +21,7 @@ export const layer = Layer.effect(
     const journal = yield* EventJournal
     const sql = yield* SqlClient.SqlClient
     const archiver = yield* Archiver
+    const faults = yield* StorageFaults
     const oneAtATime = yield* Effect.makeSemaphore(1)
     let failed = Number.POSITIVE_INFINITY
     let last = yield* lastMessages
@@ -56,8 +58,8 @@ export const layer = Layer.effect(
       }),
       runCycle: archiver.runCycle,
       archiverCounts: archiver.counts,
-      view: Effect.all([archiver.counts, archiver.recent, Metrics.families]).pipe(
-        Effect.map(([counts, recent, families]) => ({ ...counts, recent, families }))
+      view: Effect.all([archiver.counts, archiver.recent, faults.all, Metrics.families]).pipe(
+        Effect.map(([counts, recent, faults, families]) => ({ ...counts, recent, faults, families }))
       )
     })
   })

@@ -8,31 +8,38 @@ import { DatabaseUnusable, type StartupError } from "../domain/StartupError.ts"
 import { defaultMinFreeDisk, type StorageSettings } from "../domain/StorageSettings.ts"
 import { answerRequests } from "../storage/ArchiveRequests.ts"
 import * as Database from "../storage/Database.ts"
+import { watchDatabaseFile } from "../storage/DatabaseFile.ts"
 import * as DatabaseLock from "../storage/DatabaseLock.ts"
 import { watchDisk } from "../storage/DiskWatch.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import * as ProcessLife from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import { StorageFaults } from "../storage/StorageFaults.ts"
 import { supervise } from "../supervise.ts"
 import * as LocalStorage from "./LocalStorage.ts"
 import type { Storage } from "./Storage.ts"
 
 /**
  * Storage with all that it consists of, archiving included, on the calling thread. Fails if another process uses the
- * database.
+ * database. `restart` ends it at once, to be built anew.
  */
 export const layer = (
   settings: StorageSettings,
-  process: ProcessId
+  process: ProcessId,
+  restart: Effect.Effect<never>
 ): Layer.Layer<Storage, StartupError, FileSystem.FileSystem | Path.Path> =>
   Layer.mergeAll(
     LocalStorage.layer,
     archiving(settings),
+    Layer.scopedDiscard(
+      Effect.forkScoped(supervise("watching the database's file")(watchDatabaseFile(restart)))
+    ),
     ProcessLife.layer({ process, server: settings.serverName })
   ).pipe(
     Layer.provide(archiver(settings)),
     Layer.provide(SnapshotRepo.layer),
     Layer.provide(EventJournal.layer),
+    Layer.provide(StorageFaults.layer),
     // Both at once: each waits for its disk.
     Layer.provide(Layer.merge(archiveTarget(settings), database(settings))),
     Layer.mapError((error) =>

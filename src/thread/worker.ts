@@ -1,3 +1,4 @@
+import { exit } from "node:process"
 import { workerData } from "node:worker_threads"
 import { WorkerRunner } from "@effect/platform"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -18,7 +19,7 @@ const main = Effect.gen(function* () {
   const given = givenTo(workerData)
   const { process, settings } = yield* Effect.flatMap(given.data, Schema.decodeUnknown(WorkerData))
   return yield* Effect.gen(function* () {
-    const opening = yield* Effect.forkScoped(Layer.build(services.layer(settings, process)))
+    const opening = yield* Effect.forkScoped(Layer.build(services.layer(settings, process, endThread)))
     yield* Effect.forkScoped(giveBackMemory)
     yield* given.heard
     return yield* WorkerRunner.launch(
@@ -44,6 +45,9 @@ const main = Effect.gen(function* () {
     )
   )
 })
+
+/** As a death would: the one that started this thread starts another. */
+const endThread = Effect.sync(() => exit(1))
 
 main.pipe(
   Effect.provide([NodeFileSystem.layer, NodePath.layer]),

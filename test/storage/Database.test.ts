@@ -100,6 +100,23 @@ describe("Database", () => {
     )
   )
 
+  it.live("is what a process was about to put back when it ended, if nothing else is there", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const lastId = Effect.flatMap(SnapshotRepo, (repo) => repo.lastId)
+        yield* Effect.flatMap(SnapshotRepo, (repo) => repo.append(batchOf([snapshot(1)]))).pipe(
+          Effect.provide(storageOn(path))
+        )
+        yield* fs.rename(path, `${path}.restored`)
+        yield* fs.writeFileString(`${path}-wal`, "of the one that was removed")
+        expect(yield* Effect.provide(lastId, storageOn(path))).toBe(1)
+        yield* fs.writeFileString(`${path}.restored`, "not needed")
+        expect(yield* Effect.provide(lastId, storageOn(path))).toBe(1)
+      })
+    )
+  )
+
   it.live(
     "has the write lock from a transaction's first statement on: what it read is still so when it writes",
     () =>

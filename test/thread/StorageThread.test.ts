@@ -71,7 +71,10 @@ const kinds: ReadonlyArray<[string, (settings: StorageSettings) => Layer.Layer<S
   [
     "the calling thread",
     (settings) =>
-      Layer.provide(StorageServices.layer(settings, { name: "test", startedAt: 0 }), NodeContext.layer)
+      Layer.provide(
+        StorageServices.layer(settings, { name: "test", startedAt: 0 }, Effect.never),
+        NodeContext.layer
+      )
   ],
   ["a thread of its own", (settings) => threadOf(settings, entry)]
 ]

@@ -1,5 +1,6 @@
 import { streamKey } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamState, stateOf, streamStates } from "../Report.ts"
+import type { StorageFault } from "../StorageView.ts"
 import type { Disk } from "./Disk.ts"
 
 /** How the collector is, and why it is not better. */
@@ -32,6 +33,9 @@ const patienceSeconds = 10
 /** Seconds for which a drop is remembered. */
 const dropMemorySeconds = 60
 
+/** Seconds for which a fault of storage is remembered; as long as it lasts it is told of more often. */
+const faultMemorySeconds = 60
+
 /** Seconds. */
 const muchLag = 1
 
@@ -61,6 +65,7 @@ const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): Readonl
       `storage has failed: nothing could be committed for ${whole(failing)} s: ${report.commits.failure}`
     )
   }
+  reasons.push(...faultsIn(report, "unhealthy", now))
   const silent = secondsSince(report.storageSilentSince, now)
   if (silent > patienceSeconds) reasons.push(`storage has failed: it has not answered for ${whole(silent)} s`)
   return reasons
@@ -84,6 +89,7 @@ const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string>
   if (disk !== null && disk.free < minFreeDisk) {
     reasons.push(`the disk of the database has ${Math.floor(disk.free / 1024 ** 2)} MiB left`)
   }
+  reasons.push(...faultsIn(report, "degraded", now))
   const late = (report.storage?.recent ?? []).filter(
     ({ at, seconds }) => seconds === null && (now - at) / 1e6 > archiveSeconds
   )
@@ -93,6 +99,11 @@ const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string>
   }
   return reasons
 }
+
+const faultsIn = ({ storage }: Report, severity: StorageFault["severity"], now: number) =>
+  (storage?.faults ?? [])
+    .filter((fault) => fault.severity === severity && now - fault.at < faultMemorySeconds * 1e6)
+    .map(({ reason }) => reason)
 
 const what: Readonly<Record<Exclude<StreamState, "subscribed" | "live">, string>> = {
   refused: "refused by the exchange",

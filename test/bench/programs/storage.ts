@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import { Duration, Layer, LogLevel } from "effect"
+import { Duration, Effect, Layer, LogLevel } from "effect"
 import * as services from "../../../src/thread/services.ts"
 
 /** The collector's storage services, as on their thread. They begin with an archive cycle of their own accord. */
@@ -17,7 +17,8 @@ export const storageLayer = (database: string, folder: string) =>
         logDirectives: { level: LogLevel.Warning, modules: new Map() },
         logDirectory: join(folder, "logs")
       },
-      { name: randomUUID(), startedAt: Date.now() * 1000 }
+      { name: randomUUID(), startedAt: Date.now() * 1000 },
+      Effect.never
     ),
     NodeContext.layer
   )

@@ -1,0 +1,31 @@
+import { Clock, Context, Effect, Layer, Ref } from "effect"
+import type { StorageFault } from "../operations/StorageView.ts"
+
+/** What is wrong with storage, for /health: whoever looks after something tells of it again and again, as long as it lasts. */
+export class StorageFaults extends Context.Tag("collector/StorageFaults")<
+  StorageFaults,
+  {
+    /** Something is wrong now, or was at a time before, microseconds. The latest of each `what` is kept. */
+    readonly tell: (fault: {
+      readonly what: string
+      readonly severity: StorageFault["severity"]
+      readonly reason: string
+      readonly at?: number
+    }) => Effect.Effect<void>
+    readonly all: Effect.Effect<ReadonlyArray<StorageFault>>
+  }
+>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.gen(function* () {
+      const faults = yield* Ref.make<ReadonlyMap<string, StorageFault>>(new Map())
+      return StorageFaults.of({
+        tell: ({ at, reason, severity, what }) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            Ref.update(faults, (all) => new Map(all).set(what, { severity, reason, at: at ?? now * 1000 }))
+          ),
+        all: Effect.map(Ref.get(faults), (all) => Array.from(all.values()))
+      })
+    })
+  )
+}
