@@ -1,6 +1,6 @@
 import type { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Effect, Either, Option, Order, Schema, Stream } from "effect"
+import { Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
 import { journalPrefix, parseKey } from "../domain/Archive.ts"
 import { type JournalEntry, JournalEvent } from "../domain/JournalEvent.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
@@ -15,6 +15,32 @@ export interface ArchivedJournal {
   /** Names the journal: a server that lost its database begins another. */
   readonly journal: string
   readonly keys: ReadonlyArray<string>
+}
+
+/** Where a journal begins. */
+export interface JournalBegin {
+  /** Its first entry is the one above this id. */
+  readonly after: number
+  /** The journal that it goes on from, of which the database was a copy. */
+  readonly previous: Option.Option<string>
+}
+
+/** What only the database has of a journal, as of one moment. */
+export interface JournalTail<E> {
+  /** The id of its last entry. */
+  readonly lastId: number
+  /** The entries above an id, in order; `text` is all that an entry says. */
+  readonly rowsAfter: (after: number) => Stream.Stream<JournalText, E>
+}
+
+/** An entry as it is stored. */
+export interface JournalText {
+  readonly id: number
+  /** Microseconds since the epoch. */
+  readonly at: number
+  /** JSON of a JournalEvent. */
+  readonly payload: string
+  readonly isKept?: boolean
 }
 
 /** The journals of all servers in the archive. */
@@ -51,36 +77,70 @@ interface Part {
 
 const byArchiveId = Order.mapInput(Order.string, ({ archiveId }: Part) => archiveId)
 
+/** What the first part that can be read says of where its journal begins; and which entry that part begins with. */
+export const archivedBegin = (
+  { keys }: ArchivedJournal,
+  folder: string
+): Effect.Effect<
+  JournalBegin & { readonly firstId: number },
+  ArchiveStoreError | PlatformError,
+  ArchiveStore | ParquetReader | FileSystem.FileSystem
+> =>
+  Effect.gen(function* () {
+    const reader = yield* ParquetReader
+    const path = `${folder}/begin.parquet`
+    for (const key of keys) {
+      yield* download(key, path)
+      const info = yield* Effect.either(reader.info(path))
+      if (Either.isLeft(info)) continue
+      const { epoch_after, epoch_of, first_id } = info.right.metadata
+      return {
+        after: Number(epoch_after ?? 0),
+        previous: Option.fromNullable(epoch_of),
+        firstId: Number(first_id ?? 1)
+      }
+    }
+    return { after: 0, previous: Option.none(), firstId: 1 }
+  })
+
 /**
- * The entries of an archived journal, in order, each once. One part at a time lies in the folder. A part that cannot be
- * read is left out, if `onDamaged` does not fail. Parts that were made while the clock was set back come in their place.
+ * The entries of an archived journal, then what only the database has of it, in order, each once. One part at a time lies in
+ * the folder. A part that cannot be read is left out, if `onDamaged` does not fail. Parts that were made while the clock was
+ * set back come in their place. Parts of a database that was restored from a copy have ids that were there before: those of
+ * their entries that are others than before follow, from the first one on, with ids that go back.
  */
-export const archivedEntries = <E, R>(
+export const archivedEntries = <E, R, E2 = never>(
   { keys }: ArchivedJournal,
   folder: string,
-  onDamaged: (key: string, error: ParquetError) => Effect.Effect<void, E, R>
+  onDamaged: (key: string, error: ParquetError) => Effect.Effect<void, E, R>,
+  options: { readonly after: number; readonly tail?: JournalTail<E2> }
 ): Stream.Stream<
   JournalEntry,
-  ArchiveStoreError | PlatformError | E,
+  ArchiveStoreError | PlatformError | ParquetError | E | E2,
   ArchiveStore | ParquetReader | FileSystem.FileSystem | R
 > =>
   Stream.suspend(() => {
     const path = `${folder}/journal.parquet`
-    let last = 0
+    let last = options.after
+    let lastText = ""
     const waiting = [...keys]
     /** Parts before which others are missing so far. */
-    const early: Array<{ readonly key: string; readonly first: number }> = []
+    const early: Array<ReadPart> = []
+    /** Those that were read. */
+    const done: Array<ReadPart> = []
+    /** What some of the entries that were read say. */
+    let known: { readonly key: string; readonly texts: ReadonlyMap<number, string> } | undefined
 
-    /** Downloads the part that comes next; returns its key, and none if there are no more. */
+    /** Downloads the part that comes next; none if there are no more. */
     const nextPart = Effect.gen(function* () {
       const reader = yield* ParquetReader
       while (true) {
         early.sort((a, b) => a.first - b.first)
-        if (early[0] !== undefined && (waiting.length === 0 || early[0].first <= last + 1)) {
-          const { key } = early[0]
+        const next = early[0]
+        if (next !== undefined && (waiting.length === 0 || next.first <= last + 1)) {
           early.shift()
-          yield* download(key, path)
-          return Option.some([key, undefined] as const)
+          yield* download(next.key, path)
+          return Option.some([next, undefined] as const)
         }
         const key = waiting.shift()
         if (key === undefined) return Option.none()
@@ -90,35 +150,118 @@ export const archivedEntries = <E, R>(
           yield* onDamaged(key, info.left)
           continue
         }
-        const first = Number(info.right.metadata.first_id ?? 0)
-        if (first <= last + 1) return Option.some([key, undefined] as const)
-        early.push({ key, first })
+        const { first_id, last_id } = info.right.metadata
+        const part = { key, first: Number(first_id ?? 0), last: Number(last_id ?? 0) }
+        if (part.first <= last + 1) return Option.some([part, undefined] as const)
+        early.push(part)
       }
     })
 
-    const entriesOf = (key: string) =>
-      Stream.unwrap(
-        Effect.map(ParquetReader, (reader) => reader.pages(path, { columns: ["id", "at", "payload"] }))
-      ).pipe(
-        Stream.mapConcat(({ columns: [ids = [], times = [], payloads = []], length }) =>
-          Array.from({ length }, (_, i) => ({ id: ids[i], at: times[i], payload: payloads[i] }))
+    /** Whether the same entry was read before, under the same id. */
+    const isKnown = (row: JournalText) =>
+      Effect.gen(function* () {
+        const part = done.findLast(({ first, last }) => first <= row.id && row.id <= last)
+        if (part === undefined) return false
+        if (known?.key !== part.key) {
+          const other = `${folder}/other.parquet`
+          const texts = new Map<number, string>()
+          yield* download(part.key, other)
+          yield* Stream.runForEach(textsIn(other), (row) =>
+            Effect.sync(() => texts.set(row.id, textOf(row)))
+          ).pipe(Effect.catchTag("ParquetError", () => Effect.void))
+          known = { key: part.key, texts }
+        }
+        return known.texts.get(row.id) === textOf(row)
+      })
+
+    const entryOf = (key: string) => (row: JournalText) =>
+      Effect.gen(function* () {
+        if (row.id > 0 && row.isKept !== true) {
+          if (row.id <= last && (yield* isKnown(row))) return Option.none()
+          last = row.id
+          lastText = textOf(row)
+        }
+        return Option.some(
+          yield* Effect.mapError(decodeText(row), (cause) => new ParquetError({ path: key, cause }))
+        )
+      })
+
+    const entriesOf = (part: ReadPart) =>
+      textsIn(path).pipe(
+        Stream.mapEffect(entryOf(part.key)),
+        Stream.filterMap((entry) => entry),
+        Stream.catchTag("ParquetError", (error) =>
+          Stream.drain(Stream.fromEffect(onDamaged(part.key, error)))
         ),
-        Stream.mapEffect((row) =>
-          Effect.mapError(decodeRow(row), (cause) => new ParquetError({ path: key, cause }))
-        ),
-        Stream.catchTag("ParquetError", (error) => Stream.drain(Stream.fromEffect(onDamaged(key, error))))
+        Stream.ensuring(Effect.sync(() => done.push(part)))
       )
 
-    return Stream.unfoldEffect(undefined, () => nextPart).pipe(
-      Stream.flatMap(entriesOf),
-      Stream.filterMap(({ at, id, payload }) => {
-        if (id <= last) return Option.none()
-        last = id
-        return Option.some<JournalEntry>({ id, at, event: payload })
+    const archived = Stream.flatMap(
+      Stream.unfoldEffect(undefined, () => nextPart),
+      entriesOf
+    )
+    const { tail } = options
+    if (tail === undefined) return archived
+    const live = Stream.unwrap(
+      Effect.gen(function* () {
+        const [same] = Array.from(
+          yield* Stream.runCollect(
+            tail.rowsAfter(last - 1).pipe(
+              Stream.filter(({ id, isKept }) => id === last && isKept !== true),
+              Stream.take(1)
+            )
+          )
+        )
+        const isOther =
+          tail.lastId < last || (lastText !== "" && same !== undefined && textOf(same) !== lastText)
+        return isOther
+          ? Stream.filter(tail.rowsAfter(options.after), ({ isKept }) => isKept !== true)
+          : tail.rowsAfter(last)
       })
+    )
+    return Stream.concat(
+      archived,
+      live.pipe(
+        Stream.mapEffect(entryOf("the database")),
+        Stream.filterMap((entry) => entry)
+      )
     )
   })
 
-const decodeRow = Schema.decodeUnknown(
-  Schema.Struct({ id: Schema.Number, at: Schema.Number, payload: Schema.parseJson(JournalEvent) })
+interface ReadPart {
+  readonly key: string
+  readonly first: number
+  readonly last: number
+}
+
+/** The entry, with its event decoded. */
+export const decodeText = ({
+  at,
+  id,
+  isKept,
+  payload
+}: JournalText): Effect.Effect<JournalEntry, ParseResult.ParseError> =>
+  Effect.map(decodeEvent(payload), (event) =>
+    isKept === true ? { id, at, event, isKept } : { id, at, event }
+  )
+
+const textOf = ({ at, payload }: JournalText): string => `${at} ${payload}`
+
+/** The entries of a part that lies in a file. */
+export const textsIn = (path: string): Stream.Stream<JournalText, ParquetError, ParquetReader> =>
+  Stream.unwrap(
+    Effect.map(ParquetReader, (reader) => reader.pages(path, { columns: ["id", "at", "payload"] }))
+  ).pipe(
+    Stream.mapEffect(({ columns: [ids = [], times = [], payloads = []], length }) =>
+      Effect.mapError(
+        decodeRows(Array.from({ length }, (_, i) => ({ id: ids[i], at: times[i], payload: payloads[i] }))),
+        (cause) => new ParquetError({ path, cause })
+      )
+    ),
+    Stream.flattenIterables
+  )
+
+const decodeRows = Schema.decodeUnknown(
+  Schema.Array(Schema.Struct({ id: Schema.Number, at: Schema.Number, payload: Schema.String }))
 )
+const decodeEvent = Schema.decodeUnknown(Schema.parseJson(JournalEvent))

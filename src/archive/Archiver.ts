@@ -56,6 +56,7 @@ import {
 import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { version } from "../version.ts"
 import { archiveColumns, archivePage, journalColumns, journalPage } from "./Archiver/columns.ts"
+import { findOtherEpoch } from "./Archiver/epoch.ts"
 import { tidyOutbox } from "./Archiver/outbox.ts"
 import { ArchiveStore, type ArchiveStoreError, type StoredObject } from "./ArchiveStore.ts"
 import { streamDigest } from "./download.ts"
@@ -146,6 +147,7 @@ const make = (options: ArchiverOptions) =>
     const state = yield* Effect.flatMap(fold, Ref.make)
     /** Whether a step ended in a way that leaves open what the journal says of it. */
     const isInDoubt = yield* Ref.make(false)
+    const isEpochChecked = yield* Ref.make(false)
 
     const localPath = (plan: Plan) => path.join(options.outboxDirectory, `${plan.archiveId}.parquet`)
 
@@ -197,7 +199,12 @@ const make = (options: ArchiverOptions) =>
         if (Option.isNone(range)) return Option.none()
         const archiveId = yield* makeArchiveId
         const { date, firstId, lastId } = range.value
-        const key = segmentKey({ date, serverName: options.serverName, journal: journal.id, archiveId })
+        const key = segmentKey({
+          date,
+          serverName: options.serverName,
+          journal: yield* journal.id,
+          archiveId
+        })
         const plan: JournalSegment = { archiveId, date, firstId, lastId, key }
         yield* record(plan, JournalSegmentPlanned.make({ plan }))
         return Option.some(planned<Plan>(plan))
@@ -214,6 +221,17 @@ const make = (options: ArchiverOptions) =>
             pages: Stream.map(journal.rows(plan.firstId - 1, plan.lastId), journalPage)
           }
 
+    const journalMetadata = Effect.gen(function* () {
+      const epoch = yield* journal.epoch
+      return {
+        journal: yield* journal.id,
+        ...Option.match(epoch, {
+          onNone: () => ({}),
+          onSome: ({ after, previous }) => ({ epoch_of: previous, epoch_after: String(after) })
+        })
+      }
+    })
+
     const write = (plan: Plan) =>
       Effect.gen(function* () {
         const file = yield* writer.write({
@@ -225,7 +243,7 @@ const make = (options: ArchiverOptions) =>
             archive_id: plan.archiveId,
             first_id: String(plan.firstId),
             last_id: String(plan.lastId),
-            ...("stream" in plan ? {} : { journal: journal.id })
+            ...("stream" in plan ? {} : yield* journalMetadata)
           }
         })
         yield* record(plan, ArchiveWritten.make({ archiveId: plan.archiveId, file }))
@@ -446,8 +464,27 @@ const make = (options: ArchiverOptions) =>
         if (!journalIsBlocked && !storeIsDown()) yield* archiveJournal(attempt)
       })
 
+    /**
+     * Has the journal begin anew if the database was restored from a copy: what it tells of now would have the ids of what
+     * is archived already. Once in a process, since a database is not replaced under one.
+     */
+    const checkEpoch = Effect.gen(function* () {
+      if (yield* Ref.get(isEpochChecked)) return
+      const { plannedThrough } = yield* Ref.get(state)
+      const after = yield* findOtherEpoch(plannedThrough)
+      if (Option.isSome(after)) {
+        yield* journal.beginEpoch(after.value)
+        yield* Effect.flatMap(fold, (folded) => Ref.set(state, folded))
+        yield* Effect.logError("the database was restored from a copy: its journal begins anew").pipe(
+          Effect.annotateLogs({ after: after.value })
+        )
+      }
+      yield* Ref.set(isEpochChecked, true)
+    })
+
     const archiveJournal = (attempt: (archive: PendingArchive) => Effect.Effect<boolean>) =>
       Effect.gen(function* () {
+        yield* checkEpoch
         yield* journalCounts
         const { plannedThrough } = yield* Ref.get(state)
         if (Option.isSome(yield* journal.nextSegment({ after: plannedThrough, maxEntries: 1 }))) {
@@ -466,7 +503,11 @@ const make = (options: ArchiverOptions) =>
         )
         // Which entries are needed only a whole fold knows: the state has not seen those of others.
         if (isWorthIt) yield* pruneJournal(through, neededIds(yield* fold))
-      }).pipe(Effect.provideService(SqlClient.SqlClient, sql), Effect.provideService(EventJournal, journal))
+      }).pipe(
+        Effect.provideService(SqlClient.SqlClient, sql),
+        Effect.provideService(EventJournal, journal),
+        Effect.provideService(ArchiveStore, store)
+      )
 
     /** Whether nothing will be asked of an archive's file any more. */
     const isDone = (archiveId: string) =>

@@ -1,12 +1,17 @@
 import { Effect, Option, Order, Stream } from "effect"
-import { type ArchivedJournal, archivedEntries, archivedJournals } from "../archive/ArchivedJournal.ts"
+import {
+  type ArchivedJournal,
+  archivedBegin,
+  archivedEntries,
+  archivedJournals
+} from "../archive/ArchivedJournal.ts"
 import type { ArchiveStoreError } from "../archive/ArchiveStore.ts"
 import { openLiveJournal } from "../storage/LiveJournal.ts"
 import type { Reading } from "./reading.ts"
 
 /**
  * The journals of all servers, from the archive and, if it is our own, from the database; in the order in which they were
- * begun.
+ * begun. The database is read first and let go, so that a collector can empty its WAL while the archive is read.
  */
 export const wholeJournals = <E, E2>(
   { folder, settings }: Reading,
@@ -32,26 +37,39 @@ export const wholeJournals = <E, E2>(
         : [])
     ]
     return journals.map((journal) => {
-      const isLive = Option.isSome(live) && live.value.id === journal.journal
-      const server = isLive ? settings.serverName : (journal.servers.at(-1) ?? "")
-      let last = 0
-      const entries = archivedEntries(journal, folder, (key, { cause }) =>
+      const own = Option.filter(live, ({ id }) => id === journal.journal)
+      const server = Option.isSome(own) ? settings.serverName : (journal.servers.at(-1) ?? "")
+      const onDamaged = (key: string, { cause }: { readonly cause: unknown }) =>
         options.onDamaged({ server, key, reason: cause instanceof Error ? cause.message : String(cause) })
-      ).pipe(Stream.tap(({ id }) => Effect.sync(() => (last = Math.max(last, id)))))
+      const begin = Effect.map(
+        journal.keys.length === 0 && Option.isSome(own)
+          ? Effect.succeed(own.value.begin)
+          : archivedBegin(journal, folder),
+        ({ after, previous }) => {
+          const goesBack = Option.exists(previous, isArchived)
+          // Without the journal before, what the database has of it is all that there is.
+          return { after: goesBack || journal.keys.length > 0 ? after : 0, goesBack }
+        }
+      )
       return {
         server,
+        journal: journal.journal,
         /** All names that it ever had. */
-        servers: isLive ? [...journal.servers, settings.serverName] : journal.servers,
+        servers: Option.isSome(own) ? [...journal.servers, settings.serverName] : journal.servers,
+        /** Where it begins. */
+        begin,
         /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
-        entries: isLive
-          ? Stream.concat(
-              entries,
-              Stream.suspend(() => live.value.entriesAfter(last))
-            )
-          : entries,
+        entries: Stream.unwrap(
+          Effect.map(begin, ({ after }) =>
+            archivedEntries(journal, folder, onDamaged, {
+              after,
+              ...(Option.isSome(own) ? { tail: own.value } : {})
+            })
+          )
+        ),
         /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
-        lastSeen: isLive ? live.value.lastSeen : 0,
-        heard: isLive ? live.value.heard : undefined
+        lastSeen: Option.match(own, { onNone: () => 0, onSome: ({ lastSeen }) => lastSeen }),
+        heard: Option.getOrUndefined(own)?.heard
       }
     })
   })

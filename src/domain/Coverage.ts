@@ -20,7 +20,7 @@ export interface DropWindow extends Window {
   readonly count: number
 }
 
-/** A time on a connection, up to when anything was last heard on it: nothing is known of what came after. */
+/** A time on a connection. */
 export interface ConnectedWindow extends Window {
   /** Of which process it was, counted from the begin of the journal. */
   readonly process: number
@@ -28,7 +28,8 @@ export interface ConnectedWindow extends Window {
 
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
-  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "silent"
+  /** `journal`: entries of the journal are missing, which may have told of anything. */
+  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "silent" | "journal"
 }
 
 /** What the journal says about a stream. Times in microseconds since the epoch. */
@@ -52,6 +53,17 @@ export interface StreamCoverage {
   readonly gaps: Chunk.Chunk<Gap>
   readonly drops: Chunk.Chunk<DropWindow>
   readonly doubts: Chunk.Chunk<Doubt>
+  /**
+   * Entries were missing up to this time, and whether the stream was connected then is not known yet. What comes of it
+   * later tells: a message without a new connection before it, or the end of a connection that was made meanwhile.
+   */
+  readonly unsureSince: Option.Option<number>
+  /** When the last message was received that the journal counts; 0 if it counts none. */
+  readonly lastMessageAt: number
+  /** Messages that were counted and are in no archive that is done, in the order of receipt; `messages` since `from`. */
+  readonly unarchived: ReadonlyArray<{ readonly from: number; readonly messages: number }>
+  /** Messages that were archived before they were counted. */
+  readonly uncounted: number
   /** Messages that had been reported as missing and came late. */
   readonly late: number
   readonly refusals: number
@@ -68,6 +80,16 @@ export interface Coverage {
   readonly heard: Heard | undefined
   /** Until when the journal speaks, microseconds. */
   readonly through: number
+  /** The id of the last entry: the next one follows on it, or entries are missing. */
+  readonly lastId: number
+  /** Since when entries are missing, as long as none came after them. */
+  readonly missingSince: Option.Option<number>
+  /** Times of which entries are missing: they are in doubt for every stream. */
+  readonly missing: Chunk.Chunk<Window>
+  /** Until when entries of the running process were missing, if any were. */
+  readonly unsureSince: Option.Option<number>
+  /** Archives of rows that are under way, by archive id. */
+  readonly archives: HashMap.HashMap<string, { readonly stream: string; readonly rows: number }>
 }
 
 export const noCoverage: Coverage = {
@@ -75,11 +97,113 @@ export const noCoverage: Coverage = {
   process: 0,
   lastSeen: 0,
   heard: undefined,
-  through: 0
+  through: 0,
+  lastId: 0,
+  missingSince: Option.none(),
+  missing: Chunk.empty(),
+  unsureSince: Option.none(),
+  archives: HashMap.empty()
 }
 
-/** The state after an entry. */
-export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): Coverage => {
+/**
+ * The state after an entry. Where its id does not follow on the one before, entries are missing: from the last sign of life
+ * before to this one all is in doubt. One whose id is not above the one before is of a database that was restored from a
+ * copy: it begins anew.
+ */
+export const applyToCoverage = (before: Coverage, entry: JournalEntry): Coverage => {
+  const state = applyEvent(joined(before, entry), entry)
+  return entry.id === 0 || entry.isKept === true ? state : { ...state, lastId: entry.id }
+}
+
+const joined = (state: Coverage, { at, id, isKept }: JournalEntry): Coverage => {
+  if (id === 0) return state
+  if (isKept === true) return Option.isSome(state.missingSince) ? state : lose(state)
+  if (id <= state.lastId)
+    return findAgain(beginJournal(endOfJournal(state), { after: id - 1, goesBack: true }), at)
+  if (id > state.lastId + 1 && Option.isNone(state.missingSince)) return findAgain(lose(state), at)
+  return findAgain(state, at)
+}
+
+/**
+ * Another journal of the server begins with the entry above `after`. Messages that the one before had counted and in no
+ * archive are lost with its database, as far as anybody knows. `goesBack`: a database was restored from a copy, and what
+ * happened between the last part of the journal before and this one is not known.
+ */
+export const beginJournal = (
+  state: Coverage,
+  { after, goesBack }: { readonly after: number; readonly goesBack: boolean }
+): Coverage => {
+  let lostFrom = Number.POSITIVE_INFINITY
+  const streams = HashMap.map(state.streams, (of) => {
+    const from = of.unarchived[0]?.from
+    if (from === undefined) return { ...of, uncounted: 0 }
+    lostFrom = Math.min(lostFrom, from)
+    return {
+      ...of,
+      unarchived: [],
+      uncounted: 0,
+      doubts: Chunk.append(of.doubts, {
+        from,
+        to: Math.max(state.lastSeen, from + 1),
+        reason: "journal" as const
+      })
+    }
+  })
+  const isLost = lostFrom < Number.POSITIVE_INFINITY
+  return {
+    ...state,
+    streams,
+    lastId: after,
+    archives: HashMap.empty(),
+    missing: isLost
+      ? Chunk.append(state.missing, { from: lostFrom, to: Math.max(state.lastSeen, lostFrom + 1) })
+      : state.missing,
+    missingSince: goesBack ? Option.some(state.lastSeen) : Option.none()
+  }
+}
+
+/** Entries are missing from here on: what is open may have ended. */
+const lose = (state: Coverage): Coverage => ({
+  ...state,
+  missingSince: Option.some(state.lastSeen),
+  streams: HashMap.map(state.streams, (of) =>
+    closeAll(of, endsOf(of, state.lastSeen, state.process, state.heard))
+  )
+})
+
+/** The first entry after those that are missing. */
+const findAgain = (state: Coverage, at: number): Coverage =>
+  Option.match(state.missingSince, {
+    onNone: () => state,
+    onSome: (from) => {
+      const window = { from, to: Math.max(at, from + 1) }
+      return {
+        ...state,
+        missingSince: Option.none(),
+        missing: Chunk.append(state.missing, window),
+        unsureSince: Option.some(window.to),
+        streams: HashMap.map(state.streams, (of) => ({
+          ...doubt(of, window),
+          unsureSince: HashMap.isEmpty(of.open) ? Option.some(window.to) : Option.none(),
+          // How many of the messages that were counted meanwhile are archived cannot be known.
+          unarchived: [{ from, messages: Number.POSITIVE_INFINITY }],
+          uncounted: 0
+        }))
+      }
+    }
+  })
+
+/** In doubt from the last message before, since a gap that is not told of may begin there. */
+const doubt = (of: StreamCoverage, { from, to }: Window): StreamCoverage => ({
+  ...of,
+  doubts: Chunk.append(of.doubts, {
+    from: of.lastMessageAt > 0 ? Math.min(from, of.lastMessageAt) : from,
+    to,
+    reason: "journal"
+  })
+})
+
+const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
   switch (event._tag) {
     case "ProcessStarted":
       return {
@@ -102,6 +226,32 @@ export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): C
       return updateSymbol(state, event, (of) => (Option.isSome(of.delistedAt) ? want(reach(of, at), at) : of))
     case "SymbolDelisted":
       return updateSymbol(state, event, (of) => (of.isWanted && !of.isNamed ? delist(of, at) : of))
+    case "ArchivePlanned": {
+      const { archiveId, stream } = event.plan
+      return {
+        ...state,
+        archives: HashMap.set(state.archives, archiveId, { stream: streamKey(stream), rows: 0 })
+      }
+    }
+    case "ArchiveWritten":
+      return {
+        ...state,
+        archives: HashMap.modify(state.archives, event.archiveId, (archive) => ({
+          ...archive,
+          rows: event.file.rows
+        }))
+      }
+    case "ArchiveAbandoned":
+      return { ...state, archives: HashMap.remove(state.archives, event.archiveId) }
+    case "ArchivePurged":
+      return Option.match(HashMap.get(state.archives, event.archiveId), {
+        onNone: () => state,
+        onSome: ({ rows, stream }) => ({
+          ...state,
+          archives: HashMap.remove(state.archives, event.archiveId),
+          streams: HashMap.modify(state.streams, stream, (of) => archive(of, rows))
+        })
+      })
     default:
       return "stream" in event ? applyToStream(state, at, event) : state
   }
@@ -111,13 +261,15 @@ export const applyToCoverage = (state: Coverage, { at, event }: JournalEntry): C
  * The journal ends here: what is open ends where the process was last seen, and where its connection was last heard, which
  * the running process may only be about to hear again: nothing is said of the time after it.
  */
-export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Coverage =>
-  endProcess(
-    seen(state, lastSeen),
-    Math.max(state.lastSeen, lastSeen),
+export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Coverage => {
+  const last = Math.max(state.lastSeen, lastSeen)
+  return endProcess(
+    findAgain(seen(state, lastSeen), last),
+    last,
     heard ?? state.heard,
     Number.POSITIVE_INFINITY
   )
+}
 
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 
@@ -129,12 +281,7 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
   switch (event._tag) {
     case "MessagesCommitted": {
       // No sign of life: what happened up to its last message may not be told yet.
-      return change(event.first, (of) => ({
-        ...of,
-        messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
-          Option.some(Option.getOrElse(before, () => 0) + event.messages)
-        )
-      }))
+      return change(event.first, (of) => count(of, event))
     }
     case "MessagesDropped":
       return change(event.last, (of) => ({
@@ -143,22 +290,31 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
         drops: Chunk.append(of.drops, { from: event.first, to: event.last + 1, count: event.count })
       }))
     case "StreamConnected":
-      return wanted((of) => ({ ...of, open: HashMap.set(of.open, event.connection, at) }))
+      return wanted((of) => {
+        const sure = makeSure(of, at)
+        return { ...sure, open: HashMap.set(sure.open, event.connection, at) }
+      })
     case "StreamDisconnected":
-      return change(at, (of) =>
-        Option.match(HashMap.get(of.open, event.connection), {
-          onNone: () => of,
-          onSome: (from) => ({
-            ...of,
-            open: HashMap.remove(of.open, event.connection),
-            connected: Chunk.append(of.connected, {
-              from,
-              to: Math.max(from, event.heard === undefined ? at : Math.min(at, event.heard + 1)),
-              process: state.process
+      return change(at, (of) => {
+        const name = HashMap.has(of.open, event.connection) ? event.connection : unnamed
+        const known = HashMap.get(of.open, name)
+        return Option.match(
+          Option.orElse(known, () => of.unsureSince),
+          {
+            onNone: () => of,
+            onSome: (from) => ({
+              ...(Option.isSome(known) ? of : wantSince(of, from)),
+              unsureSince: Option.none(),
+              open: HashMap.remove(of.open, name),
+              connected: Chunk.append(of.connected, {
+                from,
+                to: Math.max(from, event.heard === undefined ? at : Math.min(at, event.heard + 1)),
+                process: state.process
+              })
             })
-          })
-        })
-      )
+          }
+        )
+      })
     case "SubscriptionRefused":
       return wanted((of) => ({ ...of, refusals: of.refusals + 1 }))
     case "StreamSilent":
@@ -190,6 +346,67 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
   }
 }
 
+/** A connection that was made while the journal told nothing, by whatever name. */
+const unnamed = ""
+
+const count = (
+  of: StreamCoverage,
+  event: Extract<JournalEvent, { _tag: "MessagesCommitted" }>
+): StreamCoverage => {
+  const known = Math.min(of.uncounted, event.messages)
+  const messages = event.messages - known
+  const counted = {
+    ...of,
+    messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
+      Option.some(Option.getOrElse(before, () => 0) + event.messages)
+    ),
+    lastMessageAt: Math.max(of.lastMessageAt, event.last),
+    unarchived: messages === 0 ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
+    uncounted: of.uncounted - known
+  }
+  // No connection was made since, so that one that was open then has brought it.
+  return Option.match(of.unsureSince, {
+    onNone: () => counted,
+    onSome: (since) =>
+      event.last > since
+        ? {
+            ...wantSince(counted, since),
+            unsureSince: Option.none(),
+            open: HashMap.set(of.open, unnamed, since)
+          }
+        : counted
+  })
+}
+
+/** It was connected since then, and so to be recorded. */
+const wantSince = (of: StreamCoverage, since: number): StreamCoverage => ({
+  ...of,
+  isWanted: true,
+  wanted: { from: Math.min(of.wanted.from, since), to: of.wanted.to }
+})
+
+/** Rows of the stream are in an archive that is done: the oldest ones. */
+const archive = (of: StreamCoverage, rows: number): StreamCoverage => {
+  let left = rows
+  const unarchived = of.unarchived.flatMap(({ from, messages }) => {
+    const taken = Math.min(left, messages)
+    left -= taken
+    return messages > taken ? [{ from, messages: messages - taken }] : []
+  })
+  return { ...of, unarchived, uncounted: of.uncounted + left }
+}
+
+/** Whether it was connected up to here, after entries that are missing, will not be known any more. */
+const makeSure = (of: StreamCoverage, at: number): StreamCoverage =>
+  Option.match(of.unsureSince, {
+    onNone: () => of,
+    onSome: (from) => ({
+      ...of,
+      unsureSince: Option.none(),
+      doubts: at > from ? Chunk.append(of.doubts, { from, to: at, reason: "journal" as const }) : of.doubts
+    })
+  })
+
 const between = (
   event: { readonly after: number | null; readonly before: number | null },
   at: number
@@ -217,6 +434,7 @@ const endProcess = (
   ...state,
   process: state.process + 1,
   heard: undefined,
+  unsureSince: Option.none(),
   through: Math.max(state.through, at),
   streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process, heard, moments))
 })
@@ -225,17 +443,15 @@ const endProcess = (
 const lastMoments = 1_000_000
 
 const endStream = (
-  of: StreamCoverage,
+  was: StreamCoverage,
   at: number,
   process: number,
   heard: Heard | undefined,
   moments: number
 ): StreamCoverage => {
-  const open = Array.from(of.open, ([connection, from]) => {
-    const until = heard === undefined ? at : Math.min(at, (heard[connection] ?? from) + 1)
-    return { from, to: Math.max(from, until), process }
-  })
-  const last = open.reduce((last, { to }) => Math.max(last, to), 0)
+  const ends = endsOf(was, at, process, heard)
+  const of = closeAll(makeSure(was, at), ends)
+  const last = ends.reduce((last, { to }) => Math.max(last, to), 0)
   const isBeyond = (window: ConnectedWindow) => window.process === process && window.to > at
   const closed = Chunk.some(of.connected, isBeyond)
     ? Chunk.map(of.connected, (window) =>
@@ -245,10 +461,32 @@ const endStream = (
   return {
     ...unwant(of, last > 0 && at - last < moments ? last : at),
     isNamed: false,
-    open: HashMap.empty<string, number>(),
-    connected: Chunk.appendAll(closed, Chunk.unsafeFromArray(open))
+    connected: closed
   }
 }
+
+/** The times on the connections that are open, up to where they were last heard. */
+const endsOf = (
+  { open }: StreamCoverage,
+  at: number,
+  process: number,
+  heard: Heard | undefined
+): ReadonlyArray<ConnectedWindow> =>
+  Array.from(open, ([connection, from]) => {
+    if (heard === undefined) return { from, to: Math.max(from, at), process }
+    // One without a name is one of those that were heard.
+    const last = connection === unnamed ? Math.min(...Object.values(heard)) : (heard[connection] ?? from)
+    return { from, to: Math.max(from, Math.min(at, last + 1)), process }
+  })
+
+const closeAll = (of: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): StreamCoverage =>
+  ends.length === 0
+    ? of
+    : {
+        ...of,
+        open: HashMap.empty<string, number>(),
+        connected: Chunk.appendAll(of.connected, Chunk.unsafeFromArray(ends))
+      }
 
 /** From `at` on the stream is not to be recorded, as far as is known by then. */
 const unwant = (of: StreamCoverage, at: number): StreamCoverage => ({
@@ -284,7 +522,7 @@ const update = (
     Option.some(
       f(
         reach(
-          Option.getOrElse(known, () => newStream(stream, at)),
+          Option.getOrElse(known, () => newStream(state, stream, at)),
           at
         )
       )
@@ -309,7 +547,7 @@ const reach = (of: StreamCoverage, at: number): StreamCoverage => ({
   wanted: { from: Math.min(of.wanted.from, at), to: Math.max(of.wanted.to, at) }
 })
 
-const newStream = (stream: StreamId, at: number): StreamCoverage => ({
+const newStream = ({ missing, unsureSince }: Coverage, stream: StreamId, at: number): StreamCoverage => ({
   stream,
   wanted: { from: at, to: at },
   unwanted: Chunk.empty(),
@@ -321,7 +559,11 @@ const newStream = (stream: StreamId, at: number): StreamCoverage => ({
   messages: HashMap.empty(),
   gaps: Chunk.empty(),
   drops: Chunk.empty(),
-  doubts: Chunk.empty(),
+  doubts: Chunk.map(missing, ({ from, to }) => ({ from, to, reason: "journal" as const })),
+  unsureSince,
+  lastMessageAt: 0,
+  unarchived: [],
+  uncounted: 0,
   late: 0,
   refusals: 0
 })

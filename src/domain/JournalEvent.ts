@@ -56,6 +56,15 @@ export const ArchiveAbandoned = Schema.TaggedStruct("ArchiveAbandoned", {
   reason: Schema.String
 })
 
+/**
+ * The database was restored from a copy: the archive has parts of its journal, by then called `previous`, that tell of other
+ * things under ids above `after`. From here on the journal has another name, and what is above `after` belongs to it.
+ */
+export const JournalEpochBegan = Schema.TaggedStruct("JournalEpochBegan", {
+  previous: Schema.String,
+  after: Schema.Int
+})
+
 /** Entries up to `throughId` that are in verified segments left the journal, but for those that its folds need. */
 export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
   throughId: Schema.Int,
@@ -149,6 +158,7 @@ export const JournalEvent = Schema.Union(
   JournalSegmentArchived,
   ArchiveFailed,
   ArchiveAbandoned,
+  JournalEpochBegan,
   JournalPruned,
   ProcessStarted,
   RecordingStarted,
@@ -172,6 +182,8 @@ export interface JournalEntry {
   /** Microseconds since the epoch. */
   readonly at: number
   readonly event: JournalEvent
+  /** Others around it have left the database; it is there because the folds need it. */
+  readonly isKept?: boolean
 }
 
 /** The key of the stream that an event is about, if it is about one. */

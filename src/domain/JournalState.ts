@@ -11,7 +11,7 @@ export interface JournalState {
   /**
    * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
    * the steps of a pending archive, the connections that are open, the symbols that were delisted, the process that runs,
-   * the latest segment.
+   * the latest segment, the latest epoch.
    */
   readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
 }
@@ -47,6 +47,8 @@ const plannedAfter = ({ pending, plannedThrough }: JournalState, event: JournalE
   switch (event._tag) {
     case "JournalSegmentPlanned":
       return Math.max(plannedThrough, event.plan.lastId)
+    case "JournalEpochBegan":
+      return event.after
     case "ArchiveAbandoned":
       return HashMap.get(pending, event.archiveId).pipe(
         Option.filter((archive) => !isOfRows(archive)),
@@ -81,6 +83,8 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
         ? needed
         : HashMap.set(HashMap.remove(needed, event.archiveId), "segment", [plan, id])
     }
+    case "JournalEpochBegan":
+      return HashMap.set(needed, "epoch", [id])
     case "ProcessStarted":
       return HashMap.set(withoutProcess(needed), `${ofProcess}start`, [id])
     case "ProcessStopped":

@@ -1,7 +1,7 @@
 import { SqlClient } from "@effect/sql"
 import { Chunk, Clock, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { dateOf, microsOf } from "../domain/Archive.ts"
-import { type JournalEntry, JournalEvent, streamOf } from "../domain/JournalEvent.ts"
+import { type JournalEntry, JournalEpochBegan, JournalEvent, streamOf } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -28,8 +28,12 @@ export interface JournalRow {
 export class EventJournal extends Context.Tag("collector/EventJournal")<
   EventJournal,
   {
-    /** Names this journal: its ids are unique within it. Made with the database. */
-    readonly id: string
+    /** Names this journal: its ids are unique within it. Made with the database, and anew when that was restored from a copy. */
+    readonly id: Effect.Effect<string, DatabaseError>
+    /** Where it began anew, as long as it did. */
+    readonly epoch: Effect.Effect<Option.Option<JournalEpoch>, DatabaseError>
+    /** Gives it another name: what comes after the entry `after` is not what was archived under the name before. */
+    readonly beginEpoch: (after: number) => Effect.Effect<void, DatabaseError>
     /** Appends events, in the transaction that is open in the calling fiber, else in one of their own. */
     readonly append: (...events: ReadonlyArray<JournalEvent>) => Effect.Effect<void, DatabaseError>
     /** The same for any number of them: JavaScript takes no more than about 120,000 arguments. */
@@ -67,6 +71,17 @@ export class EventJournal extends Context.Tag("collector/EventJournal")<
   )
 }
 
+/** Where a journal goes on from another, of which its database was a copy. */
+export type JournalEpoch = Pick<typeof JournalEpochBegan.Type, "previous" | "after">
+
+/** The latest epoch of a journal; for a connection that may only read, too. */
+export const epochOf = (sql: SqlClient.SqlClient) =>
+  Effect.flatMap(
+    sql<{ payload: string }>`
+      SELECT payload FROM journal WHERE tag = 'JournalEpochBegan' ORDER BY id DESC LIMIT 1`,
+    ([row]) => (row === undefined ? Effect.succeedNone : Effect.asSome(decodeEpoch(row.payload)))
+  )
+
 /** An entry as it is stored, decoded. */
 export const decodeEntry = (row: JournalRow): Effect.Effect<JournalEntry, DatabaseError> =>
   decode(row.payload).pipe(
@@ -94,9 +109,9 @@ export const readRows = (
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const [collector] = yield* Effect.mapError(
-    sql<{ journal: string }>`SELECT journal FROM collector`,
-    DatabaseError.from
+  const id = sql<{ journal: string }>`SELECT journal FROM collector`.pipe(
+    Effect.map(([collector]) => collector?.journal ?? ""),
+    Effect.mapError(DatabaseError.from)
   )
 
   const appendAll = (events: ReadonlyArray<JournalEvent>, stream?: StreamId) =>
@@ -144,8 +159,17 @@ const make = Effect.gen(function* () {
       return Option.some({ date, firstId: first.id, lastId: last.id })
     }).pipe(Effect.mapError(DatabaseError.from))
 
+  const beginEpoch = (after: number) =>
+    Effect.gen(function* () {
+      const previous = yield* id
+      yield* sql`UPDATE collector SET journal = lower(hex(randomblob(8)))`
+      yield* appendAll([JournalEpochBegan.make({ previous, after })])
+    }).pipe(transaction(sql), Effect.mapError(DatabaseError.from))
+
   return EventJournal.of({
-    id: collector?.journal ?? "",
+    id,
+    epoch: Effect.mapError(epochOf(sql), DatabaseError.from),
+    beginEpoch,
     append: (...events) => appendAll(events),
     appendAll: (events) => appendAll(events),
     appendOf: (stream, ...events) => appendAll(events, stream),
@@ -158,4 +182,7 @@ const make = Effect.gen(function* () {
 
 const entriesPerPage = 1000
 const encode = Schema.encodeSync(Schema.parseJson(JournalEvent))
+/** The payload of an event. */
+export const encodeEvent: (event: JournalEvent) => string = encode
+const decodeEpoch = Schema.decode(Schema.parseJson(JournalEpochBegan))
 const decode = Schema.decodeUnknown(Schema.parseJson(JournalEvent))

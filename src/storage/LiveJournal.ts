@@ -2,36 +2,59 @@ import * as Reactivity from "@effect/experimental/Reactivity"
 import { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Effect, Option, type Scope, Stream } from "effect"
-import type { Heard, JournalEntry } from "../domain/JournalEvent.ts"
+import { Chunk, Effect, Option, type Scope, Stream } from "effect"
+import type { JournalBegin, JournalTail, JournalText } from "../archive/ArchivedJournal.ts"
+import type { Heard } from "../domain/JournalEvent.ts"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
-import { decodeEntry, readRows } from "./EventJournal.ts"
+import { encodeEvent, epochOf } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
 import { heardIn } from "./ProcessLife.ts"
 
-/** The journal of a database that another process may be writing: read, and not changed. */
-export interface LiveJournal {
+/** The journal of a database that another process may be writing, as of one moment. */
+export interface LiveJournal extends JournalTail<DatabaseError> {
   /** Names the journal. */
   readonly id: string
+  readonly begin: JournalBegin
   /** The entries above an id, in order; then what is counted and not in the journal yet, as entries with the id 0. */
-  readonly entriesAfter: (after: number) => Stream.Stream<JournalEntry, DatabaseError>
+  readonly rowsAfter: (after: number) => Stream.Stream<JournalText, DatabaseError>
   /** Up to here, microseconds, the process that uses the database has committed what it received; 0 if there is none. */
   readonly lastSeen: number
   /** When it had last heard each of its connections by then; none if a process of an older version uses it, or none does. */
   readonly heard: Heard | undefined
 }
 
-/** Opens it for the scope, as it is at this moment. None if there is no such file, or nothing is in it. */
+/**
+ * Reads the entries above `after` of a database for the scope, as it is at this moment. None if there is no such file, or
+ * nothing is in it. They are copied in one short transaction, into a file of this connection: one that lasted as long as
+ * the reader would keep the WAL of the collector from being emptied, and it would grow meanwhile.
+ */
 export const openLiveJournal = (
-  path: string
+  path: string,
+  after = 0
 ): Effect.Effect<Option.Option<LiveJournal>, DatabaseUnusable, Scope.Scope | FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     if (!(yield* fs.exists(path)) || (yield* fs.stat(path)).size === FileSystem.Size(0)) return Option.none()
     const sql = yield* SqliteClient.make({ filename: path, readonly: true, disableWAL: true })
-    // All that is read is as of one moment: what a commit moves from the counts into the journal is seen once.
-    yield* Effect.acquireRelease(sql.unsafe("BEGIN"), () => Effect.ignore(sql.unsafe("ROLLBACK")))
+    yield* sql`PRAGMA temp_store = FILE`
+    // What a commit moves from the counts into the journal is seen once.
+    return yield* Effect.acquireUseRelease(
+      sql.unsafe("BEGIN"),
+      () => copyJournal(sql, after),
+      () => Effect.ignore(sql.unsafe("COMMIT"))
+    )
+  }).pipe(
+    Effect.provide(Reactivity.layer),
+    Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
+    Effect.mapError(
+      (cause) =>
+        new DatabaseUnusable({ path, reason: `cannot be read: ${DatabaseError.from(cause).message}` })
+    )
+  )
+
+const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
+  Effect.gen(function* () {
     const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name = 'collector'`
     if (tables.length === 0) return Option.none()
     // Of any version: an older one has fewer columns.
@@ -43,27 +66,45 @@ export const openLiveJournal = (
     }>`SELECT * FROM collector`
     if (collector === undefined) return Option.none()
     const noted: { readonly heard?: Heard } = yield* heardIn({ heard: collector.heard ?? null })
-    const counted = Stream.unwrap(
-      Effect.map(openCounts, (counts) =>
-        Stream.fromIterable(counts.map((event): JournalEntry => ({ id: 0, at: event.first, event })))
+    const [bounds] = yield* sql<{ last: number | null; pruned: number | null }>`
+      SELECT (SELECT max(id) FROM journal) AS last,
+        (SELECT json_extract(payload, '$.throughId') FROM journal WHERE tag = 'JournalPruned'
+         ORDER BY id DESC LIMIT 1) AS pruned`
+    const pruned = bounds?.pruned ?? 0
+    const epoch = yield* epochOf(sql)
+    const counts = yield* Effect.provideService(openCounts, SqlClient.SqlClient, sql)
+    yield* sql`CREATE TEMP TABLE entries AS SELECT id, at, payload FROM journal WHERE id > ${after}`
+    yield* sql`CREATE UNIQUE INDEX temp.entries_by_id ON entries (id)`
+    const rowsAfter = (above: number) =>
+      Stream.paginateChunkEffect(above, (above) =>
+        sql<{ id: number; at: number; payload: string }>`
+          SELECT id, at, payload FROM temp.entries WHERE id > ${above} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
+          Effect.mapError(DatabaseError.from),
+          Effect.map(
+            (page) =>
+              [
+                Chunk.unsafeFromArray(
+                  page.map((row): JournalText => (row.id <= pruned ? { ...row, isKept: true } : row))
+                ),
+                Option.map(Option.fromNullable(page[entriesPerPage - 1]), ({ id }) => id)
+              ] as const
+          )
+        )
       )
-    ).pipe(Stream.provideService(SqlClient.SqlClient, sql))
+    const counted = counts.map(
+      (event): JournalText => ({ id: 0, at: event.first, payload: encodeEvent(event) })
+    )
     return Option.some<LiveJournal>({
       id: collector.journal,
-      entriesAfter: (after) =>
-        readRows(sql, after, Number.MAX_SAFE_INTEGER).pipe(
-          Stream.flattenIterables,
-          Stream.mapEffect(decodeEntry),
-          Stream.concat(counted)
-        ),
+      begin: {
+        after: Option.match(epoch, { onNone: () => 0, onSome: ({ after }) => after }),
+        previous: Option.map(epoch, ({ previous }) => previous)
+      },
+      lastId: bounds?.last ?? 0,
+      rowsAfter: (above) => Stream.concat(rowsAfter(above), Stream.fromIterable(counted)),
       lastSeen: collector.process === null ? 0 : (collector.last_seen ?? 0),
       heard: collector.process === null ? undefined : noted.heard
     })
-  }).pipe(
-    Effect.provide(Reactivity.layer),
-    Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
-    Effect.mapError(
-      (cause) =>
-        new DatabaseUnusable({ path, reason: `cannot be read: ${DatabaseError.from(cause).message}` })
-    )
-  )
+  })
+
+const entriesPerPage = 1000

@@ -1,51 +1,11 @@
 import * as NodeFs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema } from "effect"
-import { Archiver } from "../../src/archive/Archiver.ts"
-import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
-import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
-import { EventJournal } from "../../src/storage/EventJournal.ts"
-import * as ProcessLife from "../../src/storage/ProcessLife.ts"
-import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { Effect, Schema } from "effect"
 import { isolated, program, type Variables } from "../support/collector.ts"
 import { answering, faultyS3, refusing } from "../support/faultyS3.ts"
 import { makeFolder, runNode } from "../support/process.ts"
-import { batchOf, snapshot, trade } from "../support/snapshots.ts"
-import { storageOn } from "../support/storage.ts"
+import { copyDatabase, record, recordWith } from "../support/recorded.ts"
 import { filesBelow } from "../support/stored.ts"
-
-/** Records some messages as a server, in as many processes, each of which archives once. */
-const record = (folder: string, server: string, ...processes: ReadonlyArray<ReadonlyArray<number>>) =>
-  Effect.forEach(processes, (ids, n) =>
-    Effect.gen(function* () {
-      const repo = yield* SnapshotRepo
-      const journal = yield* EventJournal
-      const archiver = yield* Archiver
-      const batch = batchOf(ids.map((id) => snapshot(id, trade)))
-      const at = batch.blocks[0]?.timestamp[0] ?? 0
-      yield* journal.append(
-        { _tag: "RecordingStarted", at, streams: [trade] },
-        { _tag: "StreamConnected", at, stream: trade, connection: "1" }
-      )
-      yield* repo.append(batch)
-      expect((yield* archiver.runCycle).failed).toEqual([])
-    }).pipe(
-      Effect.provide(
-        Archiver.layer({
-          serverName: server,
-          outboxDirectory: `${folder}/outbox`,
-          interval: Duration.hours(1)
-        }).pipe(
-          Layer.provide(HyparquetWriter.layer()),
-          Layer.provide(FileArchiveStore.layer({ directory: `${folder}/archive` })),
-          Layer.provideMerge(
-            ProcessLife.layer({ process: { name: `${server}${n}`, startedAt: Date.now() * 1000 }, server })
-          ),
-          Layer.provideMerge(storageOn(`${folder}/${server}.db`))
-        )
-      )
-    )
-  )
 
 const run = (folder: string, variables: Variables, ...args: ReadonlyArray<string>) =>
   runNode([program, ...args], {
@@ -117,7 +77,7 @@ describe.concurrent("verify", () => {
         NodeFs.writeFileSync(`${folder}/archive/${part}`, "PAR1 no more")
         const verified = yield* run(folder, {}, "verify")
         expect(verified.stdout).toContain(`damaged  ${part}: its entries cannot be read: `)
-        expect(verified.stdout).toContain("3 archives with 8 rows")
+        expect(verified.stdout).toContain("2 archives with 5 rows")
         expect(verified.code).toBe(1)
         const covered = yield* run(folder, {}, "coverage", "--json")
         expect(covered.code).toBe(1)
@@ -146,6 +106,107 @@ describe.concurrent("verify", () => {
         const renamed = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "new" }
         expect(messagesBy((yield* run(folder, renamed, "coverage", "--json")).stdout)).toEqual({ new: 5 })
       })
+  )
+})
+
+const Verified = Schema.parseJson(
+  Schema.Array(
+    Schema.Struct({
+      server: Schema.String,
+      date: Schema.String,
+      verifiedPercent: Schema.Number,
+      exclude: Schema.Array(
+        Schema.Struct({ from: Schema.String, to: Schema.String, reasons: Schema.Array(Schema.String) })
+      )
+    })
+  )
+)
+
+/** Whether a part of a server's journal is in doubt, by what `coverage --json` says. */
+const isInDoubt = (stdout: string, server: string) =>
+  Schema.decodeSync(Verified)(stdout).some(
+    (day) => day.server === server && day.exclude.some(({ reasons }) => reasons.includes("journal"))
+  )
+
+describe.concurrent("coverage of a journal of which something is missing", () => {
+  const missing = (server: string) =>
+    new RegExp(`^server ${server}: entries are missing from its journal, the time is in doubt: .*\\n$`)
+
+  for (const [name, n] of [
+    ["first", 0],
+    ["second", 1],
+    ["last but one", 2]
+  ] as const) {
+    it.scopedLive(`is in doubt where the ${name} part is gone from the archive, and the command fails`, () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7], [8, 9])
+        yield* record(folder, "b", [1, 2, 3])
+        const whole = yield* run(folder, {}, "coverage", "--json")
+        expect(whole).toMatchObject({ code: 0, stderr: "" })
+        expect(isInDoubt(whole.stdout, "a")).toBe(false)
+        const part = journalParts(folder, "a")[n] ?? ""
+        NodeFs.rmSync(`${folder}/archive/${part}`)
+        const covered = yield* run(folder, {}, "coverage", "--json")
+        expect(covered.code).toBe(1)
+        expect(covered.stderr).toMatch(missing("a"))
+        expect(isInDoubt(covered.stdout, "a")).toBe(true)
+        expect(isInDoubt(covered.stdout, "b")).toBe(false)
+        const verified = yield* run(folder, {}, "verify")
+        expect(verified.code).toBe(1)
+        expect(verified.stdout).toContain("missing  journal/")
+        // with the database beside it, which has all of it still, too
+        const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
+        expect(yield* run(folder, own, "coverage", "--json")).toMatchObject({ code: 1 })
+      })
+    )
+  }
+
+  it.scopedLive("is in doubt for what was pruned, where only the database is read", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* recordWith({ limits: { millis: 0, entries: 0 } }, folder, "a", [1, 2, 3], [4, 5])
+      const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
+      expect(yield* run(folder, own, "coverage", "--json")).toMatchObject({ code: 0, stderr: "" })
+      const alone = yield* run(folder, { ...own, ARCHIVE_DIR: `${folder}/nothing` }, "coverage", "--json")
+      expect(alone.code).toBe(1)
+      expect(alone.stderr).toMatch(missing("a"))
+      expect(isInDoubt(alone.stdout, "a") || alone.stdout.trim() === "[]").toBe(true)
+      // the newest part is gone, and what was in it is pruned
+      for (const part of journalParts(folder, "a").slice(-1)) NodeFs.rmSync(`${folder}/archive/${part}`)
+      const tail = yield* run(folder, own, "coverage", "--json")
+      expect(tail.code).toBe(1)
+      expect(tail.stderr).toMatch(missing("a"))
+      expect(isInDoubt(tail.stdout, "a")).toBe(true)
+    })
+  )
+
+  it.scopedLive("keeps both what was recorded before and after a copy of the database was restored", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const database = `${folder}/a.db`
+      const own = { DATABASE_PATH: database, HOME_SERVER_NAME: "a" }
+      yield* record(folder, "a", [1, 2, 3])
+      copyDatabase(database, `${folder}/copy.db`)
+      yield* record(folder, "a", [4, 5], [6, 7])
+      copyDatabase(`${folder}/copy.db`, database)
+      // before it has archived anything, too
+      const early = yield* run(folder, own, "coverage", "--json")
+      expect(messagesBy(early.stdout)).toEqual({ a: 7 })
+      yield* record(folder, "a", [8, 9], [10])
+      const journals = new Set(journalParts(folder, "a").map((part) => /_([0-9a-f]{16})_/.exec(part)?.[1]))
+      expect(journals.size).toBe(2)
+      for (const variables of [{}, own]) {
+        const covered = yield* run(folder, variables, "coverage", "--json")
+        expect(messagesBy(covered.stdout)).toEqual({ a: 10 })
+        expect(covered.code).toBe(1)
+        expect(covered.stderr).toMatch(missing("a"))
+        expect(isInDoubt(covered.stdout, "a")).toBe(true)
+      }
+      const verified = yield* run(folder, own, "verify", "--deep")
+      expect(verified.stdout).toContain("5 archives with 10 rows")
+      expect(verified.code).toBe(0)
+    })
   )
 })
 

@@ -223,3 +223,84 @@ export const killedProcesses: FastCheck.Arbitrary<{
   if (last !== undefined) tell({ _tag: "ProcessStopped", process: "", lastSeen: last.lastSafe })
   return { entries, lives }
 })
+
+/**
+ * The journal of a stream that was recorded for a while: what was seen of it is told once it is committed, and counted when it
+ * is archived.
+ */
+export const recordings: FastCheck.Arbitrary<ReadonlyArray<JournalEntry>> = FastCheck.array(
+  FastCheck.constantFrom(
+    "message" as const,
+    "message" as const,
+    "message" as const,
+    "connect" as const,
+    "disconnect" as const,
+    "gap" as const,
+    "drop" as const,
+    "archive" as const,
+    "archive" as const,
+    "restart" as const,
+    "other" as const
+  ),
+  { minLength: 5, maxLength: 60 }
+).map((steps) => {
+  const entries: Array<JournalEntry> = []
+  let now = newYear
+  let lives = 0
+  let lastMessage: number | null = null
+  let counted: { readonly first: number; readonly messages: number } | undefined
+  let open: ReadonlyArray<string> = []
+  let connections = 0
+  const tell = (event: JournalEvent) => entries.push({ id: entries.length + 1, at: now, event })
+  const start = () => {
+    tell({
+      _tag: "ProcessStarted",
+      process: `p${++lives}`,
+      server: "s",
+      version: "1",
+      previous: lives === 1 ? null : { process: `p${lives - 1}`, lastSeen: now }
+    })
+    tell({ _tag: "RecordingStarted", at: now, streams: [book] })
+    open = []
+    lastMessage = null
+  }
+  const message = () => {
+    lastMessage = now
+    counted = { first: counted?.first ?? now, messages: (counted?.messages ?? 0) + 1 }
+  }
+  start()
+  for (const step of steps) {
+    now += 1_000_000
+    const [first] = open
+    if (step === "connect") {
+      const connection = `${++connections}`
+      open = [...open, connection]
+      tell({ _tag: "StreamConnected", at: now, stream: book, connection })
+    } else if (step === "disconnect" && first !== undefined) {
+      open = open.slice(1)
+      const end = { kind: "closed", reason: "", code: null } as const
+      tell({ _tag: "StreamDisconnected", at: now, stream: book, connection: first, ...end })
+    } else if (step === "message" && first !== undefined) {
+      message()
+    } else if (step === "gap" && lastMessage !== null && first !== undefined) {
+      const numbers = { rule: "counter", scope: "stream", expected: 1, received: 2, size: 1 } as const
+      const after: number = lastMessage
+      message()
+      tell({ _tag: "GapDetected", at: now, stream: book, ...numbers, after, before: now })
+    } else if (step === "drop" && lastMessage !== null && first !== undefined) {
+      tell({ _tag: "MessagesDropped", stream: book, count: 1, first: now - 500_000, last: now })
+    } else if (step === "archive") {
+      if (counted !== undefined && lastMessage !== null) {
+        const hour = Math.floor(counted.first / 3_600_000_000)
+        tell({ _tag: "MessagesCommitted", stream: book, hour, ...counted, last: lastMessage })
+        counted = undefined
+      }
+      tell({ _tag: "ProcessAlive", process: `p${lives}`, lastSeen: now })
+    } else if (step === "restart") {
+      start()
+    } else {
+      tell({ _tag: "DiskSpace", at: now, state: "low", free: 1, database: 1 })
+    }
+  }
+  return entries
+})

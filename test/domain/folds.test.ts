@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Option, Schema } from "effect"
-import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
+import { applyToCoverage, endOfJournal, noCoverage, type StreamCoverage } from "../../src/domain/Coverage.ts"
 import { daysOf, holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
 import {
   type Heard,
@@ -12,7 +12,7 @@ import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/Journ
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { difference, intersection, lengthOf, type Window } from "../../src/domain/Window.ts"
 import { book, newYear, trade } from "../support/snapshots.ts"
-import { journals, killedProcesses, shifted } from "./events.ts"
+import { journals, killedProcesses, recordings, shifted } from "./events.ts"
 
 const everything = { from: 0, to: Number.MAX_SAFE_INTEGER }
 
@@ -42,12 +42,14 @@ describe("the archiver's state", () => {
         const prefix = stateOf(entries.slice(0, cut))
         expect(plain(stateOf(entries.slice(cut), prefix).pending)).toEqual(plain(whole.pending))
         const needed = neededIds(prefix)
-        const pruned = entries.filter(({ id }, n) => n >= cut || needed.has(id))
+        const pruned = entries.flatMap((entry, n) =>
+          n >= cut ? [entry] : needed.has(entry.id) ? [{ ...entry, isKept: true }] : []
+        )
         const again = stateOf(pruned)
         expect(plain(again.pending)).toEqual(plain(whole.pending))
         expect(neededIds(again)).toEqual(neededIds(whole))
         const connections = (of: ReadonlyArray<JournalEntry>) =>
-          HashMap.map(coverageOf(of).streams, ({ open }) => plain(open))
+          HashMap.map(coverageOf(of).streams, ({ open }) => plain(HashMap.remove(open, "")))
         const open = (of: ReadonlyArray<JournalEntry>) =>
           HashMap.filter(connections(of), (each) => each.length > 0)
         expect(plain(open(pruned))).toEqual(plain(open(entries)))
@@ -262,6 +264,111 @@ describe("covered time", () => {
         }
       })
     )
+  })
+})
+
+describe("a journal of which entries are missing", () => {
+  const whole = (of: StreamCoverage) => difference(wantedIn(of, everything), holesOf(of, everything))
+  const verified = (entries: ReadonlyArray<JournalEntry>) =>
+    Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams)).flatMap(whole)
+
+  it("never has more verified time than the whole one", () => {
+    FastCheck.assert(
+      FastCheck.property(recordings, FastCheck.nat(80), FastCheck.nat(80), (entries, from, length) => {
+        const to = Math.min(from + length, entries.length - 1)
+        const cut = entries.filter((_, n) => n < from || n >= to)
+        expect(difference(verified(cut), verified(entries))).toEqual([])
+        const doubts = endOfJournal(coverageOf(cut)).missing
+        expect(Array.from(doubts).length).toBe(to > from ? 1 : 0)
+      }),
+      { numRuns: 1000 }
+    )
+  })
+
+  it("never has more verified time for what the database keeps of what was pruned", () => {
+    FastCheck.assert(
+      FastCheck.property(recordings, FastCheck.nat(80), (entries, cut) => {
+        const needed = neededIds(stateOf(entries.slice(0, cut)))
+        const pruned = entries.flatMap((entry, n) =>
+          n >= cut ? [entry] : needed.has(entry.id) ? [{ ...entry, isKept: true }] : []
+        )
+        expect(difference(verified(pruned), verified(entries))).toEqual([])
+      }),
+      { numRuns: 1000 }
+    )
+  })
+
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const hour = Math.floor(newYear / 3_600_000_000)
+  const stream = book
+  const committed = (first: number, last: number): JournalEvent => ({
+    _tag: "MessagesCommitted",
+    stream,
+    hour,
+    messages: 5,
+    first: at(first),
+    last: at(last)
+  })
+  const alive = (seconds: number): JournalEvent => ({
+    _tag: "ProcessAlive",
+    process: "p",
+    lastSeen: at(seconds)
+  })
+  const begin: ReadonlyArray<readonly [number, number, JournalEvent]> = [
+    [1, 0, started(1, at(0), null).event],
+    [2, 0, { _tag: "RecordingStarted", at: at(0), streams: [stream] }],
+    [3, 0, { _tag: "StreamConnected", at: at(0), stream, connection: "1" }],
+    [4, 10, committed(1, 9)],
+    [5, 10, alive(10)]
+  ]
+  const entriesOf = (list: ReadonlyArray<readonly [number, number, JournalEvent]>) =>
+    list.map(([id, seconds, event]): JournalEntry => ({ id, at: at(seconds), event }))
+  const holes = (list: ReadonlyArray<readonly [number, number, JournalEvent]>) => {
+    const coverage = endOfJournal(coverageOf(entriesOf(list)))
+    return Array.from(HashMap.values(coverage.streams)).flatMap((of) =>
+      holesOf(of, everything).map(({ from, reasons, to }) => [
+        (from - newYear) / 1e6,
+        (to - newYear) / 1e6,
+        ...reasons
+      ])
+    )
+  }
+
+  it("is in doubt from the last message before to the first entry after, and no longer if messages still come", () => {
+    expect(
+      holes([
+        ...begin,
+        [9, 30, { _tag: "DiskSpace", at: at(30), state: "low", free: 1, database: 1 }],
+        [10, 40, committed(11, 39)],
+        [11, 40, alive(40)]
+      ])
+    ).toEqual([[9, 30, "down", "journal"]])
+    expect(holes([...begin, [9, 30, committed(11, 29)], [10, 40, alive(40)]])).toEqual([
+      [9, 40, "down", "journal"]
+    ])
+  })
+
+  it("is in doubt before its first entry", () => {
+    expect(
+      holes([
+        [7, 30, alive(30)],
+        [8, 40, committed(11, 39)],
+        [9, 40, alive(40)]
+      ])
+    ).toEqual([[11, 30, "down", "journal"]])
+  })
+
+  it("goes on after a copy of its database was restored, and what was in no archive is in doubt", () => {
+    const list = [
+      ...begin,
+      [6, 20, committed(10, 19)],
+      [7, 20, alive(20)],
+      [4, 30, { ...started(4, at(30), { process: "p", lastSeen: at(5) }).event }],
+      [5, 31, { _tag: "StreamConnected", at: at(31), stream, connection: "2" }],
+      [6, 40, committed(32, 39)],
+      [7, 40, alive(40)]
+    ] as const
+    expect(holes(list)).toEqual([[1, 31, "down", "journal"]])
   })
 })
 

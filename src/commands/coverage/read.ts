@@ -1,11 +1,19 @@
 import { Console, Data, Effect, HashMap, Order, Stream } from "effect"
 import type { ArchiveStoreError } from "../../archive/ArchiveStore.ts"
-import { applyToCoverage, endOfJournal, noCoverage, type StreamCoverage } from "../../domain/Coverage.ts"
-import type { JournalEntry } from "../../domain/JournalEvent.ts"
+import {
+  applyToCoverage,
+  beginJournal,
+  endOfJournal,
+  noCoverage,
+  type StreamCoverage
+} from "../../domain/Coverage.ts"
+import { type JournalEntry, RecordingStarted } from "../../domain/JournalEvent.ts"
 import { streamKey } from "../../domain/StreamId.ts"
+import { intersection, union, type Window } from "../../domain/Window.ts"
 import { wholeJournals } from "../journals.ts"
 import type { Reading } from "../reading.ts"
 import type { Selection } from "../selection.ts"
+import { isoOf } from "./render.ts"
 
 /** What a server recorded. */
 export interface ServerCoverage {
@@ -21,6 +29,28 @@ export interface ReadCoverage {
   readonly abandoned: ReadonlySet<string>
   /** Servers that are left out, because a part of their journal cannot be read. */
   readonly damaged: ReadonlyArray<JournalDamaged>
+  /** Servers of whose journal entries are missing, in the time that was asked for. */
+  readonly incomplete: ReadonlyArray<JournalIncomplete>
+}
+
+/** What is wrong with the journals, if anything is: the command ends with it. */
+export const faultOf = ({
+  damaged,
+  incomplete
+}: ReadCoverage): JournalDamaged | JournalIncomplete | undefined => damaged[0] ?? incomplete[0]
+
+/** Entries are missing, as of a part that is gone from the archive: they may have told of anything. */
+export class JournalIncomplete extends Data.TaggedError("JournalIncomplete")<{
+  readonly server: string
+  readonly windows: ReadonlyArray<Window>
+}> {
+  override get message() {
+    const [first, ...others] = this.windows
+    const from = first === undefined || first.from <= 0 ? "before" : `from ${isoOf(first.from)} to`
+    const time = first === undefined ? "" : ` ${from} ${isoOf(first.to)}`
+    const more = others.length === 0 ? "" : `, and ${others.length} more`
+    return `server ${this.server}: entries are missing from its journal, the time is in doubt:${time}${more}`
+  }
 }
 
 /** Without a part of it a journal says nothing for certain: a hole may have been told of there. */
@@ -44,11 +74,11 @@ export const readCoverage = (reading: Reading, select: Selection) =>
       orElse: withoutArchive,
       onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
     })
-    for (const { entries, heard, lastSeen, server } of journals) {
-      const state = yield* Stream.runFold(entries, servers.get(server) ?? noCoverage, (before, entry) => {
+    for (const { begin, entries, heard, lastSeen, server } of journals) {
+      const start = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
+      const state = yield* Stream.runFold(entries, start, (before, entry) => {
         if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
-        const selected = restrict(entry, select)
-        return selected === undefined ? before : applyToCoverage(before, selected)
+        return applyToCoverage(before, restrict(entry, select))
       })
       servers.set(server, endOfJournal(state, lastSeen, heard))
     }
@@ -66,7 +96,11 @@ export const readCoverage = (reading: Reading, select: Selection) =>
         })
       ),
       abandoned,
-      damaged
+      damaged,
+      incomplete: Array.from(servers).flatMap(([server, { missing }]) => {
+        const windows = union(missing).filter((window) => intersection([window], [select.range]).length > 0)
+        return windows.length === 0 ? [] : [new JournalIncomplete({ server, windows })]
+      })
     } satisfies ReadCoverage
   }).pipe(Effect.provide(reading.services))
 
@@ -76,11 +110,15 @@ const withoutArchive = (error: ArchiveStoreError) =>
     []
   )
 
-/** The entry as far as it is about selected streams. */
-const restrict = (entry: JournalEntry, { takes }: Selection): JournalEntry | undefined => {
+/** The entry as far as it is about selected streams; what is not, only counts as there. */
+const restrict = (entry: JournalEntry, { takes }: Selection): JournalEntry => {
   const { event } = entry
   if (event._tag === "RecordingStarted") {
     return { ...entry, event: { ...event, streams: event.streams.filter(takes) } }
   }
-  return "stream" in event && !takes(event.stream) ? undefined : entry
+  const stream =
+    event._tag === "ArchivePlanned" ? event.plan.stream : "stream" in event ? event.stream : undefined
+  return stream === undefined || takes(stream) ? entry : { ...entry, event: nothing }
 }
+
+const nothing = RecordingStarted.make({ at: 0, streams: [] })

@@ -30,7 +30,7 @@ export const asText = (reports: ReadonlyArray<ServerReport>, coloured: boolean):
 }
 
 /** An ISO 8601 time in UTC with microseconds. */
-const isoOf = (micros: number): string =>
+export const isoOf = (micros: number): string =>
   `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, -1)}${String(Math.floor(micros % 1000)).padStart(3, "0")}Z`
 
 type Paint = (code: number, text: string) => string

@@ -4,18 +4,19 @@ import { isProvable } from "../../exchange/registry.ts"
 import { asColoured, logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
-import { readCoverage } from "./read.ts"
+import { faultOf, readCoverage } from "./read.ts"
 import { asJson, asText } from "./render.ts"
 
 export const run = (options: SelectionOptions & { readonly json: boolean }) =>
   Effect.gen(function* () {
     const select = yield* selection(options)
     const reading = yield* loadReading
-    const { damaged, servers } = yield* readCoverage(reading, select)
-    const reports = servers.map(({ server, streams }) => ({
+    const read = yield* readCoverage(reading, select)
+    const reports = read.servers.map(({ server, streams }) => ({
       server,
       days: streams.flatMap((of) => daysOf(of, select.range, isProvable(of.stream)))
     }))
     yield* Console.log(options.json ? asJson(reports) : asText(reports, yield* asColoured))
-    if (damaged[0] !== undefined) return yield* damaged[0]
+    const fault = faultOf(read)
+    if (fault !== undefined) return yield* fault
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))

@@ -4,7 +4,7 @@ import * as HyparquetWriter from "../../archive/HyparquetWriter.ts"
 import { microsOf, parseKey } from "../../domain/Archive.ts"
 import { isProvable } from "../../exchange/registry.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
-import { readCoverage } from "../coverage/read.ts"
+import { faultOf, readCoverage } from "../coverage/read.ts"
 import { timeText, windowText } from "../coverage/render.ts"
 import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
@@ -38,7 +38,8 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     }>`
         SELECT exchange, symbol, data_type AS dataType, date, group_concat(DISTINCT server) AS servers
         FROM objects GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
-    const { abandoned, damaged, servers } = yield* readCoverage(reading, select)
+    const read = yield* readCoverage(reading, select)
+    const { abandoned, servers } = read
     for (const day of days) {
       const keys = yield* scratch<{ key: string }>`
           SELECT key FROM objects WHERE exchange = ${day.exchange} AND symbol = ${day.symbol}
@@ -57,7 +58,8 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
       yield* Console.log(holesText(unionHoles(servers, day, select.range), isProvable(day)))
     }
     if (days.length === 0) yield* Console.log("There are no such archives.")
-    if (damaged[0] !== undefined) return yield* damaged[0]
+    const fault = faultOf(read)
+    if (fault !== undefined) return yield* fault
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
 
 const holesText = ({ length, wanted, windows }: RemainingHoles, provable: boolean): string => {

@@ -1,7 +1,7 @@
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Clock, Effect, Option, Stream } from "effect"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
-import { millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
+import { journalPrefix, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
 import { wholeJournals } from "../journals.ts"
@@ -83,19 +83,35 @@ export const findFaults = (
         return fault({ kind: "damaged", key, reason: `its entries cannot be read: ${reason}` })
       }
     })
+    /** By the names of servers and of journals. */
     const knownUntil = new Map<string, number>()
     const setBacks: Array<SetBack> = []
-    for (const { entries, server, servers } of journals) {
+    for (const { begin, entries, journal, server, servers } of journals) {
       let latest = 0
-      yield* Stream.runForEach(entries, ({ at, event }) => {
+      let last = (yield* begin).after
+      yield* Stream.runForEach(entries, ({ at, event, id, isKept }) => {
         if (event._tag === "ProcessStarted") {
           const before = Math.max(latest, event.previous?.lastSeen ?? 0)
           if (at < before) setBacks.push({ server, from: at, to: before })
         }
         latest = Math.max(latest, at)
-        return expect(scratch, server, event)
+        const after = last
+        if (id > 0 && isKept !== true) last = id
+        const told = expect(scratch, server, event)
+        return id > after + 1 && isKept !== true
+          ? Effect.zipRight(
+              fault({
+                kind: "missing",
+                key: `${journalPrefix} (${server}_${journal})`,
+                reason: `no part has the entries ${after + 1} to ${id - 1}`
+              }),
+              told
+            )
+          : told
       })
-      for (const name of servers) knownUntil.set(name, Math.max(knownUntil.get(name) ?? 0, latest))
+      for (const name of [...servers, journal]) {
+        knownUntil.set(name, Math.max(knownUntil.get(name) ?? 0, latest))
+      }
     }
 
     const check = (expected: Expected) =>
@@ -148,7 +164,8 @@ export const findFaults = (
         if (known !== undefined || unreadable.has(key)) return
         const parsed = parseKey(key)
         const madeAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId)
-        const until = knownUntil.get(parsed?.server ?? "")
+        // What a journal does not know of its own last part, which another database has, is no matter of the server's newer one.
+        const until = knownUntil.get((parsed?._tag === "Journal" ? parsed.journal : parsed?.server) ?? "")
         if (until === undefined || madeAt * 1000 < until || madeAt > latestPlausible) {
           return yield* fault({ kind: "unknown", key, reason: "no journal knows it" })
         }

@@ -1,5 +1,18 @@
 import { FileSystem } from "@effect/platform"
-import { Chunk, Clock, Context, Duration, Effect, HashMap, Layer, Option, Schedule, Stream } from "effect"
+import {
+  Chunk,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  HashMap,
+  Layer,
+  Option,
+  Queue,
+  Schedule,
+  Stream
+} from "effect"
+import { decodeText } from "../../archive/ArchivedJournal.ts"
 import {
   applyToCoverage,
   type Coverage,
@@ -34,18 +47,26 @@ const make = (settings: HttpSettings) =>
     const fs = yield* FileSystem.FileSystem
     let journal = ""
     let folded: Folded = { state: noCoverage, through: 0 }
+    /** When the database has another journal than before. */
+    const changed = yield* Queue.sliding<void>(1)
     const oneByOne = Effect.unsafeMakeSemaphore(1)
     let shown = noCoverage
 
     /** Entries without an id are counts that change until the journal tells of them: they are shown, and not kept. */
     const refresh = Effect.gen(function* () {
-      const live = yield* openLiveJournal(settings.databasePath)
+      const live = yield* openLiveJournal(settings.databasePath, folded.through)
       if (Option.isNone(live)) return
-      const { entriesAfter, heard, id, lastSeen } = live.value
-      if (id !== journal) folded = { state: noCoverage, through: 0 }
+      const { heard, id, lastSeen, rowsAfter } = live.value
+      if (id !== journal && journal !== "") {
+        // Its entries from the beginning on come at the next refresh.
+        journal = id
+        folded = { state: noCoverage, through: 0 }
+        yield* Queue.offer(changed, undefined)
+        return
+      }
       journal = id
       let open = folded.state
-      yield* Stream.runForEach(entriesAfter(folded.through), (entry) =>
+      yield* Stream.runForEach(Stream.mapEffect(rowsAfter(folded.through), decodeText), (entry) =>
         Effect.sync(() => {
           open = applyToCoverage(open, entry)
           if (entry.id > 0) folded = { state: open, through: entry.id }
@@ -63,9 +84,8 @@ const make = (settings: HttpSettings) =>
     )
 
     const readArchive = Effect.gen(function* () {
-      const live = yield* Effect.scoped(Effect.flatten(openLiveJournal(settings.databasePath)))
       const now = (yield* Clock.currentTimeMillis) * 1000
-      const archived = yield* archivedCoverage(settings, live, {
+      const archived = yield* archivedCoverage(settings, {
         days: maxDays,
         shorten: (state) => shorten(state, now)
       })
@@ -73,7 +93,7 @@ const make = (settings: HttpSettings) =>
         Effect.sync(() => {
           if (archived.through === 0 && HashMap.isEmpty(archived.state.streams)) return
           folded = archived
-          journal = live.id
+          journal = archived.journal
         })
       )
     }).pipe(
@@ -91,7 +111,7 @@ const make = (settings: HttpSettings) =>
       Effect.retry(Schedule.spaced("10 minutes")),
       Effect.ignore
     )
-    yield* Effect.forkScoped(readArchive)
+    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(readArchive, Queue.take(changed))))
 
     const fresh = yield* Effect.cachedWithTTL(oneByOne.withPermits(1)(refresh), freshFor)
     // What leaves the journal later is remembered from now on.
@@ -125,6 +145,7 @@ const windowsIn = ({ streams }: Coverage): number =>
 
 const forgetBefore = (state: Coverage, oldest: number): Coverage => ({
   ...state,
+  missing: Chunk.filter(state.missing, ({ to }) => to >= oldest),
   streams: HashMap.map(state.streams, (of) => (isOlder(of, oldest) ? withoutOld(of, oldest) : of))
 })
 

@@ -38,7 +38,17 @@ export const HoleEvents = Schema.Struct({
   to: Micros,
   events: Schema.Array(
     Schema.Struct({
-      kind: Schema.Literal("down", "gap", "dropped", "reconnect", "snapshot", "set back", "untold", "silent"),
+      kind: Schema.Literal(
+        "down",
+        "gap",
+        "dropped",
+        "reconnect",
+        "snapshot",
+        "set back",
+        "untold",
+        "silent",
+        "journal"
+      ),
       from: Micros,
       to: Micros,
       text: Schema.String
@@ -115,7 +125,8 @@ const doubtTexts = {
   snapshot: "the exchange began anew with a snapshot",
   "set back": "the exchange set its numbers back",
   untold: "too much happened while the journal could not be written",
-  silent: "subscribed, and nothing came"
+  silent: "subscribed, and nothing came",
+  journal: "entries are missing from the journal"
 }
 
 const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {

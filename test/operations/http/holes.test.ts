@@ -1,0 +1,76 @@
+import * as NodeFs from "node:fs"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { describe, it } from "@effect/vitest"
+import { Chunk, Duration, Effect, HashMap, Layer, LogLevel } from "effect"
+import type { Coverage } from "../../../src/domain/Coverage.ts"
+import { Holes } from "../../../src/operations/http/Holes.ts"
+import { eventually, makeFolder } from "../../support/process.ts"
+import { copyDatabase, recordWith } from "../../support/recorded.ts"
+import { filesBelow } from "../../support/stored.ts"
+
+/** What the status page of a server says once that is so. */
+const coverageWhen = (folder: string, what: string, isSo: (coverage: Coverage) => boolean) =>
+  Effect.gen(function* () {
+    const holes = yield* Holes
+    yield* eventually(what, Effect.map(holes.coverage, isSo))
+  }).pipe(
+    Effect.provide(
+      Holes.layer({
+        httpHost: "127.0.0.1",
+        httpPort: 0,
+        serverName: "a",
+        outboxDirectory: `${folder}/outbox`,
+        silenceTimeout: Duration.minutes(1),
+        archiveInterval: Duration.hours(1),
+        logDirectives: { level: LogLevel.Error, modules: new Map() },
+        logDirectory: folder,
+        databasePath: `${folder}/a.db`,
+        archiveStore: { _tag: "File", directory: `${folder}/archive` }
+      }).pipe(Layer.provide(NodeContext.layer))
+    )
+  )
+
+const recently = { from: Date.now() * 1000 - 60_000_000 }
+
+const messagesIn = ({ streams }: Coverage) =>
+  Array.from(HashMap.values(streams)).reduce(
+    (sum, { messages }) => sum + HashMap.reduce(messages, 0, (all, n) => all + n),
+    0
+  )
+
+const isInDoubt = ({ streams }: Coverage) =>
+  HashMap.some(streams, ({ doubts }) => Chunk.some(doubts, ({ reason }) => reason === "journal"))
+
+describe.concurrent("the status page's heat map", () => {
+  it.scopedLive("is in doubt where a part of the journal is gone from the archive", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* recordWith(
+        { ...recently, limits: { millis: 0, entries: 0 } },
+        folder,
+        "a",
+        [1, 2, 3],
+        [4, 5],
+        [6, 7]
+      )
+      yield* coverageWhen(folder, "all of it", (of) => messagesIn(of) === 7 && !isInDoubt(of))
+      const parts = filesBelow(`${folder}/archive`).filter((file) => file.startsWith("journal/"))
+      NodeFs.rmSync(`${folder}/archive/${parts[1]}`)
+      yield* coverageWhen(folder, "doubt", (of) => messagesIn(of) === 5 && isInDoubt(of))
+      NodeFs.rmSync(`${folder}/archive`, { recursive: true })
+      yield* coverageWhen(folder, "doubt", (of) => of.lastSeen > 0 && Chunk.isNonEmpty(of.missing))
+    })
+  )
+
+  it.scopedLive("has what was recorded before and after a copy of the database was restored", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* recordWith(recently, folder, "a", [1, 2, 3])
+      copyDatabase(`${folder}/a.db`, `${folder}/copy.db`)
+      yield* recordWith(recently, folder, "a", [4, 5])
+      copyDatabase(`${folder}/copy.db`, `${folder}/a.db`)
+      yield* recordWith(recently, folder, "a", [6, 7, 8, 9])
+      yield* coverageWhen(folder, "both, with doubt", (of) => messagesIn(of) === 9 && isInDoubt(of))
+    })
+  )
+})

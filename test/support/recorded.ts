@@ -1,0 +1,64 @@
+import * as NodeFs from "node:fs"
+import { expect } from "@effect/vitest"
+import { Duration, Effect, Layer } from "effect"
+import { Archiver } from "../../src/archive/Archiver.ts"
+import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
+import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
+import { EventJournal } from "../../src/storage/EventJournal.ts"
+import { type JournalLimits, journalLimits } from "../../src/storage/JournalUpkeep.ts"
+import * as ProcessLife from "../../src/storage/ProcessLife.ts"
+import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { batchOf, newYear, snapshot, trade } from "./snapshots.ts"
+import { storageOn } from "./storage.ts"
+
+/** Records some messages as a server, in as many processes, each of which archives once. */
+export const record = (folder: string, server: string, ...processes: ReadonlyArray<ReadonlyArray<number>>) =>
+  recordWith({}, folder, server, ...processes)
+
+/** The same; `limits`: how much of the archived journal stays in the database; `from`: when the messages came, microseconds. */
+export const recordWith = (
+  options: { readonly limits?: JournalLimits; readonly from?: number },
+  folder: string,
+  server: string,
+  ...processes: ReadonlyArray<ReadonlyArray<number>>
+) =>
+  Effect.forEach(processes, (ids, n) =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const journal = yield* EventJournal
+      const archiver = yield* Archiver
+      const from = options.from ?? newYear
+      const batch = batchOf(ids.map((id) => snapshot(id, trade, { timestamp: from + id * 1000 })))
+      const at = batch.blocks[0]?.timestamp[0] ?? 0
+      yield* journal.append(
+        { _tag: "RecordingStarted", at, streams: [trade] },
+        { _tag: "StreamConnected", at, stream: trade, connection: "1" }
+      )
+      yield* repo.append(batch)
+      expect((yield* archiver.runCycle).failed).toEqual([])
+    }).pipe(
+      Effect.provide(
+        Archiver.layer({
+          serverName: server,
+          outboxDirectory: `${folder}/outbox`,
+          interval: Duration.hours(1),
+          journal: options.limits ?? journalLimits
+        }).pipe(
+          Layer.provide(HyparquetWriter.layer()),
+          Layer.provide(FileArchiveStore.layer({ directory: `${folder}/archive` })),
+          Layer.provideMerge(
+            ProcessLife.layer({ process: { name: `${server}${n}`, startedAt: Date.now() * 1000 }, server })
+          ),
+          Layer.provideMerge(storageOn(`${folder}/${server}.db`))
+        )
+      )
+    )
+  )
+
+/** The database file with its WAL, as a copy that was made while nobody used it. */
+export const copyDatabase = (from: string, to: string) => {
+  for (const suffix of ["", "-wal", "-shm"]) {
+    NodeFs.rmSync(`${to}${suffix}`, { force: true })
+    if (NodeFs.existsSync(`${from}${suffix}`)) NodeFs.copyFileSync(`${from}${suffix}`, `${to}${suffix}`)
+  }
+}
