@@ -10,7 +10,7 @@ import { loadZstd } from "./zstd.ts"
 /** When a row group is complete: what it holds is encoded at once, so this bounds both memory and the time that takes. */
 export interface RowGroupLimits {
   readonly rows: number
-  /** Of text, before compression. */
+  /** Of text, before compression. The row with which they are reached is the group's last. */
   readonly bytes: number
 }
 
@@ -88,7 +88,7 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
             const add = (page: ParquetPage) =>
               Effect.gen(function* () {
                 for (let from = 0; from < page.length; ) {
-                  const to = Math.min(page.length, from + limits.rows - group.rows)
+                  const to = endOfGroup(group, limits, page, from)
                   const misfit = addRows(group, columns, page, from, to)
                   if (misfit !== undefined) return yield* failed(misfit)
                   if (group.rows >= limits.rows || group.bytes >= limits.bytes) {
@@ -128,6 +128,20 @@ const emptyGroup = (columns: ReadonlyArray<ParquetColumn>): RowGroup => ({
   bytes: 0,
   columns: columns.map(() => [])
 })
+
+/** Up to which row of a page the rows from `from` on go into the group. */
+const endOfGroup = (group: RowGroup, limits: RowGroupLimits, page: ParquetPage, from: number): number => {
+  const end = Math.min(page.length, from + limits.rows - group.rows)
+  let bytes = group.bytes
+  let to = from
+  for (; to < end && bytes < limits.bytes; to++) {
+    for (const values of page.columns) {
+      const value = values[to]
+      if (typeof value === "string" || value instanceof Uint8Array) bytes += value.length
+    }
+  }
+  return to
+}
 
 /** Adds the rows [from, to) of a page; returns the reason if one of their values does not fit its column. */
 const addRows = (

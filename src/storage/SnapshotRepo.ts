@@ -59,7 +59,7 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
       readonly through: number
       readonly maxRows: number
     }) => Effect.Effect<Option.Option<RowRange>, DatabaseError>
-    /** The rows of an archive in id order, in pages. */
+    /** The rows of an archive in id order, in pages of bounded bytes: a row that is larger has one of its own. */
     readonly rows: (plan: ArchivePlan) => Stream.Stream<ReadonlyArray<ArchiveRow>, DatabaseError>
     /**
      * Deletes the rows of an archive and no others, some at a time, each time in one transaction with the journal's
@@ -92,9 +92,13 @@ export class RowsDiffer extends Data.TaggedError("RowsDiffer")<{
 
 /** Rows per statement: 7 values each, well below SQLite's 32,766. */
 const rowsPerInsert = 400
-const rowsPerPage = 2000
+/** Rows per page of an archive, and bytes of their data. */
+const pageLimits: Limits = { rows: 2000, bytes: 8 * 1024 * 1024 }
 const idsPerChunk = 50_000
-const rowsPerPurge = 5000
+/** Rows that are deleted in one transaction, and bytes of their data: each of their pages is looked at. */
+const purgeLimits: Limits = { rows: 5000, bytes: 64 * 1024 * 1024 }
+/** Rows per statement that only counts. */
+const rowsPerCount = 5000
 
 const make = (limits: ArchivedIdsLimits) =>
   Effect.gen(function* () {
@@ -331,26 +335,47 @@ const make = (limits: ArchivedIdsLimits) =>
         })
       }).pipe(oneByOne, Effect.mapError(DatabaseError.from))
 
+    /**
+     * Of the collected rows in (after, through] the next that fit into the limits, one at least, by their number and the id
+     * of the last. For their sizes no data are read.
+     */
+    const nextRows = (after: number, through: number, limits: Limits) =>
+      Effect.gen(function* () {
+        const sized = sql`
+        SELECT a.id, octet_length(s.data) AS bytes
+        FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
+        WHERE a.id > ${after} AND a.id <= ${through} ORDER BY a.id LIMIT ${limits.rows}`
+        const [all] = yield* sql<Taken & { bytes: number }>`
+        SELECT count(*) AS length, max(id) AS last, sum(bytes) AS bytes FROM (${sized})`
+        if (all === undefined || all.bytes <= limits.bytes) return all
+        const [fitting] = yield* sql<Taken>`
+        SELECT max(1, count(*) FILTER (WHERE total <= ${limits.bytes})) AS length,
+          coalesce(max(id) FILTER (WHERE total <= ${limits.bytes}), min(id)) AS last
+        FROM (SELECT id, sum(bytes) OVER (ORDER BY id) AS total FROM (${sized}))`
+        return fitting
+      })
+
     const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
       const { end, start } = microsOf(plan.date)
-      const page = (after: number) =>
-        sql<ArchiveRow>`
-        SELECT s.id, s.exchange_sequence_id AS exchangeSequenceId, s.timestamp,
-          s.exchange_timestamp AS exchangeTimestamp, CAST(s.data AS BLOB) AS data
-        FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
-        WHERE a.id > ${after} AND a.id <= ${plan.lastId} AND s.timestamp >= ${start} AND s.timestamp < ${end}
-        ORDER BY a.id LIMIT ${rowsPerPage}`.pipe(
-          (query) => oneByOne(Effect.zipRight(collectIdsOf(plan), query)),
-          Effect.tap(() => yieldToEventLoop),
-          Effect.map(
-            (found) =>
-              [
-                Chunk.of(found),
-                Option.map(Option.fromNullable(found[rowsPerPage - 1]), (row) => row.id)
-              ] as const
-          )
+      const page = ({ after, most }: { readonly after: number; readonly most: number }) =>
+        Effect.gen(function* () {
+          yield* collectIdsOf(plan)
+          const taken = yield* nextRows(after, plan.lastId, { ...pageLimits, rows: most })
+          if (taken === undefined || taken.last === null) return [Chunk.empty(), Option.none()] as const
+          const found = yield* sql<ArchiveRow>`
+          SELECT s.id, s.exchange_sequence_id AS exchangeSequenceId, s.timestamp,
+            s.exchange_timestamp AS exchangeTimestamp, CAST(s.data AS BLOB) AS data
+          FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
+          WHERE a.id > ${after} AND a.id <= ${taken.last} AND s.timestamp >= ${start} AND s.timestamp < ${end}
+          ORDER BY a.id`
+          // Large rows are looked at as far as the next page may reach.
+          const next = { after: taken.last, most: Math.min(pageLimits.rows, taken.length * 2) }
+          return [Chunk.of(found), Option.some(next)] as const
+        }).pipe(
+          oneByOne,
+          Effect.tap(() => yieldToEventLoop)
         )
-      return Stream.paginateChunkEffect(plan.firstId - 1, page).pipe(
+      return Stream.paginateChunkEffect({ after: plan.firstId - 1, most: pageLimits.rows }, page).pipe(
         Stream.filter((found) => found.length > 0),
         Stream.mapError(DatabaseError.from)
       )
@@ -369,10 +394,8 @@ const make = (limits: ArchivedIdsLimits) =>
         let after = plan.firstId - 1
         let purged = 0
         while (after < plan.lastId) {
-          const bounds: ReadonlyArray<{ through: number }> = yield* sql<{ through: number }>`
-          SELECT id AS through FROM temp.archive_rows WHERE id > ${after}
-          ORDER BY id LIMIT 1 OFFSET ${rowsPerPurge - 1}`
-          const through = bounds[0]?.through ?? plan.lastId
+          const taken: Taken | undefined = yield* nextRows(after, plan.lastId, purgeLimits)
+          const through = taken?.last ?? plan.lastId
           const values = [after, through, exchange, symbol, dataType, start, end]
           purged += yield* archivedIds.remember(number, purgeCondition, values).pipe(
             Effect.zipRight(
@@ -418,7 +441,7 @@ const make = (limits: ArchivedIdsLimits) =>
             n: number
           }>`
           SELECT max(a.id) AS last, coalesce(sum(s.timestamp >= ${start} AND s.timestamp < ${end}), 0) AS n
-          FROM (SELECT id FROM temp.archive_rows WHERE id > ${after} ORDER BY id LIMIT ${rowsPerPurge}) AS a
+          FROM (SELECT id FROM temp.archive_rows WHERE id > ${after} ORDER BY id LIMIT ${rowsPerCount}) AS a
           CROSS JOIN snapshots AS s ON s.id = a.id`
           found += page[0]?.n ?? 0
           const last = page[0]?.last ?? null
@@ -439,6 +462,18 @@ interface Collected {
   readonly key: string
   readonly from: number
   readonly through: number
+}
+
+interface Limits {
+  readonly rows: number
+  /** Of their data. */
+  readonly bytes: number
+}
+
+/** The next rows: how many they are, and the last one's id; null if there are none. */
+interface Taken {
+  readonly length: number
+  readonly last: number | null
 }
 
 /** A message that the database refused by itself. */

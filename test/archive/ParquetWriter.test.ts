@@ -188,6 +188,19 @@ describe("ParquetWriter", () => {
     }).pipe(Effect.provide(small))
   )
 
+  it.scopedLive("ends a row group with the row that reaches its bytes, within a page too", () =>
+    Effect.gen(function* () {
+      const path = `${yield* scratch}/a.parquet`
+      const sizes = [...Array.from({ length: 150 }, () => 10), 30_000, 9000, 9000, 9000, 9000, 1, 50_000, 1]
+      const rows = sizes.map((size, i) => row(i, "x".repeat(size)))
+      yield* write(path, chunked(rows, 1000))
+      expect(yield* reading(path)).toEqual(rows.map(asDuckdbSays))
+      const groups = yield* duckdb(`select row_group_num_rows as n from parquet_metadata('${path}')
+        where path_in_schema = 'number' order by row_group_id`)
+      expect(groups.map(({ n }) => n)).toEqual(["100", "51", "3", "3", "1"])
+    }).pipe(Effect.provide(small))
+  )
+
   it.scopedLive("writes empty, non-ASCII and very long payloads, as text and as bytes", () =>
     Effect.gen(function* () {
       const path = `${yield* scratch}/a.parquet`

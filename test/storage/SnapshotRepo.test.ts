@@ -245,6 +245,40 @@ describe("rows and purge", () => {
     })
   const idsOf = (plan: ArchivePlan) => Effect.map(rowsOf(plan), (rows) => rows.map((row) => row.id))
 
+  it.scoped("come and go by bytes where rows are large, and each once, in order", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const sql = yield* SqlClient.SqlClient
+      const kilobytes = [
+        ...range(0, 300).map(() => 1),
+        300,
+        300,
+        20_000,
+        1,
+        70_000,
+        ...range(0, 90).map(() => 1000),
+        1
+      ]
+      for (const [n, size] of kilobytes.entries()) {
+        yield* append(snapshot(n, book, { data: Buffer.alloc(size * 1000, 97) }), snapshot(n, trade))
+      }
+      const plan = planOf(book, 1, kilobytes.length * 2)
+      const pages = Chunk.toReadonlyArray(yield* Stream.runCollect(repo.rows(plan)))
+      const bytes = pages.map((page) => page.reduce((sum, { data }) => sum + data.length, 0))
+      for (const [i, page] of pages.entries()) if (page.length > 1) expect(bytes[i]).toBeLessThan(10_000_000)
+      expect(pages.length).toBeLessThan(30)
+      expect(pages.flat().map((row) => [row.exchangeSequenceId, row.data.length])).toEqual(
+        kilobytes.map((size, n) => [String(n), size * 1000])
+      )
+      expect(yield* repo.purge(plan, kilobytes.length)).toBe(kilobytes.length)
+      const parts = yield* sql<{ rows: number }>`
+        SELECT payload ->> 'rows' AS rows FROM journal WHERE tag = 'ArchiveRowsPurged' ORDER BY id`
+      expect(parts.length).toBeGreaterThan(2)
+      expect(parts.reduce((sum, { rows }) => sum + rows, 0)).toBe(kilobytes.length)
+      expect(yield* sql`SELECT count(*) AS n FROM snapshots`).toEqual([{ n: kilobytes.length }])
+    }).pipe(Effect.provide(storage))
+  )
+
   it.scoped("know the rows of each stream's plan, whichever was planned or read last", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
