@@ -29,8 +29,11 @@ export interface ConnectedWindow extends Window {
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
   /** `journal`: entries of the journal are missing, which may have told of anything. */
-  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "silent" | "journal"
+  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "journal" | LastingReason
 }
+
+/** Why a stream may be in doubt until something else is told. */
+export type LastingReason = "silent" | "unreadable"
 
 /** What the journal says about a stream. Times in microseconds since the epoch. */
 export interface StreamCoverage {
@@ -64,6 +67,8 @@ export interface StreamCoverage {
   readonly unarchived: ReadonlyArray<{ readonly from: number; readonly messages: number }>
   /** Messages that were archived before they were counted. */
   readonly uncounted: number
+  /** Since when it is in doubt, by what makes it so. */
+  readonly lasting: HashMap.HashMap<LastingReason, number>
   /** Messages that had been reported as missing and came late. */
   readonly late: number
   readonly refusals: number
@@ -274,6 +279,8 @@ export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Cove
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 
 const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverage => {
+  // Frames that were kept as they came are nobody's stream: what is in doubt is told of those that were to be recorded.
+  if (event.stream.dataType === "unreadable") return state
   const change = (time: number, f: (of: StreamCoverage) => StreamCoverage) =>
     update(state, event.stream, time, f)
   // What is told later of a time before says nothing about whether the stream is to be recorded now.
@@ -292,7 +299,7 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
     case "StreamConnected":
       return wanted((of) => {
         const sure = makeSure(of, at)
-        return { ...sure, open: HashMap.set(sure.open, event.connection, at) }
+        return { ...sure, open: HashMap.set(sure.open, event.connection, event.since ?? at) }
       })
     case "StreamDisconnected":
       return change(at, (of) => {
@@ -317,11 +324,20 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
       })
     case "SubscriptionRefused":
       return wanted((of) => ({ ...of, refusals: of.refusals + 1 }))
-    case "StreamSilent":
-      return wanted((of) => ({
-        ...of,
-        doubts: Chunk.append(of.doubts, { from: at - event.seconds * 1_000_000, to: at, reason: "silent" })
-      }))
+    case "StreamSilent": {
+      const from = at - event.seconds * 1_000_000
+      return wanted((of) =>
+        event.isOpen === true
+          ? beginDoubt(of, "silent", from)
+          : { ...of, doubts: Chunk.append(of.doubts, { from, to: at, reason: "silent" }) }
+      )
+    }
+    case "StreamHeard":
+      return wanted((of) => endDoubt(of, "silent", at, event.after ?? at))
+    case "StreamUnreadable":
+      return wanted((of) => beginDoubt(of, "unreadable", Math.min(event.after ?? at, at - 1)))
+    case "StreamReadable":
+      return change(at, (of) => endDoubt(of, "unreadable", at, event.after ?? at))
     case "GapDetected":
       return wanted((of) => ({
         ...of,
@@ -407,6 +423,31 @@ const makeSure = (of: StreamCoverage, at: number): StreamCoverage =>
     })
   })
 
+const beginDoubt = (of: StreamCoverage, reason: LastingReason, from: number): StreamCoverage => ({
+  ...of,
+  lasting: HashMap.modifyAt(of.lasting, reason, (since) =>
+    Option.some(
+      Math.min(
+        from,
+        Option.getOrElse(since, () => from)
+      )
+    )
+  )
+})
+
+/** It began at `since`, if that is not known. */
+const endDoubt = (of: StreamCoverage, reason: LastingReason, at: number, since: number): StreamCoverage => {
+  const from = Option.getOrElse(HashMap.get(of.lasting, reason), () => since)
+  return {
+    ...of,
+    lasting: HashMap.remove(of.lasting, reason),
+    doubts: at > from ? Chunk.append(of.doubts, { from, to: at, reason }) : of.doubts
+  }
+}
+
+const endDoubts = (of: StreamCoverage, at: number): StreamCoverage =>
+  Array.from(HashMap.keys(of.lasting)).reduce((rest, reason) => endDoubt(rest, reason, at, at), of)
+
 const between = (
   event: { readonly after: number | null; readonly before: number | null },
   at: number
@@ -490,7 +531,7 @@ const closeAll = (of: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): Str
 
 /** From `at` on the stream is not to be recorded, as far as is known by then. */
 const unwant = (of: StreamCoverage, at: number): StreamCoverage => ({
-  ...of,
+  ...endDoubts(of, at),
   isWanted: false,
   wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted
 })
@@ -564,6 +605,7 @@ const newStream = ({ missing, unsureSince }: Coverage, stream: StreamId, at: num
   lastMessageAt: 0,
   unarchived: [],
   uncounted: 0,
+  lasting: HashMap.empty(),
   late: 0,
   refusals: 0
 })

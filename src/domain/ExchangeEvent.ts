@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { SkipReason } from "./SkipReason.ts"
 import { StreamId } from "./StreamId.ts"
 
 /** Microseconds since the epoch. */
@@ -33,11 +34,15 @@ export const EndKind = Schema.Literal(
 )
 export type EndKind = typeof EndKind.Type
 
-/** The exchange confirmed a stream, or its first message came. `connection` names the connection within this process. */
+/**
+ * The first message of a stream came on a connection: only then is it known that its messages can be read. `since`: the exchange
+ * had confirmed it already then, and it is connected since. `connection` names the connection within this process.
+ */
 export const StreamConnected = Schema.TaggedStruct("StreamConnected", {
   ...at,
   stream: StreamId,
-  connection: Schema.String
+  connection: Schema.String,
+  since: Schema.optionalWith(Micros, { exact: true })
 })
 
 /**
@@ -68,7 +73,41 @@ export const StreamSilent = Schema.TaggedStruct("StreamSilent", {
   stream: StreamId,
   /** Since the last message, or since it was asked for. */
   seconds: Schema.Number,
-  action: Schema.Literal("resubscribed", "moved")
+  action: Schema.Literal("resubscribed", "moved"),
+  /** Whether it lasts until a `StreamHeard`. */
+  isOpen: Schema.optionalWith(Schema.Boolean, { exact: true })
+})
+
+/** A message came of a stream of which it had been told that it is silent. `after` is the receive time of the one before. */
+export const StreamHeard = Schema.TaggedStruct("StreamHeard", {
+  ...at,
+  stream: StreamId,
+  after: Schema.NullOr(Micros)
+})
+
+/**
+ * A frame of the stream came that cannot be used, or one that may be of any stream of its connection: what it said is not
+ * known, until a `StreamReadable`. `after` is the receive time of what was read before it, null where there was nothing.
+ * Frames that follow are not told by themselves.
+ */
+export const StreamUnreadable = Schema.TaggedStruct("StreamUnreadable", {
+  ...at,
+  stream: StreamId,
+  reason: SkipReason,
+  after: Schema.NullOr(Micros)
+})
+
+/**
+ * The stream can be read again since `at`: that is the receive time of what was read after the last of `frames` that could not be
+ * used, of which `kept` are recorded as they came. Of a frame that may be of several streams each one tells. `after` is that of
+ * the `StreamUnreadable`, which may be in a part of the journal that is missing.
+ */
+export const StreamReadable = Schema.TaggedStruct("StreamReadable", {
+  ...at,
+  stream: StreamId,
+  frames: Schema.Int,
+  kept: Schema.Int,
+  after: Schema.NullOr(Micros)
 })
 
 /** Messages of a stream are missing; see `ContinuityRule`. */
@@ -140,6 +179,9 @@ export const ExchangeEvent = Schema.Union(
   StreamDisconnected,
   SubscriptionRefused,
   StreamSilent,
+  StreamHeard,
+  StreamUnreadable,
+  StreamReadable,
   GapDetected,
   Discontinuity,
   OutOfOrder,

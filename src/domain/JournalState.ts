@@ -10,8 +10,8 @@ export interface JournalState {
   readonly plannedThrough: number
   /**
    * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
-   * the steps of a pending archive, the connections that are open, the symbols that were delisted, the process that runs,
-   * the latest segment, the latest epoch.
+   * the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, the
+   * process that runs, the latest segment, the latest epoch.
    */
   readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
 }
@@ -95,6 +95,16 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
       return HashMap.set(needed, connectionKey(event), [id])
     case "StreamDisconnected":
       return HashMap.remove(needed, connectionKey(event))
+    case "StreamSilent":
+    case "StreamUnreadable": {
+      // The first one says since when.
+      const key = doubtKey(event)
+      const isOpen = event._tag === "StreamUnreadable" || event.isOpen === true
+      return !isOpen || HashMap.has(needed, key) ? needed : HashMap.set(needed, key, [id])
+    }
+    case "StreamHeard":
+    case "StreamReadable":
+      return HashMap.remove(needed, doubtKey(event))
     case "SymbolDelisted":
       return HashMap.set(needed, delistedKey(event), [id])
     case "SymbolListed":
@@ -118,6 +128,11 @@ interface Symbol {
 const symbolKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}${exchange}:${symbol}:`
 
 const delistedKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}delisted ${exchange}:${symbol}`
+
+const doubtKey = (event: { readonly _tag: JournalEvent["_tag"]; readonly stream: StreamId }): string => {
+  const reason = event._tag === "StreamSilent" || event._tag === "StreamHeard" ? "silent" : "unreadable"
+  return `${symbolKey(event.stream)}${event.stream.dataType} ${reason}`
+}
 
 const connectionKey = (event: { readonly connection: string; readonly stream: StreamId }): string =>
   `${symbolKey(event.stream)}${event.stream.dataType} ${event.connection}`

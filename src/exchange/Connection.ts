@@ -1,4 +1,5 @@
 import { Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
+import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
 import { openSession, type Session, type SessionContext } from "./Session.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
@@ -30,6 +31,7 @@ export const makeConnection = (
   const wanted = new Set(streams)
   const opened = new Set<Opened>()
   const emptied = Effect.unsafeMakeLatch(false)
+  const allowance = makeAllowance(unreadableLimits)
 
   const reportEnd = (connection: string, end: ConnectionEnded) =>
     emit({
@@ -76,7 +78,7 @@ export const makeConnection = (
         const session = yield* restore(
           Effect.suspend(() => {
             asked = new Set(wanted)
-            return openSession(context, { id, streams: [...asked], primary, onMove })
+            return openSession(context, { id, streams: [...asked], primary, allowance, onMove })
           }).pipe(
             Scope.extend(scope),
             Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } }),
@@ -191,6 +193,18 @@ export const makeConnection = (
       )
     )
   }
+}
+
+/**
+ * Of frames that cannot be read, over all sessions of a connection: enough for a few streams that changed their format, and for
+ * some whole books of 5 MB; at most 11 GB a day, however fast garbage comes.
+ */
+const unreadableLimits: AllowanceLimits = {
+  perSecond: 100,
+  burst: 2000,
+  bytesPerSecond: 128 * 1024,
+  burstBytes: 32 * 1024 * 1024,
+  maxBytes: 8 * 1024 * 1024
 }
 
 /** 1 s, doubling up to 60 s, each between 80 and 120 %. */

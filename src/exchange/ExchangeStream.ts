@@ -3,7 +3,7 @@ import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
-import { type MarketStream, streamKey } from "../domain/StreamId.ts"
+import { type MarketStream, type StreamId, streamKey } from "../domain/StreamId.ts"
 import { makeAttemptLimiter } from "./AttemptLimiter.ts"
 import type { Exchange, Signer } from "./Exchange.ts"
 import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
@@ -12,6 +12,7 @@ import { latencyOf } from "./Latency.ts"
 import { makePacer } from "./Pacer.ts"
 import { ReceiveClock } from "./ReceiveClock.ts"
 import type { SessionStatus } from "./Session.ts"
+import { skippedOf } from "./skipped.ts"
 import { type StreamState, timeOf } from "./TrackedStream.ts"
 
 /** A stream, now. */
@@ -133,6 +134,8 @@ const makeRunners = (
           offer,
           emit,
           latency: latencyOf(exchange.name),
+          skipped: skippedOf(exchange.name),
+          unreadableOf: unreadableOf(exchange.name),
           signer: options.signers?.get(exchange.name),
           attempts,
           messages:
@@ -152,6 +155,16 @@ const makeRunners = (
       return streams.length === 0 && patterns.length === 0 ? [] : [runnerOf(exchange, streams, patterns)]
     })
   )
+}
+
+/** The same object for the same symbol. */
+const unreadableOf = (exchange: string) => {
+  const known = new Map<string, StreamId>()
+  return (symbol: string): StreamId => {
+    const stream = known.get(symbol) ?? { exchange, symbol, dataType: "unreadable" }
+    known.set(symbol, stream)
+    return stream
+  }
 }
 
 const statusOf = (stream: ReturnType<ExchangeRunner["streams"]>[number]): StreamStatus => ({

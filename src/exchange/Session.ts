@@ -1,7 +1,9 @@
 import { Deferred, Duration, Effect, Mailbox, type Metric, Random, type Scope } from "effect"
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import { labelOf, type SkipReason } from "../domain/SkipReason.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
-import { type MarketStream, streamKey } from "../domain/StreamId.ts"
+import { type MarketStream, type StreamId, streamKey } from "../domain/StreamId.ts"
+import type { Allowance } from "./Allowance.ts"
 import type { AttemptLimiter } from "./AttemptLimiter.ts"
 import {
   advance,
@@ -18,10 +20,12 @@ import {
   type Verdict
 } from "./Continuity.ts"
 import type { Exchange, Frame, Part, Signer, SubscriptionChange } from "./Exchange.ts"
+import { isAnybodys, type Malformed } from "./frames.ts"
 import { makePacer, type Pacer } from "./Pacer.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
 import { attempted, isSilent, restart, tick } from "./StreamWatch.ts"
 import { refuse, type TrackedStream, timeOf } from "./TrackedStream.ts"
+import { isTalking, makeUnreadable } from "./Unreadable.ts"
 import { ConnectionEnded, connect } from "./WebSocket.ts"
 
 /** What all connections to an exchange share. */
@@ -38,6 +42,10 @@ export interface SessionContext {
   /** Hears of the first message of every stream. */
   readonly onFirst: (stream: TrackedStream) => void
   readonly latency: Metric.Metric.Histogram<number>
+  /** Counts frames that could not be used. */
+  readonly skipped: ReadonlyMap<SkipReason, Metric.Metric.Counter<number>>
+  /** The stream under which frames are kept that could not be read, by the symbol that they name. */
+  readonly unreadableOf: (symbol: string) => StreamId
   readonly signer: Signer | undefined
   /** Spaces attempts to connect. */
   readonly attempts: AttemptLimiter
@@ -95,6 +103,8 @@ export interface SessionOptions {
   readonly streams: ReadonlyArray<TrackedStream>
   /** Whether its messages count at once, or only after `promote`. */
   readonly primary: boolean
+  /** How many frames that cannot be read are kept. */
+  readonly allowance: Allowance
   /** Streams that were asked for again in vain: they should get another connection. */
   readonly onMove: (streams: ReadonlyArray<TrackedStream>) => void
 }
@@ -109,6 +119,10 @@ interface Subscription {
    * - `refused`: it is to be asked for again at the stream's `retryAt`.
    */
   answer: "asked" | "taken" | "assumed" | "refused"
+  /** When the exchange took it, NaN for not yet. */
+  takenAt: number
+  /** Whether it was told that it is connected: that a message came since it was taken. */
+  isTold: boolean
   /** Whether a message came. */
   live: boolean
   /** What came here before the connection took over. */
@@ -169,8 +183,22 @@ export const openSession = (
     const byChannel = new Map<string, MarketStream>()
     const subscriptions = new Map<MarketStream, Subscription>()
     const pending = new Map<string, Pending>()
-    const malformed = new Map<string, number>()
+    const skipped = new Map<string, number>()
+    let unkept = 0
+    /** Channels that were ended on this connection: what still comes of them means nothing. */
+    const former = new Set<string>()
     const decode = exchange.makeDecoder(byChannel, id)
+    const unreadable = makeUnreadable({
+      context,
+      connection: id,
+      allowance: options.allowance,
+      monotonicMillis,
+      streams: function* () {
+        for (const { answer, stream } of subscriptions.values()) {
+          if (answer === "taken" || answer === "assumed") yield stream
+        }
+      }
+    })
     let primary = options.primary
     const numbering = exchange.dataTypes
       .map((dataType) => exchange.continuity(dataType))
@@ -205,6 +233,7 @@ export const openSession = (
       if (now >= pingDue) ping(now)
       const frame = decode(bytes)
       if (frame._tag === "Data") {
+        unreadable.onRead(now)
         const data = bytes.subarray(frame.start, frame.end)
         receive(frame, now, data)
         for (const part of frame.also) receive(part, now, data)
@@ -213,7 +242,8 @@ export const openSession = (
         }
       } else {
         if (frame.counter !== undefined) count({ previous: frame.counter - 1, last: frame.counter }, now)
-        onControl(frame, now)
+        if (frame._tag === "Malformed") skip(frame, bytes, now)
+        else onControl(frame, now)
       }
       lastFrameAt = now
     }
@@ -235,6 +265,8 @@ export const openSession = (
       const { stream } = subscription
       stream.messages++
       if (subscription.answer !== "taken" || pending.size > 0) settle(subscription, now)
+      if (!subscription.isTold || stream.isToldSilent) tellHeard(subscription, now)
+      if (stream.unreadable !== null) unreadable.onMessage(stream, now)
       const isFirst = !subscription.live
       if (isFirst && stream.first === null) {
         const { last, missing = 0, previous, snapshot } = part
@@ -249,7 +281,7 @@ export const openSession = (
       }
       const resumed = isFirst && takeOver(stream, now)
       if (!part.snapshot) stream.watch.messages++
-      if (stream.state !== "live") stream.state = "live"
+      if (stream.state !== "live" && stream.unreadable === null) stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
         const verdict = judge(stream.rule.kind, stream.continuity, part)
         const { holes } = stream.continuity
@@ -355,6 +387,11 @@ export const openSession = (
 
     /** No other connection has to do with the stream any more. */
     const leave = ({ lane, stream }: Subscription): void => {
+      unreadable.leave(stream)
+      forgetLane({ lane, stream })
+    }
+
+    const forgetLane = ({ lane, stream }: Pick<Subscription, "lane" | "stream">): void => {
       if (stream.successor === lane) stream.successor = null
     }
 
@@ -442,11 +479,31 @@ export const openSession = (
       if (subscription !== undefined) subscription.stream.repeated++
     }
 
-    const skip = (reason: string) => malformed.set(reason, (malformed.get(reason) ?? 0) + 1)
+    // ---- frames that cannot be used
+
+    const skip = (frame: Malformed, bytes: Buffer, now: number): void => {
+      if (!isAnybodys(frame)) {
+        if (!former.has(frame.channel)) countSkipped(frame.reason)
+        return
+      }
+      windowMalformed++
+      countSkipped(frame.reason)
+      const subscription = frame.stream === undefined ? undefined : subscriptions.get(frame.stream)
+      if (subscription !== undefined && subscription.answer !== "taken") settle(subscription, now)
+      if (unreadable.add(frame, subscription?.stream, bytes, now, lastFrameAt)) return
+      unkept++
+    }
+
+    const countSkipped = (reason: SkipReason): void => {
+      context.skipped.get(reason)?.unsafeUpdate(1, noTags)
+      note(labelOf(reason))
+    }
+
+    const note = (what: string) => skipped.set(what, (skipped.get(what) ?? 0) + 1)
 
     // ---- answers
 
-    const onControl = (frame: Exclude<Frame, { readonly _tag: "Data" }>, now: number): void => {
+    const onControl = (frame: Exclude<Frame, { readonly _tag: "Data" | "Malformed" }>, now: number): void => {
       switch (frame._tag) {
         case "Acknowledged": {
           answered = true
@@ -471,24 +528,21 @@ export const openSession = (
         case "Closing":
           Deferred.unsafeDone(handover, Effect.succeed(`the exchange is closing: ${frame.reason}`))
           return
-        case "Malformed":
-          windowMalformed++
-          skip(frame.reason)
-          return
         case "Heartbeat":
           return
       }
     }
 
-    /** The exchange took the stream, or a message shows that it did. */
+    /** The exchange took the stream, or a frame shows that it did. */
     const settle = (subscription: Subscription, now: number): void => {
       const { stream } = subscription
       unpend(stream.id)
       if (subscription.answer === "taken") return
       subscription.answer = "taken"
+      subscription.takenAt = now
+      subscription.isTold = false
       if (stream.state === "connecting" || stream.state === "refused") stream.state = "subscribed"
       stream.refusals = 0
-      emit({ _tag: "StreamConnected", at: now, stream: stream.id, connection: id })
       becomeReady()
     }
 
@@ -498,6 +552,20 @@ export const openSession = (
     }
 
     const heardAt = () => Math.max(openedAt, lastControlAt, lastFrameAt || 0)
+
+    /** Messages of the stream can be read, of which that was not known. */
+    const tellHeard = (subscription: Subscription, now: number): void => {
+      const { stream, takenAt } = subscription
+      if (!subscription.isTold) {
+        subscription.isTold = true
+        const since = takenAt < now ? { since: takenAt } : {}
+        emit({ _tag: "StreamConnected", at: now, stream: stream.id, connection: id, ...since })
+      }
+      if (stream.isToldSilent) {
+        stream.isToldSilent = false
+        emit({ _tag: "StreamHeard", at: now, stream: stream.id, after: timeOf(stream.lastMessageAt) })
+      }
+    }
 
     /** The stream ends here, and the connection goes on: nothing to tell of one that was not taken. */
     const reportEnd = ({ answer, stream }: Subscription, end: ConnectionEnded, at: number): void => {
@@ -531,7 +599,7 @@ export const openSession = (
       for (const stream of named) refuseStream(stream, reason, now)
       if (entry === undefined) {
         // Of a request that ends streams, or of nothing that is waited for.
-        if (named.length === 0) skip(`a request was refused: ${reason}`)
+        if (named.length === 0) note(`a request was refused: ${reason}`)
         return
       }
       if (!othersDropped) return
@@ -610,9 +678,12 @@ export const openSession = (
       const isDue = (stream: TrackedStream) => stream.state !== "refused" || stream.retryAt <= now
       for (const stream of streams) {
         byChannel.set(stream.channel, stream.id)
+        former.delete(stream.channel)
         subscriptions.set(stream.id, {
           stream,
           answer: isDue(stream) ? "asked" : "refused",
+          takenAt: Number.NaN,
+          isTold: false,
           live: false,
           lane: {
             seen: nothingSeen,
@@ -639,6 +710,7 @@ export const openSession = (
           reportEnd(subscription, end, now)
           leave(subscription)
         }
+        former.add(stream.channel)
         byChannel.delete(stream.channel)
         subscriptions.delete(stream.id)
         unpend(stream.id)
@@ -738,6 +810,7 @@ export const openSession = (
       if (now - openedAt >= lifetime) {
         Deferred.unsafeDone(handover, Effect.succeed("the lifetime of a connection is nearly over"))
       }
+      unreadable.tick()
       return checkAnswers(now) ?? (primary ? checkStreams(now) : undefined)
     }
 
@@ -754,6 +827,7 @@ export const openSession = (
 
     const checkStreams = (now: number): ConnectionEnded | undefined => {
       const timeout = Duration.toSeconds(context.silenceTimeout)
+      const millis = monotonicMillis()
       const again: Array<TrackedStream> = []
       const move: Array<TrackedStream> = []
       for (const subscription of subscriptions.values()) {
@@ -766,9 +840,17 @@ export const openSession = (
         }
         if (subscription.answer === "asked" || subscription.answer === "refused") continue
         tick(watch)
-        if (!isSilent(watch, timeout)) continue
+        if (!isSilent(watch, timeout) || isTalking(stream, millis, context.silenceTimeout)) continue
         const action = watch.attempts % 2 === 0 ? "resubscribed" : "moved"
-        emit({ _tag: "StreamSilent", at: now, stream: stream.id, seconds: watch.quietFor, action })
+        emit({
+          _tag: "StreamSilent",
+          at: now,
+          stream: stream.id,
+          seconds: watch.quietFor,
+          action,
+          isOpen: true
+        })
+        stream.isToldSilent = true
         stream.state = "silent"
         attempted(watch)
         if (action === "moved") move.push(stream)
@@ -801,7 +883,14 @@ export const openSession = (
       while (true) {
         yield* Effect.sleep("1 second")
         const end = onTick()
-        yield* reportMalformed(malformed)
+        yield* reportSkipped(skipped)
+        if (unkept > 0) {
+          const frames = unkept
+          unkept = 0
+          yield* Effect.annotateLogs(Effect.logError("frames that cannot be read came too fast to be kept"), {
+            frames
+          })
+        }
         if (end !== undefined) return yield* end
       }
     })
@@ -852,7 +941,7 @@ export const openSession = (
         const now = clock.unsafeNow()
         for (const subscription of subscriptions.values()) {
           const { answer, live, stream } = subscription
-          leave(subscription)
+          forgetLane(subscription)
           restart(stream.watch)
           if (answer === "taken" && stream.connection !== null) stream.connection = id
           if (!live) {
@@ -861,7 +950,7 @@ export const openSession = (
           }
           stream.connection = id
           stream.watch.live = true
-          stream.state = "live"
+          if (stream.unreadable === null) stream.state = "live"
           continueHere(subscription, now)
         }
       },
@@ -923,7 +1012,7 @@ const silentNames = (streams: ReadonlyArray<TrackedStream>): string => {
 }
 
 /** Once a second at most: how many frames were skipped, and why. */
-const reportMalformed = (reasons: Map<string, number>) =>
+const reportSkipped = (reasons: Map<string, number>) =>
   Effect.suspend(() => {
     if (reasons.size === 0) return Effect.void
     const skipped = Object.fromEntries(

@@ -5,15 +5,17 @@ import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./
 import type { Exchange } from "./Exchange.ts"
 import type { FirstMessage } from "./resumption.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
+import type { UnreadableTime } from "./Unreadable.ts"
 
 /**
  * - `connecting`: no connection, or not asked for yet;
  * - `subscribed`: the exchange took it, and nothing has come so far;
  * - `live`: messages come;
  * - `silent`: it was taken, and should say something by now;
- * - `refused`: the exchange does not want it; it is asked for again later.
+ * - `refused`: the exchange does not want it; it is asked for again later;
+ * - `unreadable`: frames come of which nobody knows what they say.
  */
-export type StreamState = "connecting" | "subscribed" | "live" | "silent" | "refused"
+export type StreamState = "connecting" | "subscribed" | "live" | "silent" | "refused" | "unreadable"
 
 /** All that is known of a stream, over all its connections. Times in microseconds since the epoch, NaN for never. */
 export interface TrackedStream {
@@ -40,6 +42,13 @@ export interface TrackedStream {
   /** Since they were last reported. */
   outOfOrder: number
   repeated: number
+  /** Whether it was told to be silent, and no message has come since. */
+  isToldSilent: boolean
+  /** What is known of the frames that could not be read, as long as they make it doubtful. */
+  unreadable: UnreadableTime | null
+  /** How long it has to be calm until such a time is over, and when the last one was over; monotonic milliseconds. */
+  unreadableCalm: number
+  unreadableEndedAt: number
   /** How often it was refused in a row, and when to ask again. */
   refusals: number
   retryAt: number
@@ -64,6 +73,10 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   gaps: 0,
   outOfOrder: 0,
   repeated: 0,
+  isToldSilent: false,
+  unreadable: null,
+  unreadableCalm: 0,
+  unreadableEndedAt: Number.NEGATIVE_INFINITY,
   refusals: 0,
   retryAt: 0,
   reconnects: new Map()

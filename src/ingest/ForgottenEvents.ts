@@ -8,13 +8,17 @@ export interface ForgottenEvents {
   readonly add: (event: ReceivingEvent) => void
   /**
    * Takes what is to be journalled in their place: for each stream its time from the first to the last of them, of which
-   * nothing is known then, and the connections that began or ended in it.
+   * nothing is known then, the connections that began or ended in it, and the doubts that did.
    */
   readonly take: () => ReadonlyArray<ReceivingEvent>
 }
 
 type StreamEvent = Extract<ReceivingEvent, { readonly stream: StreamId }>
 type ConnectionEvent = Extract<ReceivingEvent, { readonly _tag: "StreamConnected" | "StreamDisconnected" }>
+type DoubtEvent = Extract<
+  ReceivingEvent,
+  { readonly _tag: "StreamSilent" | "StreamHeard" | "StreamUnreadable" | "StreamReadable" }
+>
 
 export const makeForgottenEvents = (): ForgottenEvents => {
   interface OfStream {
@@ -22,6 +26,8 @@ export const makeForgottenEvents = (): ForgottenEvents => {
     from: number
     to: number
     readonly connections: Map<string, ConnectionEvent>
+    /** The latest of each kind. */
+    readonly doubts: Map<"silent" | "unreadable", DoubtEvent>
   }
   let streams = new Map<string, OfStream>()
   let count = 0
@@ -41,20 +47,37 @@ export const makeForgottenEvents = (): ForgottenEvents => {
       if (!("stream" in event)) return
       const { from, to } = timeOf(event)
       const key = streamKey(event.stream)
-      const known = streams.get(key) ?? { stream: event.stream, from, to, connections: new Map() }
+      const known = streams.get(key) ?? {
+        stream: event.stream,
+        from,
+        to,
+        connections: new Map(),
+        doubts: new Map()
+      }
       known.from = Math.min(known.from, from)
       known.to = Math.max(known.to, to)
       streams.set(key, known)
-      if (event._tag === "StreamConnected" || event._tag === "StreamDisconnected") addConnection(known, event)
+      switch (event._tag) {
+        case "StreamConnected":
+        case "StreamDisconnected":
+          return addConnection(known, event)
+        case "StreamSilent":
+        case "StreamHeard":
+          return known.doubts.set("silent", event)
+        case "StreamUnreadable":
+        case "StreamReadable":
+          return known.doubts.set("unreadable", event)
+      }
     },
     take: () => {
       const taken = Array.from(streams.values())
       streams = new Map()
       count = 0
       return taken.flatMap(
-        ({ connections, from, stream, to }): ReadonlyArray<ReceivingEvent> => [
+        ({ connections, doubts, from, stream, to }): ReadonlyArray<ReceivingEvent> => [
           { _tag: "Discontinuity", at: to, stream, reason: "untold", after: from, before: to },
-          ...connections.values()
+          ...connections.values(),
+          ...doubts.values()
         ]
       )
     }
@@ -71,6 +94,8 @@ const timeOf = (event: StreamEvent): { readonly from: number; readonly to: numbe
       return { from: event.after ?? event.at, to: event.before ?? event.at }
     case "StreamSilent":
       return { from: event.at - event.seconds * 1_000_000, to: event.at }
+    case "StreamUnreadable":
+      return { from: event.after ?? event.at, to: event.at }
     default:
       return { from: event.at, to: event.at }
   }

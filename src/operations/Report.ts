@@ -70,7 +70,7 @@ export const streamColumns = [
 export type StreamColumn = (typeof streamColumns)[number]
 
 /** What the column `state` counts. */
-export const streamStates = ["connecting", "subscribed", "live", "silent", "refused"] as const
+export const streamStates = ["connecting", "subscribed", "live", "silent", "refused", "unreadable"] as const
 export type StreamState = (typeof streamStates)[number]
 
 /** A number of a stream. */

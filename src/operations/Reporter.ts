@@ -4,6 +4,7 @@ import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { ExchangeStream, type StreamStatus } from "../exchange/ExchangeStream.ts"
 import { latencyOf } from "../exchange/Latency.ts"
+import { skippedOf } from "../exchange/skipped.ts"
 import { Batcher } from "../ingest/Batcher.ts"
 import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
 import { Storage } from "../thread/Storage.ts"
@@ -71,6 +72,7 @@ const make = ({ patterns, streams }: Markets) =>
     for (const exchange of new Set([...streams, ...patterns].map(({ exchange }) => exchange))) {
       exchanges.announce(exchange)
       yield* Metric.value(latencyOf(exchange))
+      yield* Effect.forEach(skippedOf(exchange).values(), (counter) => Metric.value(counter))
     }
 
     const streamTable = Effect.gen(function* () {
@@ -139,13 +141,20 @@ const make = ({ patterns, streams }: Markets) =>
 
     const unsafeCount = (event: ExchangeEvent): void => {
       exchanges.count(event)
-      if (event._tag !== "Discontinuity" && event._tag !== "StreamSilent") return
+      if (!doubtful.has(event._tag) || !("stream" in event)) return
       const key = streamKey(event.stream)
       doubts.set(key, (doubts.get(key) ?? 0) + 1)
     }
 
     return Reporter.of({ report, unsafeCount })
   })
+
+/** What leaves a stream in doubt. */
+const doubtful: ReadonlySet<ExchangeEvent["_tag"]> = new Set([
+  "Discontinuity",
+  "StreamSilent",
+  "StreamUnreadable"
+])
 
 const areSame = (ids: ReadonlyArray<StreamId>, statuses: ReadonlyArray<StreamStatus>): boolean =>
   ids.length === statuses.length &&

@@ -3,6 +3,7 @@ import { Duration } from "effect"
 import { WebSocket } from "ws"
 import type { Feed, Listener } from "./Feed.ts"
 import { makeFrameBuffer } from "./FrameBuffer.ts"
+import { type MangleKind, mangle } from "./mangle.ts"
 import type { GarbageKind, Peer, Protocol, Session } from "./Protocol.ts"
 
 /** A client's connection. */
@@ -17,10 +18,19 @@ export interface Connection {
   readonly silence: (milliseconds: number) => void
   /** The same for one subscription; `sticky`: also after it is asked for again. False if there is none. */
   readonly silenceStream: (stream: string, milliseconds: number, sticky: boolean) => boolean
-  /** Ends all silence. */
+  /** Sends messages in another format for a time. False if it is of a stream that is not subscribed to. */
+  readonly mangle: (mangling: Mangling, milliseconds: number) => boolean
+  /** Ends all silence, and all mangling. */
   readonly heal: () => void
   readonly sendGarbage: (kind: GarbageKind) => void
   readonly sendClosingNotice: (now: number) => void
+}
+
+/** Which messages are sent in another format: each so many of a stream, or of all. */
+export interface Mangling {
+  readonly kind: MangleKind
+  readonly stream: string | undefined
+  readonly every: number
 }
 
 export interface ConnectionStatus {
@@ -58,6 +68,9 @@ export const makeConnection = (options: {
   const subscriptions = new Map<string, Subscription>()
   const stickySilence = new Map<string, number>()
   const silentUntil = { time: 0 }
+  let mangling: Mangling | undefined
+  let mangledUntil = 0
+  let mangledOf = 0
   const isSilent = (now: number) => now < silentUntil.time
   const isOpen = () => socket.readyState === WebSocket.OPEN
   let sent = 0
@@ -67,6 +80,11 @@ export const makeConnection = (options: {
     if (!isOpen() || isSilent(performance.now())) return
     frames.flush()
     socket.send(frame, { binary: protocol.binary || typeof frame !== "string" }, ignoreError)
+  }
+  const manglingOf = (stream: string): MangleKind | undefined => {
+    if (mangling === undefined || performance.now() >= mangledUntil) return undefined
+    if (mangling.stream !== undefined && mangling.stream !== stream) return undefined
+    return ++mangledOf % mangling.every === 0 ? mangling.kind : undefined
   }
   const close = (code: number, reason: string): void => {
     if (isOpen()) frames.flush()
@@ -90,8 +108,10 @@ export const makeConnection = (options: {
     backlog: frames.backlog,
     send: (bytes, length) => {
       const { after, before } = session.envelope(stream)
-      frames.append(before, bytes, length, after)
       sent++
+      const kind = manglingOf(stream)
+      if (kind === undefined) frames.append(before, bytes, length, after)
+      else sendNow(mangle(kind, Buffer.concat([before, bytes.subarray(0, length), after])))
     },
     flush: () => (isOpen() ? frames.flush() : frames.clear()),
     // A subscription that is silent was forgotten by the exchange; a connection that is silent lost what was sent.
@@ -172,8 +192,15 @@ export const makeConnection = (options: {
       if (sticky) stickySilence.set(stream, subscription.silentUntil)
       return true
     },
+    mangle: (what, milliseconds) => {
+      if (what.stream !== undefined && !subscriptions.has(what.stream)) return false
+      mangling = what
+      mangledUntil = performance.now() + milliseconds
+      return true
+    },
     heal: () => {
       silentUntil.time = 0
+      mangledUntil = 0
       stickySilence.clear()
       for (const subscription of subscriptions.values()) subscription.silentUntil = 0
     },

@@ -1,4 +1,5 @@
 import { Either, ParseResult, Schema } from "effect"
+import { mangleKinds } from "./mangle.ts"
 import { faultNames } from "./names.ts"
 import { garbageKinds } from "./Protocol.ts"
 
@@ -32,6 +33,9 @@ const CloseReason = Schema.String.pipe(
  *   with `stream`, only this subscription goes silent, until it is asked for again, or, `sticky`, for as long as its
  *   connection lives. New connections work. The market goes on. `for` milliseconds, endless by default.
  * - `garbage`: `count` frames (5) to every connection, all kinds in turn or only `kind`.
+ * - `mangle`: what open connections are sent of `stream` is in another format for `for` milliseconds, endless by default:
+ *   `kind` is `retype` (numbers become texts, and texts numbers), `drop` (ids are gone), `swap` (objects where arrays were) or
+ *   `gzip`; with `every`, only each so many messages.
  * - `duplicates`: the newest `count` messages (10) of each stream once more; `when` is `now` (default) or `reconnect`: to
  *   the next one who subscribes, before anything else.
  * - `skip`: the next `count` messages (1) of each stream are made and have their ids, but are never sent.
@@ -50,6 +54,12 @@ export const Fault = Schema.Union(
     sticky: exact(Flag)
   }),
   Schema.TaggedStruct("garbage", { count: exact(Count), kind: exact(Schema.Literal(...garbageKinds)) }),
+  Schema.TaggedStruct("mangle", {
+    kind: Schema.Literal(...mangleKinds),
+    for: exact(Milliseconds),
+    stream: exact(Schema.String),
+    every: exact(Count)
+  }),
   Schema.TaggedStruct("duplicates", {
     count: exact(Count),
     stream: exact(Schema.String),

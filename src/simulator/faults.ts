@@ -60,6 +60,11 @@ const hit = (fault: Fault, { clock, connections, feed, muteIn, refuse, symbols }
         }
       })
     }
+    case "mangle": {
+      const { every = 1, kind, stream } = fault
+      const time = fault.for ?? Number.POSITIVE_INFINITY
+      return connections().filter((connection) => connection.mangle({ every, kind, stream }, time)).length
+    }
     case "duplicates": {
       const count = fault.count ?? 10
       return fault.when === "reconnect"

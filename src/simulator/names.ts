@@ -12,6 +12,7 @@ export const faultNames = [
   "shutdown",
   "silence",
   "garbage",
+  "mangle",
   "duplicates",
   "skip",
   "refuse",

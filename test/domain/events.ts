@@ -64,6 +64,38 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
     ),
     FastCheck.tuple(stream, connection).map(
       ([stream, connection]): JournalEvent => ({
+        _tag: "StreamConnected",
+        at,
+        stream,
+        connection,
+        since: at - 400_000
+      })
+    ),
+    FastCheck.tuple(stream, FastCheck.boolean()).map(
+      ([stream, isOpen]): JournalEvent => ({
+        _tag: "StreamSilent",
+        at,
+        stream,
+        seconds: 3,
+        action: "moved",
+        ...(isOpen ? { isOpen } : {})
+      })
+    ),
+    stream.map((stream): JournalEvent => ({ _tag: "StreamHeard", at, stream, after: at - 300_000 })),
+    FastCheck.tuple(stream, FastCheck.boolean()).map(
+      ([stream, isFirst]): JournalEvent => ({
+        _tag: "StreamUnreadable",
+        at,
+        stream,
+        reason: "compressed",
+        after: isFirst ? null : at - 300_000
+      })
+    ),
+    FastCheck.tuple(stream, FastCheck.option(FastCheck.constant(at - 300_000))).map(
+      ([stream, after]): JournalEvent => ({ _tag: "StreamReadable", at, stream, frames: 3, kept: 2, after })
+    ),
+    FastCheck.tuple(stream, connection).map(
+      ([stream, connection]): JournalEvent => ({
         _tag: "StreamDisconnected",
         at,
         stream,
@@ -134,6 +166,14 @@ export const shifted = ({ at, event, id }: JournalEntry, by: number): JournalEnt
         at: at + by,
         event: { ...event, at: event.at + by, after: time(event.after), before: time(event.before) }
       }
+    case "StreamUnreadable":
+    case "StreamReadable":
+    case "StreamHeard":
+      return { id, at: at + by, event: { ...event, at: event.at + by, after: time(event.after) } }
+    case "StreamConnected": {
+      const since = event.since === undefined ? {} : { since: event.since + by }
+      return { id, at: at + by, event: { ...event, at: event.at + by, ...since } }
+    }
     case "MessagesDropped":
       return { id, at: at + by, event: { ...event, first: event.first + by, last: event.last + by } }
     case "MessagesCommitted": {

@@ -53,6 +53,12 @@ describe("the archiver's state", () => {
         const open = (of: ReadonlyArray<JournalEntry>) =>
           HashMap.filter(connections(of), (each) => each.length > 0)
         expect(plain(open(pruned))).toEqual(plain(open(entries)))
+        const lasting = (of: ReadonlyArray<JournalEntry>) =>
+          HashMap.filter(
+            HashMap.map(coverageOf(of).streams, ({ lasting }) => plain(lasting)),
+            (each) => each.length > 0
+          )
+        expect(plain(lasting(pruned))).toEqual(plain(lasting(entries)))
       })
     )
   })
@@ -369,6 +375,96 @@ describe("a journal of which entries are missing", () => {
       [7, 40, alive(40)]
     ] as const
     expect(holes(list)).toEqual([[1, 31, "down", "journal"]])
+  })
+})
+
+describe("a stream that cannot be read, or is silent", () => {
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const journal = (...list: ReadonlyArray<readonly [number, JournalEvent]>) =>
+    list.map(([seconds, event], n): JournalEntry => ({ id: n + 1, at: at(seconds), event }))
+  const connected: ReadonlyArray<readonly [number, JournalEvent]> = [
+    [0, started(0, at(0), null).event],
+    [0, { _tag: "RecordingStarted", at: at(0), streams: [book] }],
+    [9, { _tag: "StreamConnected", at: at(9), stream: book, connection: "1", since: at(1) }]
+  ]
+  const unreadable = [
+    20,
+    { _tag: "StreamUnreadable", at: at(20), stream: book, reason: "compressed", after: at(18) }
+  ] as const
+  const alive = (seconds: number) =>
+    [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
+  const holes = (entries: ReadonlyArray<JournalEntry>) => {
+    const of = Option.getOrThrow(HashMap.get(endOfJournal(coverageOf(entries)).streams, streamKey(book)))
+    return holesOf(of, of.wanted)
+  }
+  const down = { from: at(0), to: at(1), reasons: ["down"] }
+
+  it("is in doubt for all of that time", () => {
+    const readable = {
+      _tag: "StreamReadable",
+      at: at(30),
+      stream: book,
+      frames: 9,
+      kept: 9,
+      after: at(18)
+    } as const
+    expect(holes(journal(...connected, unreadable, [30, readable], alive(60)))).toEqual([
+      down,
+      { from: at(18), to: at(30), reasons: ["unreadable"] }
+    ])
+  })
+
+  it("is so also where the entry is missing that told that it began", () => {
+    const readable = {
+      _tag: "StreamReadable",
+      at: at(30),
+      stream: book,
+      frames: 9,
+      kept: 9,
+      after: at(18)
+    } as const
+    expect(holes(journal(...connected, [30, readable], alive(60)))).toEqual([
+      down,
+      { from: at(18), to: at(30), reasons: ["unreadable"] }
+    ])
+  })
+
+  it("is so up to the end of a process that is killed meanwhile", () => {
+    const next = started(0, at(90), { process: "p", lastSeen: at(60) }).event
+    expect(holes(journal(...connected, unreadable, [90, next], alive(91)))).toEqual([
+      down,
+      { from: at(18), to: at(60), reasons: ["unreadable"] }
+    ])
+    expect(holes(journal(...connected, unreadable, alive(60)))).toEqual([
+      down,
+      { from: at(18), to: at(60), reasons: ["unreadable"] }
+    ])
+  })
+
+  it("is silent until it is heard, and in journals of before for as long as was told", () => {
+    const silent = { _tag: "StreamSilent", at: at(40), stream: book, seconds: 10, action: "moved" } as const
+    const heard = { _tag: "StreamHeard", at: at(50), stream: book, after: at(30) } as const
+    const open = { ...silent, isOpen: true } as const
+    expect(holes(journal(...connected, [40, open], [50, heard], alive(60)))).toEqual([
+      down,
+      { from: at(30), to: at(50), reasons: ["silent"] }
+    ])
+    expect(holes(journal(...connected, [40, open], alive(60)))).toEqual([
+      down,
+      { from: at(30), to: at(60), reasons: ["silent"] }
+    ])
+    expect(holes(journal(...connected, [40, silent], alive(60)))).toEqual([
+      down,
+      { from: at(30), to: at(40), reasons: ["silent"] }
+    ])
+  })
+
+  it("has frames that are kept, which nobody was to record", () => {
+    const aside: StreamId = { exchange: book.exchange, symbol: "*", dataType: "unreadable" }
+    const hour = Math.floor(at(20) / 3_600_000_000)
+    const counts = { stream: aside, messages: 7, hour, first: at(20), last: at(20) }
+    const entries = journal(...connected, [30, { _tag: "MessagesCommitted", ...counts }], alive(60))
+    expect(Array.from(HashMap.keys(coverageOf(entries).streams))).toEqual([streamKey(book)])
   })
 })
 

@@ -46,15 +46,16 @@ const collecting = (variables: Variables, rate = 20) =>
       if (variables.ARCHIVE_INTERVAL !== undefined) yield* allArchived(where)
       expect(yield* collector.stop()).toEqual({ code: 0, signal: null })
       expect(collector.stderr()).toBe("")
-      const rows = [...(yield* archivedRows(where.archive)), ...(yield* databaseRows(where.database))]
+      const all = [...(yield* archivedRows(where.archive)), ...(yield* databaseRows(where.database))]
+      const [rows, aside] = partition(all, ({ dataType }) => dataType !== "unreadable")
       expectOnlyWhatWasAsked(rows)
-      return { sent, rows, stdout: collector.stdout() }
+      return { sent, rows, aside, stdout: collector.stdout() }
     })
     return { where, simulator, collector, reconnectAfter, finish }
   })
 
 describe.concurrent("an exchange that misbehaves", () => {
-  it.scopedLive("sends garbage between the data: it is skipped and counted, and no data are lost", () =>
+  it.scopedLive("sends garbage between the data: it is counted and kept aside, and no data are lost", () =>
     Effect.gen(function* () {
       const { collector, finish, simulator } = yield* collecting({})
       for (let i = 0; i < 4; i++) {
@@ -62,8 +63,9 @@ describe.concurrent("an exchange that misbehaves", () => {
         yield* Effect.sleep("700 millis")
       }
       yield* Effect.sleep("1 second")
-      const { rows, sent, stdout } = yield* finish
+      const { aside, rows, sent, stdout } = yield* finish
       expect(faultsOf(sent, rows)).toEqual(faultless)
+      expect(aside.length).toBe(40)
       const skipped = stdout.split("\n").filter((line) => line.includes("frames were skipped"))
       const counts = skipped.flatMap((line) =>
         Array.from(line.matchAll(/=(\d+)(?= |$)/g), ([, n]) => Number(n))
@@ -147,6 +149,9 @@ const duplicatesIn = (stdout: string): number =>
     (sum, [, count]) => sum + Number(count),
     0
   )
+
+const partition = <A>(all: ReadonlyArray<A>, isFirst: (a: A) => boolean) =>
+  [all.filter(isFirst), all.filter((a) => !isFirst(a))] as const
 
 const expectOnlyWhatWasAsked = (rows: ReadonlyArray<StoredRow>) =>
   expect(new Set(rows.map(({ dataType, exchange, symbol }) => `${exchange} ${symbol} ${dataType}`))).toEqual(

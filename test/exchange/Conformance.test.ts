@@ -1,12 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import type { MarketStream } from "../../src/domain/StreamId.ts"
+import type { Snapshot } from "../../src/domain/Snapshot.ts"
+import { type MarketStream, streamKey } from "../../src/domain/StreamId.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import type { SessionStatus } from "../../src/exchange/Session.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
 import { pace } from "../support/pace.ts"
-import { eventually, simulate, streamOf, textOf } from "./harness.ts"
+import { eventually, holesIn, simulate, streamOf, textOf } from "./harness.ts"
 
 /** Symbols that an exchange does not have, spelled as it wants them. */
 const nowhere = new Map([
@@ -185,18 +186,66 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
         })
     )
 
-    it.scopedLive("skips garbage of every kind, and keeps the connection", () =>
+    it.scopedLive("keeps garbage of every kind aside, and the connection", () =>
       Effect.gen(function* () {
         const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 2))
         const { eventsOf, simulator, snapshots } = yield* simulate(exchange, streams)
-        yield* eventually("messages", () => snapshots.length > 30)
+        yield* eventually("messages", () =>
+          streams.every((id) => snapshots.some(({ stream }) => stream === id))
+        )
         yield* simulator.inject({ _tag: "garbage", count: 15 })
         const before = snapshots.length
-        yield* eventually("messages after garbage", () => snapshots.length > before + 30)
-        for (const snapshot of snapshots) expect(JSON.parse(textOf(snapshot))).toBeTypeOf("object")
+        yield* eventually("messages after garbage", () => snapshots.length > before + 50)
+        const isAside = (snapshot: Snapshot) => snapshot.stream.dataType === "unreadable"
+        expect(snapshots.filter(isAside).length).toBe(15)
+        for (const snapshot of snapshots) {
+          if (!isAside(snapshot)) expect(JSON.parse(textOf(snapshot))).toBeTypeOf("object")
+        }
         expect(eventsOf("ConnectionEnded")).toEqual([])
         expect(eventsOf("GapDetected")).toEqual([])
+        expect(eventsOf("StreamUnreadable").map(({ stream }) => stream)).toEqual(streams)
+        yield* eventually(
+          "that all is well again",
+          () => eventsOf("StreamReadable").length === streams.length
+        )
       })
+    )
+
+    it.scopedLive.each(["retype", "drop", "swap", "gzip"] as const)(
+      "reads every message in another format (%s), or is in doubt and keeps it as it came",
+      (kind) =>
+        Effect.gen(function* () {
+          const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 2))
+          const { events, eventsOf, of, simulator, snapshots } = yield* simulate(exchange, streams, {
+            rate: 30
+          })
+          yield* eventually("messages", () => streams.every((id) => of(id).length > 5))
+          yield* simulator.inject({ _tag: "mangle", kind })
+          const before = snapshots.length
+          yield* eventually("messages after it", () => snapshots.length > before + 30 * streams.length)
+          if (kind === "retype") {
+            expect(eventsOf("StreamUnreadable")).toEqual([])
+            expect(snapshots.filter((snapshot) => snapshot.stream.dataType === "unreadable")).toEqual([])
+            return
+          }
+          const aside = () => snapshots.filter(({ stream }) => stream.dataType === "unreadable")
+          const told = () => new Set(eventsOf("StreamUnreadable").map((event) => event.stream))
+          // What can be read without what has changed goes on.
+          const goesOn = (id: MarketStream) =>
+            (of(id).at(-1)?.timestamp ?? 0) > (snapshots[before + 20]?.timestamp ?? 0)
+          yield* eventually("doubt", () => streams.every((id) => told().has(id) || goesOn(id)))
+          expect(aside().length > 0 || streams.every(goesOn)).toBe(true)
+          const now = (snapshots.at(-1)?.timestamp ?? 0) + 1
+          const holes = holesIn(streams, events, { from: 0, to: now })
+          for (const { stream, timestamp } of aside()) {
+            const isHole = streams
+              .filter(({ symbol }) => stream.symbol === "*" || stream.symbol === symbol)
+              .map((id) =>
+                holes.get(streamKey(id))?.some(({ from, to }) => from < timestamp && timestamp < to)
+              )
+            expect(stream.symbol === "*" ? isHole.every(Boolean) : isHole.some(Boolean)).toBe(true)
+          }
+        })
     )
 
     it.scopedLive("receives giant frames", () =>

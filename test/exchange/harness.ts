@@ -1,8 +1,11 @@
-import { Data, Duration, Effect, Layer, Logger, LogLevel } from "effect"
+import { Data, Duration, Effect, HashMap, Layer, Logger, LogLevel } from "effect"
+import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
+import { holesOf } from "../../src/domain/CoverageReport.ts"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import type { LastMessage } from "../../src/domain/LastMessage.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { type MarketStream, type MarketType, streamKey } from "../../src/domain/StreamId.ts"
+import type { Window } from "../../src/domain/Window.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { ExchangeStream, type ExchangeStreamOptions } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
@@ -98,3 +101,25 @@ export const eventually = (what: string, condition: () => boolean, seconds?: num
 
 /** A payload as text. */
 export const textOf = (snapshot: Snapshot): string => Buffer.from(snapshot.data).toString()
+
+/** The times that the journal leaves out of a stream, if it was to be recorded from `from` to `to`. */
+export const holesIn = (
+  streams: ReadonlyArray<MarketStream>,
+  events: ReadonlyArray<ExchangeEvent>,
+  { from, to }: Window
+) => {
+  const entries = [
+    { _tag: "RecordingStarted" as const, at: from, streams },
+    ...events,
+    { _tag: "ProcessStopped" as const, process: "p", lastSeen: to }
+  ]
+  const coverage = endOfJournal(
+    entries.reduce(
+      (state, event, id) => applyToCoverage(state, { id, at: "at" in event ? event.at : to, event }),
+      noCoverage
+    )
+  )
+  return new Map(
+    Array.from(HashMap.values(coverage.streams), (of) => [streamKey(of.stream), holesOf(of, { from, to })])
+  )
+}

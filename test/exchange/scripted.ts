@@ -7,6 +7,7 @@ import { type WebSocket, WebSocketServer } from "ws"
 export interface Peer {
   /** Counts from 1. */
   readonly id: number
+  /** A text or bytes as they are, all else as JSON. */
   readonly send: (frame: unknown) => void
   /** Calls it every so many milliseconds, while the connection is open. */
   readonly every: (milliseconds: number, act: () => void) => void
@@ -36,7 +37,8 @@ export const scripted = ({ handshake = 0, onMessage, onOpen }: Script) =>
       const greet = (socket: WebSocket, transport: Socket): void => {
         const peer: Peer = {
           id: ++accepted,
-          send: (frame) => socket.send(typeof frame === "string" ? frame : JSON.stringify(frame)),
+          send: (frame) =>
+            socket.send(typeof frame === "string" || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame)),
           every: (milliseconds, act) => {
             const timer = setInterval(act, milliseconds)
             timers.add(timer)

@@ -274,4 +274,35 @@ describe("EventRecorder", () => {
       ])
     })
   )
+
+  it.effect(
+    "leaves in doubt what it had no room to tell about a stream that cannot be read, or is silent",
+    () =>
+      Effect.gen(function* () {
+        const { layer, told } = makeStorage()
+        const unreadable = (at: number, stream: StreamId): ReceivingEvent => {
+          return { _tag: "StreamUnreadable", at, stream, reason: "compressed", after: at - 5 }
+        }
+        const readable = (at: number, stream: StreamId): ReceivingEvent => {
+          return { _tag: "StreamReadable", at, stream, frames: 1, kept: 1, after: null }
+        }
+        yield* Effect.gen(function* () {
+          const recorder = yield* EventRecorder
+          told.records = busy
+          for (const at of [10, 20, 30]) recorder.unsafeRecord(gap(at))
+          recorder.unsafeRecord(readable(40, trade))
+          recorder.unsafeRecord(unreadable(50, book))
+          recorder.unsafeRecord(readable(60, book))
+          recorder.unsafeRecord(unreadable(70, book))
+          told.records = Effect.void
+          yield* TestClock.adjust("3 seconds")
+        }).pipe(Effect.provide(recording(layer, { maxWaiting: 3 })))
+        expect(told.events.slice(3)).toEqual([
+          { _tag: "Discontinuity", at: 40, stream: trade, reason: "untold", after: 40, before: 40 },
+          readable(40, trade),
+          { _tag: "Discontinuity", at: 70, stream: book, reason: "untold", after: 45, before: 70 },
+          unreadable(70, book)
+        ])
+      })
+  )
 })

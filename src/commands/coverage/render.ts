@@ -49,13 +49,15 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
     ...(known > 0 ? [`${known} missing`] : []),
     ...(unknown > 0 ? [`${unknown} of unknown size`] : [])
   ]
+  const unreadable = doubts.filter(({ reason }) => reason === "unreadable").length
   const facts = [
     counted(messages, "message"),
     `connected ${timeText(connected)}`,
     `down ${timeText(down)}`,
     `${counted(gaps.length, "gap")}${sizes.length === 0 ? "" : ` (${sizes.join(", ")})`}`,
     `${dropped} dropped by us`,
-    ...(doubts.length === 0 ? [] : [`${doubts.length} restarts or silences`])
+    ...(doubts.length === unreadable ? [] : [`${doubts.length - unreadable} restarts or silences`]),
+    ...(unreadable === 0 ? [] : [`${unreadable} times unreadable`])
   ]
   return [
     `${paint(1, `${streamKey(day.stream)}  ${day.date}`)}`,

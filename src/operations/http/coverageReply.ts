@@ -47,7 +47,8 @@ export const HoleEvents = Schema.Struct({
         "set back",
         "untold",
         "silent",
-        "journal"
+        "journal",
+        "unreadable"
       ),
       from: Micros,
       to: Micros,
@@ -126,7 +127,8 @@ const doubtTexts = {
   "set back": "the exchange set its numbers back",
   untold: "too much happened while the journal could not be written",
   silent: "subscribed, and nothing came",
-  journal: "entries are missing from the journal"
+  journal: "entries are missing from the journal",
+  unreadable: "frames came that cannot be read"
 }
 
 const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {

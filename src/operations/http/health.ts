@@ -1,5 +1,5 @@
 import { streamKey } from "../../domain/StreamId.ts"
-import { cell, type Report, type StreamState, stateOf, streamStates } from "../Report.ts"
+import { cell, type Report, type StreamState, stateOf } from "../Report.ts"
 import type { StorageFault } from "../StorageView.ts"
 import type { Disk } from "./Disk.ts"
 
@@ -74,7 +74,7 @@ const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): Readonl
 const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string> => {
   const { archiveSeconds, disk, droppedAt, minFreeDisk, now } = evidence
   const reasons: Array<string> = []
-  for (const state of ["refused", "silent", "connecting"] as const) {
+  for (const state of ["unreadable", "refused", "silent", "connecting"] as const) {
     const streams = streamsIn(report, state)
     if (streams.length > 0)
       reasons.push(`${streams.length} ${plural(streams.length)} ${what[state]}: ${few(streams)}`)
@@ -106,15 +106,18 @@ const faultsIn = ({ storage }: Report, severity: StorageFault["severity"], now: 
     .map(({ reason }) => reason)
 
 const what: Readonly<Record<Exclude<StreamState, "subscribed" | "live">, string>> = {
+  unreadable: "not readable, its frames are kept as they come",
   refused: "refused by the exchange",
   silent: "silent",
   connecting: "not connected"
 }
 
+/** The exchange has taken the stream, and sends something. */
+const takenStates: ReadonlySet<StreamState> = new Set(["subscribed", "live", "unreadable"])
+
 const isSubscribed = ({ streams }: Report): boolean => {
   for (let i = 0; i < streams.ids.length; i++) {
-    const state = cell(streams, i, "state")
-    if (state === streamStates.indexOf("subscribed") || state === streamStates.indexOf("live")) return true
+    if (takenStates.has(stateOf(streams, i))) return true
   }
   return false
 }

@@ -1,0 +1,21 @@
+import { Metric, MetricKey, MetricLabel } from "effect"
+import { labelOf, SkipReason } from "../domain/SkipReason.ts"
+
+/** Frames of an exchange that could not be used, by the reason. Known control frames are none of them. */
+export const skippedOf = (exchange: string): ReadonlyMap<SkipReason, Metric.Metric.Counter<number>> =>
+  new Map(
+    SkipReason.literals.map((reason) => [
+      reason,
+      Metric.fromMetricKey(
+        MetricKey.taggedWithLabels(key, [
+          MetricLabel.make("exchange", exchange),
+          MetricLabel.make("reason", labelOf(reason))
+        ])
+      )
+    ])
+  )
+
+const key = MetricKey.counter("collector_frames_skipped_total", {
+  description: "Frames that could not be used, by the reason.",
+  incremental: true
+})
