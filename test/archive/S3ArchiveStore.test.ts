@@ -494,6 +494,107 @@ describe("S3ArchiveStore at start-up", () => {
   })
 })
 
+/** A server whose clock differs from ours by `skew`, ms, as AWS answers: it refuses what is signed 15 minutes off. */
+const otherClock = (clock: { skew: number }, refusal: Behaviour = refusing(403, "RequestTimeTooSkewed")) => {
+  const objects = new Map<string, Record<string, string>>()
+  return faultyS3((method) => (request, response) => {
+    const now = Date.now() + clock.skew
+    response.setHeader("date", new Date(now).toUTCString())
+    const [, date = "", time = ""] = /^(\d{8})T(\d{6})Z$/.exec(String(request.headers["x-amz-date"])) ?? []
+    const signed = Date.parse(
+      `${date.replace(/(....)(..)(..)/, "$1-$2-$3")}T${time.replace(/(..)(..)(..)/, "$1:$2:$3")}Z`
+    )
+    if (!(Math.abs(signed - now) < 900_000)) return refusal(request, response)
+    if (!String(request.headers.authorization).includes("Credential=ACCESSKEY/"))
+      return refusing(403, "InvalidAccessKeyId")(request, response)
+    const path = String(request.url).replace(/\?.*/, "")
+    if (method === "PUT") {
+      objects.set(path, {
+        "content-length": String(request.headers["content-length"]),
+        "x-amz-meta-sha256": String(request.headers["x-amz-meta-sha256"])
+      })
+      return fine(request, response)
+    }
+    const object = path === "/bucket/" ? {} : objects.get(path)
+    return (object === undefined ? missing : answering(200, { headers: object }))(request, response)
+  })
+}
+
+describe("S3ArchiveStore with a wrong clock", () => {
+  const hours = 3_600_000
+  const told: Array<string> = []
+  const logger = Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ message }) => told.push(inspect(message)))
+  )
+  const skews: ReadonlyArray<readonly [string, number, Behaviour, RegExp]> = [
+    [
+      "behind",
+      1.2 * hours,
+      refusing(403, "RequestTimeTooSkewed"),
+      /clock is 1h 1[12]m.* behind the S3 server's/
+    ],
+    ["ahead", -26 * hours, refusing(403, "AccessDenied"), /clock is 1d 2h.* ahead of the S3 server's/],
+    ["years behind", 9e4 * hours, answering(400), /clock is 3750d.* behind the S3 server's/],
+    ["behind, refused in other words", 3 * hours, answering(403), /clock is 3h.* behind the S3 server's/]
+  ]
+  it.scopedLive.each(skews)("%s, signs with the server's time and says so", ([, skew, refusal, words]) =>
+    Effect.gen(function* () {
+      told.length = 0
+      const clock = { skew: skew + 20_000 * Math.sign(skew) }
+      const faulty = yield* otherClock(clock, refusal)
+      yield* Effect.gen(function* () {
+        const store = yield* ArchiveStore
+        const object = yield* small
+        yield* store.put(object)
+        expect(yield* store.head(object.key)).toMatchObject({ value: { size: object.size } })
+        expect(told).toEqual([expect.stringMatching(words)])
+        expect(told[0]).toMatch(/set the clock/)
+
+        // it is set while the collector runs: the next put fails once, and not for good
+        clock.skew = 0
+        const next = { ...object, key: "b.parquet" }
+        yield* Effect.retry(store.put(next), { times: 1, while: ({ kind }) => kind === "Failed" })
+        expect(yield* store.head(next.key)).toMatchObject({ value: { size: object.size } })
+        expect(told[1]).toMatch(/agrees/)
+      }).pipe(
+        Effect.provide(
+          Layer.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts), logger)
+        ),
+        Effect.provide(logger)
+      )
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("still ends the start for a wrong key, and says nothing of the clock as its cause", () =>
+    Effect.gen(function* () {
+      const faulty = yield* otherClock({ skew: 2 * hours })
+      const settings = s3Settings({ ...server(faulty), access: "OTHERKEY" }, "bucket")
+      const error = yield* Effect.flip(
+        Layer.build(Layer.provide(S3ArchiveStore.layer(settings, timeouts), logger))
+      )
+      expect(error.message).toContain("AWS_ACCESS_KEY")
+      expect(error.message).not.toContain("clock")
+    })
+  )
+
+  it.scopedLive(
+    "does not end the start where the server says the clock is wrong and not what time it is",
+    () =>
+      Effect.gen(function* () {
+        told.length = 0
+        const faulty = yield* faultyS3((method) => (request, response) => {
+          response.sendDate = false
+          return (method === "HEAD" ? missing : refusing(403, "RequestTimeTooSkewed"))(request, response)
+        })
+        yield* Layer.build(
+          Layer.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts), logger)
+        )
+        expect(told).toEqual([expect.stringContaining("RequestTimeTooSkewed")])
+      })
+  )
+})
+
 /** Environment variables for the time of an effect. */
 const withEnvironment = <A, E, R>(
   variables: Readonly<Record<string, string | undefined>>,

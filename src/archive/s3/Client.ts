@@ -3,7 +3,7 @@ import { Duration, Effect, Option, Redacted } from "effect"
 import "../../addressAttempts.ts"
 import { ArchiveStoreUnusable } from "../../domain/StartupError.ts"
 import type { ArchiveStoreSettings } from "../../domain/StorageSettings.ts"
-import { type S3Failure, toFailure } from "./errors.ts"
+import { clockSkew, isOfClock, isRefusal, ofClock, type S3Failure, toFailure } from "./errors.ts"
 
 export type S3Settings = Extract<ArchiveStoreSettings, { readonly _tag: "S3" }>
 
@@ -26,10 +26,14 @@ export const defaultTimeouts: S3Timeouts = {
   credentials: "5 seconds"
 }
 
-/** Runs one request, at most as long as `within`; what the SDK throws becomes a failure without secrets. */
+/**
+ * Runs one request, at most as long as `within`; what the SDK throws becomes a failure without secrets. One that was
+ * refused because this machine's clock is wrong is sent a second time with the server's time, unless it has a body that
+ * cannot be.
+ */
 export type Send = <A>(
   request: (client: S3Client, options: { readonly abortSignal: AbortSignal }) => Promise<A>,
-  within?: Duration.DurationInput
+  options?: { readonly within?: Duration.DurationInput; readonly once?: boolean }
 ) => Effect.Effect<A, S3Failure>
 
 /** The client, closed with the scope. Fails if no credentials are found. */
@@ -40,12 +44,46 @@ export const makeClient = (settings: S3Settings, timeouts: S3Timeouts) =>
       (open) => Effect.sync(() => open.destroy())
     )
     if (Option.isNone(settings.credentials)) yield* findCredentials(client, timeouts)
-    const send: Send = (request, within = timeouts.request) =>
+    const send: Send = (request, { once = false, within = timeouts.request } = {}) =>
       Effect.tryPromise({ try: (abortSignal) => request(client, { abortSignal }), catch: toFailure }).pipe(
-        Effect.timeoutFail({ duration: within, onTimeout: () => timedOut(within) })
+        Effect.timeoutFail({ duration: within, onTimeout: () => timedOut(within) }),
+        withServersTime(client),
+        Effect.retry({ times: once ? 0 : 1, while: isOfClock })
       )
     return send
   })
+
+/** A difference between clocks, milliseconds, that is told of: the least that a server has been seen to refuse is more. */
+const notableSkew = 60_000
+
+/**
+ * The SDK signs with the time that the server's last answer had, whatever that answer was. This says by how much the
+ * clocks differ, whenever that changes, and whether a request was refused that was signed with another time.
+ */
+const withServersTime =
+  (client: S3Client) =>
+  <A>(request: Effect.Effect<A, S3Failure>): Effect.Effect<A, S3Failure> =>
+    Effect.suspend(() => {
+      const before = client.config.systemClockOffset
+      const hasChanged = () => Math.abs(client.config.systemClockOffset - before) >= notableSkew
+      return request.pipe(
+        Effect.mapError((failure) =>
+          hasChanged() && (isRefusal(failure) || isOfClock(failure) || failure.status === 400)
+            ? ofClock(failure, client.config.systemClockOffset)
+            : failure
+        ),
+        Effect.ensuring(
+          Effect.suspend(() => (hasChanged() ? tellOfClock(client.config.systemClockOffset) : Effect.void))
+        )
+      )
+    })
+
+const tellOfClock = (offset: number): Effect.Effect<void> =>
+  Math.abs(offset) < notableSkew
+    ? Effect.logInfo("this machine's clock agrees with the S3 server's again")
+    : Effect.logWarning(
+        `${clockSkew(offset)}: requests are signed with the server's time; set the clock of this machine`
+      )
 
 /** What a request that took too long is known by. */
 export const timedOut = (within: Duration.DurationInput): S3Failure => ({

@@ -1,4 +1,4 @@
-import { Predicate } from "effect"
+import { Duration, Predicate } from "effect"
 import type { ArchiveStoreError } from "../ArchiveStore.ts"
 
 /**
@@ -25,15 +25,31 @@ export const toFailure = (cause: unknown): S3Failure => {
   return { status, code, reason: message === "" ? code : message.replace(/\s+/g, " ") }
 }
 
+/** By how much this machine's clock differs from the server's, whose time less ours is `offset`, milliseconds. */
+export const clockSkew = (offset: number): string => {
+  const size = Duration.format(Duration.seconds(Math.round(Math.abs(offset) / 1000)))
+  return `this machine's clock is ${size} ${offset > 0 ? "behind" : "ahead of"} the S3 server's`
+}
+
+/** A refusal of a request that was signed with another time than the server's. */
+export const ofClock = ({ reason, status }: S3Failure, offset: number): S3Failure => ({
+  status,
+  code: "RequestTimeTooSkewed",
+  reason: `${clockSkew(offset)}: ${reason}`
+})
+
+/** The clock is at fault, here or there: it may be right the next time. */
+export const isOfClock = ({ code }: S3Failure): boolean => clockCodes.has(code)
+
 /** Whether another attempt may help. Without an answer it may: the network, or a large body refused early. */
 export const kindOf = ({ code, status }: S3Failure): ArchiveStoreError["kind"] => {
   if (status === undefined || status >= 500 || passing.has(status) || passingCodes.has(code)) return "Failed"
-  return "Refused"
+  return clockCodes.has(code) ? "Failed" : "Refused"
 }
 
 /** The credentials, or what they may do, are at fault. */
 export const isRefusal = ({ code, status }: S3Failure): boolean =>
-  status === 401 || status === 403 || refusals.has(code)
+  !clockCodes.has(code) && (status === 401 || status === 403 || refusals.has(code))
 
 /** The server does not know `If-None-Match` on a put. */
 export const isNotImplemented = ({ code, status }: S3Failure): boolean =>
@@ -49,6 +65,8 @@ const passingCodes = new Set([
   "Throttling",
   "NoSuchBucket"
 ])
+/** What S3 and other servers say of a signature that is too old or too new. */
+const clockCodes = new Set(["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"])
 const refusals = new Set(["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "InvalidToken"])
 
 const statusOf = (cause: unknown): number | undefined =>

@@ -46,7 +46,10 @@ export const putObject = (
               }),
               { abortSignal }
             ),
-          Duration.sum(options.timeouts.request, Duration.seconds(object.size / slowestUpload))
+          {
+            within: Duration.sum(options.timeouts.request, Duration.seconds(object.size / slowestUpload)),
+            once: true
+          }
         )
       ),
     closeBody
