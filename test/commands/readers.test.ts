@@ -2,24 +2,23 @@ import * as NodeFs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { isolated, program, type Variables } from "../support/collector.ts"
-import { answering, faultyS3, refusing } from "../support/faultyS3.ts"
-import { makeFolder, runNode } from "../support/process.ts"
+import { answering, faultyS3, hanging, refusing } from "../support/faultyS3.ts"
+import { eventually, makeFolder, runNode, startNode } from "../support/process.ts"
 import { copyDatabase, record, recordWith } from "../support/recorded.ts"
-import { filesBelow } from "../support/stored.ts"
+import { filesBelow, openDatabase } from "../support/stored.ts"
 
 const run = (folder: string, variables: Variables, ...args: ReadonlyArray<string>) =>
-  runNode([program, ...args], {
-    cwd: folder,
-    env: {
-      ...isolated(folder),
-      TMPDIR: folder,
-      DATABASE_PATH: `${folder}/none.db`,
-      ARCHIVE_STORE: "file",
-      ARCHIVE_DIR: `${folder}/archive`,
-      HOME_SERVER_NAME: "reader",
-      ...variables
-    }
-  })
+  runNode([program, ...args], { cwd: folder, env: environment(folder, variables) })
+
+const environment = (folder: string, variables: Variables): Variables => ({
+  ...isolated(folder),
+  TMPDIR: folder,
+  DATABASE_PATH: `${folder}/none.db`,
+  ARCHIVE_STORE: "file",
+  ARCHIVE_DIR: `${folder}/archive`,
+  HOME_SERVER_NAME: "reader",
+  ...variables
+})
 
 const journalParts = (folder: string, server: string) =>
   filesBelow(`${folder}/archive`).filter(
@@ -240,6 +239,41 @@ describe.concurrent("a command that only reads", () => {
       expect(missing.requests.filter((request) => request.startsWith("PUT"))).toEqual([])
     })
   )
+
+  for (const args of [["coverage"], ["verify", "--deep"], ["merge", "--into", "merged"]]) {
+    it.scopedLive(`lets a collector empty its WAL while it reads the archive: ${args[0]}`, () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        yield* record(folder, "a", [1, 2, 3])
+        const [part = ""] = journalParts(folder, "a")
+        const list = `<?xml version="1.0"?><ListBucketResult><Name>bucket</Name><KeyCount>1</KeyCount>
+          <IsTruncated>false</IsTruncated><Contents><Key>${part}</Key><Size>1000</Size></Contents></ListBucketResult>`
+        const listing = answering(200, { headers: { "content-type": "application/xml" }, body: list })
+        const store = yield* faultyS3(() => (request, response) => {
+          const isList = request.url?.includes("list-type=2") === true
+          return isList ? listing(request, response) : hanging(request, response)
+        })
+        const reader = yield* startNode([program, ...args], {
+          cwd: folder,
+          env: environment(folder, {
+            ...s3(store.endpoint),
+            DATABASE_PATH: `${folder}/a.db`,
+            HOME_SERVER_NAME: "a"
+          })
+        })
+        yield* eventually(
+          () => `a request for the part\n${reader.printed()}`,
+          Effect.sync(() => store.requests.some((request) => request.includes("/journal/")))
+        )
+        const collector = yield* openDatabase(`${folder}/a.db`, "write")
+        yield* collector`INSERT INTO archive_requests (report) VALUES (NULL)`
+        expect(yield* collector`PRAGMA wal_checkpoint(TRUNCATE)`).toEqual([
+          { busy: 0, log: 0, checkpointed: 0 }
+        ])
+        yield* reader.stop("SIGKILL")
+      })
+    )
+  }
 
   it.scopedLive("says in one line what it did not expect", () =>
     Effect.gen(function* () {
