@@ -48,8 +48,8 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import {
   type JournalLimits,
   journalCounts,
-  journalLife,
   journalLimits,
+  lastLife,
   prunableThrough,
   pruneJournal
 } from "../storage/JournalUpkeep.ts"
@@ -485,10 +485,11 @@ const make = (options: ArchiverOptions) =>
     const archiveJournal = (attempt: (archive: PendingArchive) => Effect.Effect<boolean>) =>
       Effect.gen(function* () {
         yield* checkEpoch
+        const life = yield* lastLife
         yield* journalCounts
         const { plannedThrough } = yield* Ref.get(state)
         if (Option.isSome(yield* journal.nextSegment({ after: plannedThrough, maxEntries: 1 }))) {
-          yield* journalLife
+          yield* journal.appendAll(Option.toArray(life))
         }
         // What comes meanwhile is for the next cycle: events may come faster than parts are written.
         const last = yield* journal.lastId

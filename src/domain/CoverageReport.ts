@@ -66,7 +66,8 @@ export const wantedIn = (of: StreamCoverage, within: Window): ReadonlyArray<Wind
   difference(intersection([spanOf(of)], [within]), of.unwanted)
 
 /** The times that should be left out of those in which it was to be recorded, with the reasons of each. */
-export const holesOf = (of: StreamCoverage, within: Window): ReadonlyArray<ExcludedWindow> => {
+export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<ExcludedWindow> => {
+  const of = during(whole, within)
   const wanted = wantedIn(of, within)
   const causes: ReadonlyArray<readonly [Reason, Iterable<Window>]> = [
     ["down", difference(wanted, of.connected)],
@@ -77,14 +78,33 @@ export const holesOf = (of: StreamCoverage, within: Window): ReadonlyArray<Exclu
   const clipped = causes.flatMap(([reason, windows]) =>
     intersection(windows, wanted).map((window) => ({ ...window, reason }))
   )
-  return union(clipped).map((window) => ({
-    ...window,
-    reasons: Array.from(
-      new Set(
-        clipped.filter(({ from, to }) => from < window.to && to > window.from).map(({ reason }) => reason)
-      )
-    )
-  }))
+  // Each of them lies in one window of their union: both are passed once, in order.
+  const order = new Map(causes.map(([reason], i) => [reason, i]))
+  const rest = clipped.toSorted((a, b) => a.from - b.from)
+  let next = 0
+  return union(clipped).map((window) => {
+    const reasons = new Set<Reason>()
+    for (let cause = rest[next]; cause !== undefined && cause.from < window.to; cause = rest[++next]) {
+      reasons.add(cause.reason)
+    }
+    return {
+      ...window,
+      reasons: Array.from(reasons).sort((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0))
+    }
+  })
+}
+
+/** What is known of a stream of a time, without what ends before it or begins after it. */
+const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage => {
+  const isIn = (window: Window) => window.to >= from && window.from < to
+  return {
+    ...of,
+    unwanted: Chunk.filter(of.unwanted, isIn),
+    connected: Chunk.filter(of.connected, isIn),
+    gaps: Chunk.filter(of.gaps, isIn),
+    drops: Chunk.filter(of.drops, isIn),
+    doubts: Chunk.filter(of.doubts, isIn)
+  }
 }
 
 /** At least a microsecond, for a stream of which only a moment is known. */
@@ -96,8 +116,9 @@ const spanOf = ({ wanted }: StreamCoverage): Window => ({
 const microsPerHour = 3_600_000_000
 const microsPerDay = 24 * microsPerHour
 
-const dayOf = (of: StreamCoverage, from: number, range: Window, isProvable: boolean): DayCoverage => {
+const dayOf = (whole: StreamCoverage, from: number, range: Window, isProvable: boolean): DayCoverage => {
   const day = { from, to: from + microsPerDay }
+  const of = during(whole, day)
   const within = { from: Math.max(day.from, range.from), to: Math.min(day.to, range.to) }
   const exclude = holesOf(of, within)
   const windows = wantedIn(of, within)

@@ -40,13 +40,17 @@ export const intersection = (a: Iterable<Window>, b: Iterable<Window>): Readonly
 export const difference = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyArray<Window> => {
   const holes = union(b)
   const rest: Array<Window> = []
+  let next = 0
   for (const window of union(a)) {
     let { from } = window
-    for (const hole of holes) {
-      if (hole.to <= from) continue
-      if (hole.from >= window.to) break
+    while (from < window.to) {
+      const hole = holes[next]
+      if (hole === undefined || hole.from >= window.to) break
       if (hole.from > from) rest.push({ from, to: hole.from })
       from = Math.max(from, hole.to)
+      // One that goes on beyond this window may reach into the next one.
+      if (hole.to > window.to) break
+      next++
     }
     if (from < window.to) rest.push({ from, to: window.to })
   }

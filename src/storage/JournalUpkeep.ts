@@ -1,5 +1,5 @@
 import { SqlClient } from "@effect/sql"
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Option } from "effect"
 import { JournalPruned, ProcessAlive } from "../domain/JournalEvent.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -42,19 +42,23 @@ export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClie
 
 const countsPerTransaction = 1000
 
-/** Tells the journal the last sign of life, for a reader that has only its archived parts. */
-export const journalLife: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> = Effect.gen(
-  function* () {
-    const sql = yield* SqlClient.SqlClient
-    const journal = yield* EventJournal
-    const [life] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
+/**
+ * The last sign of life, which tells a reader that has only the archived parts of the journal. To be read before the counts are
+ * told: what is claimed is then counted, so that `merge` sees whether it has it.
+ */
+export const lastLife: Effect.Effect<
+  Option.Option<typeof ProcessAlive.Type>,
+  DatabaseError,
+  SqlClient.SqlClient
+> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [life] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
       SELECT process, last_seen, heard FROM collector`
-    if (life === undefined || life.process === null || life.last_seen === null) return
-    yield* journal.append(
-      ProcessAlive.make({ process: life.process, lastSeen: life.last_seen, ...(yield* heardIn(life)) })
-    )
-  }
-).pipe(Effect.mapError(DatabaseError.from))
+  if (life === undefined || life.process === null || life.last_seen === null) return Option.none()
+  return Option.some(
+    ProcessAlive.make({ process: life.process, lastSeen: life.last_seen, ...(yield* heardIn(life)) })
+  )
+}).pipe(Effect.mapError(DatabaseError.from))
 
 /** Up to this id the entries that are in verified objects are old: by their time, or because so many newer ones are there. */
 export const prunableThrough = (

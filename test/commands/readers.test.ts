@@ -209,6 +209,55 @@ describe.concurrent("coverage of a journal of which something is missing", () =>
   )
 })
 
+describe.concurrent("the holes that merge shows", () => {
+  const day = ["--from", "2026-01-01", "--to", "2026-01-01"]
+  const merge = (folder: string, variables: Variables, ...args: ReadonlyArray<string>) =>
+    run(folder, variables, "merge", "--into", `${folder}/merged`, ...args)
+
+  it.scopedLive("has what is still in a database, and what was in an object that is gone", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* record(folder, "a", [1, 2, 3], [4, 5])
+      const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
+      const whole = "\n  no hole remains in 1d\n"
+      expect((yield* merge(folder, own, ...day)).stdout).toContain(whole)
+
+      const [, object = ""] = filesBelow(`${folder}/archive`).filter((file) => file.startsWith(streamFolder))
+      NodeFs.renameSync(`${folder}/archive/${object}`, `${folder}/gone`)
+      const without = yield* merge(folder, own, ...day)
+      expect(without.stdout).toContain("  3 messages, 0 of which")
+      expect(without.stdout).toMatch(/holes that remain: .*\n {2}exclude 2026-01-01T00:00:00.003001Z to /)
+      NodeFs.renameSync(`${folder}/gone`, `${folder}/archive/${object}`)
+      expect((yield* merge(folder, own, ...day)).stdout).toContain(whole)
+
+      yield* recordWith({ isArchived: false }, folder, "a", [6, 7])
+      const waiting = yield* merge(folder, own, ...day)
+      expect(waiting.stdout).toContain("  5 messages, 0 of which")
+      expect(waiting.stdout).toMatch(/holes that remain: .*\n {2}exclude /)
+      // another server has them
+      yield* record(folder, "b", [1, 2, 3, 4, 5, 6, 7])
+      expect((yield* merge(folder, own, ...day)).stdout).toContain(whole)
+    })
+  )
+
+  it.scopedLive("has days of which nothing is archived, and the time when no server was alive", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const at = Date.now() * 1000
+      yield* recordWith({ from: at - 60_000_000 }, folder, "a", [1, 2, 3])
+      const later = at + 3 * 86_400_000_000
+      yield* recordWith({ from: later }, folder, "b", [4, 5])
+      const { stdout } = yield* merge(folder, {})
+      const dates = [0, 1, 2, 3].map((n) => new Date(at / 1000 + n * 86_400_000).toISOString().slice(0, 10))
+      for (const date of dates) expect(stdout).toContain(`binance:btcusdt:trade  ${date}  `)
+      for (const date of dates.slice(1, 3)) {
+        expect(stdout).toContain(`${date}  nothing is archived\n  holes that remain: 1d of 1d\n`)
+      }
+      expect(stdout).not.toContain("no hole remains")
+    })
+  )
+})
+
 describe.concurrent("a command that only reads", () => {
   const s3 = (endpoint: string): Variables => ({
     ARCHIVE_STORE: "s3",

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
-import { HashMap } from "effect"
+import { Chunk, FastCheck, HashMap } from "effect"
 import type { ServerCoverage } from "../../src/commands/coverage/read.ts"
-import { unionHoles } from "../../src/commands/merge/unionHoles.ts"
+import { type Merged, unionHoles } from "../../src/commands/merge/unionHoles.ts"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
+import { pace } from "../support/pace.ts"
 import { newYear, trade } from "../support/snapshots.ts"
 
 const at = (millis: number) => newYear + millis * 1000
@@ -66,11 +67,22 @@ const server = (
     (before, event, n) => applyToCoverage(before, { id: n + 1, at: "at" in event ? event.at : at(0), event }),
     noCoverage
   )
-  return { server: name, streams: Array.from(HashMap.values(endOfJournal(state).streams)) }
+  return {
+    server: name,
+    names: new Set([name]),
+    streams: Array.from(HashMap.values(endOfJournal(state).streams))
+  }
 }
 
 const holes = (stream: StreamId, ...servers: ReadonlyArray<ServerCoverage>) =>
-  unionHoles(servers, { ...stream, date: "2026-01-01" }, everything).windows.map(({ from, to }) => [
+  holesWith(stream, new Map(), servers)
+
+const holesWith = (
+  stream: StreamId,
+  merged: ReadonlyMap<string, Merged>,
+  servers: ReadonlyArray<ServerCoverage>
+) =>
+  unionHoles(servers, { ...stream, date: "2026-01-01" }, everything, merged).windows.map(({ from, to }) => [
     (from - newYear) / 1000,
     (to - newYear) / 1000
   ])
@@ -105,5 +117,117 @@ describe("the holes of a union", () => {
     expect(holes(bybitBook, a, server("c", bybitBook, [gap(bybitBook, [5, 6], [30_000, 30_050])]))).toEqual(
       []
     )
+  })
+
+  const hour = Math.floor(newYear / 3_600_000_000)
+  const committed = (messages: number): JournalEvent => ({
+    _tag: "MessagesCommitted",
+    stream: trade,
+    hour,
+    messages,
+    first: at(1000),
+    last: at(59_000)
+  })
+  const mergedOf = (messages: number, ...spans: ReadonlyArray<readonly [number, number]>): Merged => ({
+    spans: spans.map(([from, to]) => ({ from: at(from), to: at(to) })),
+    hours: new Map([[hour, messages]])
+  })
+
+  it("has what was committed and is not among what was merged, outside of the objects", () => {
+    const a = server("a", trade, [committed(100)])
+    expect(holesWith(trade, new Map([["a", mergedOf(100, [1000, 59_000])]]), [a])).toEqual([])
+    expect(holesWith(trade, new Map([["a", mergedOf(60, [1000, 40_000])]]), [a])).toEqual([
+      [0, 1000],
+      [40_000, 60_000]
+    ])
+    expect(holesWith(trade, new Map(), [a])).toEqual([[0, 60_000]])
+    // all that there is lies in one object, and is too little
+    expect(holesWith(trade, new Map([["a", mergedOf(60, [-1000, 61_000])]]), [a])).toEqual([[0, 60_000]])
+    const b = server("b", trade, [committed(100)])
+    const both = new Map([
+      ["a", mergedOf(60, [1000, 40_000])],
+      ["b", mergedOf(50, [30_000, 59_000])]
+    ])
+    expect(holesWith(trade, both, [a, b])).toEqual([
+      [0, 1000],
+      [59_000, 60_000]
+    ])
+  })
+
+  it("has the time between the end of one and the begin of the other", () => {
+    const shifted = (of: ServerCoverage, millis: number): ServerCoverage => ({
+      ...of,
+      streams: of.streams.map((stream) => ({
+        ...stream,
+        wanted: { from: stream.wanted.from + millis * 1000, to: stream.wanted.to + millis * 1000 },
+        connected: Chunk.map(stream.connected, (window) => ({
+          ...window,
+          from: window.from + millis * 1000,
+          to: window.to + millis * 1000
+        }))
+      }))
+    })
+    const a = server("a", trade, [])
+    expect(holes(trade, a, shifted(server("b", trade, []), 90_000))).toEqual([[60_000, 90_000]])
+  })
+
+  const Gaps = FastCheck.array(
+    FastCheck.record({
+      first: FastCheck.nat(200),
+      length: FastCheck.integer({ min: 1, max: 9 }),
+      late: FastCheck.nat(300)
+    }),
+    { maxLength: 12 }
+  )
+
+  it("are all messages that none of them has, and no other, by number", () => {
+    FastCheck.assert(
+      FastCheck.property(Gaps, Gaps, Gaps, (...all) => {
+        // the n-th message is sent at 100 n ms; gaps of one server do not overlap
+        const told = all.map((gaps) => {
+          let after = 0
+          return gaps
+            .toSorted((a, b) => a.first - b.first)
+            .flatMap(({ first, late, length }) => {
+              const begin = Math.max(first, after)
+              after = begin + length + 1
+              return [
+                {
+                  first: begin,
+                  end: begin + length,
+                  from: begin * 100 + late - 100,
+                  to: (begin + length) * 100 + late
+                }
+              ]
+            })
+        })
+        const missed = (n: number) =>
+          told.every((gaps) => gaps.some(({ end, first }) => n >= first && n < end))
+        const left = holes(
+          trade,
+          ...told.map((gaps, i) =>
+            server(
+              `${i}`,
+              trade,
+              gaps.map(({ end, first, from, to }) => gap(trade, [first, end], [from, to]))
+            )
+          )
+        )
+        const any = Array.from({ length: 400 }, (_, n) => n).some(missed)
+        expect(left.length > 0).toBe(any)
+      })
+    )
+  })
+
+  it("are found in time that grows with the gaps, not with their square", () => {
+    const many = (name: string) =>
+      server(
+        name,
+        trade,
+        Array.from({ length: 20_000 }, (_, n) => gap(trade, [3 * n, 3 * n + 1], [3 * n, 3 * n + 1]))
+      )
+    const begin = performance.now()
+    expect(holes(trade, many("a"), many("b")).length).toBe(20_000)
+    expect(performance.now() - begin).toBeLessThan(2000 * pace)
   })
 })

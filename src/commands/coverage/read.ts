@@ -18,6 +18,8 @@ import { isoOf } from "./render.ts"
 /** What a server recorded. */
 export interface ServerCoverage {
   readonly server: string
+  /** All names that it ever had. */
+  readonly names: ReadonlySet<string>
   /** In the order of their keys. */
   readonly streams: ReadonlyArray<StreamCoverage>
 }
@@ -68,13 +70,15 @@ export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
 export const readCoverage = (reading: Reading, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, typeof noCoverage>()
+    const names = new Map<string, Set<string>>()
     const abandoned = new Set<string>()
     const unreadable: Array<JournalDamaged> = []
     const journals = yield* wholeJournals(reading, {
       orElse: withoutArchive,
       onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
     })
-    for (const { begin, entries, heard, lastSeen, server } of journals) {
+    for (const { begin, entries, heard, lastSeen, server, servers: all } of journals) {
+      names.set(server, new Set([...(names.get(server) ?? []), ...all]))
       const start = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
       const state = yield* Stream.runFold(entries, start, (before, entry) => {
         if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
@@ -90,6 +94,7 @@ export const readCoverage = (reading: Reading, select: Selection) =>
         Array.from(servers).sort(([a], [b]) => Order.string(a, b)),
         ([server, { streams }]): ServerCoverage => ({
           server,
+          names: names.get(server) ?? new Set([server]),
           streams: Array.from(HashMap.values(streams)).sort((a, b) =>
             Order.string(streamKey(a.stream), streamKey(b.stream))
           )

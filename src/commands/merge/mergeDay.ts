@@ -6,6 +6,7 @@ import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
 import { ParquetError, type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
 import { archiveKey } from "../../domain/Archive.ts"
+import { microsPerHour } from "../../domain/micros.ts"
 import type { Window } from "../../domain/Window.ts"
 import { version } from "../../version.ts"
 
@@ -13,7 +14,7 @@ import { version } from "../../version.ts"
  * Merges the archives of one stream and day into one file: of each message the copy that was received first, ordered by id
  * where all ids are whole numbers, else by the exchange's time and then by ours. A message that came just before midnight
  * to one server and just after to another is in the earlier day only: days have to be merged in order. The rows lie in a
- * scratch file, so that memory does not grow with the day.
+ * scratch file, so that memory does not grow with the day. Returns what was merged of each server, too.
  */
 export const mergeDay = (options: {
   readonly day: {
@@ -22,14 +23,14 @@ export const mergeDay = (options: {
     readonly dataType: string
     readonly date: string
   }
-  readonly keys: ReadonlyArray<string>
+  readonly objects: ReadonlyArray<{ readonly key: string; readonly server: string }>
   readonly range: Window
   readonly into: string
   readonly scratch: SqliteClient.SqliteClient
   readonly folder: string
 }) =>
   Effect.gen(function* () {
-    const { day, folder, into, keys, range, scratch: sql } = options
+    const { day, folder, into, objects, range, scratch: sql } = options
     const reader = yield* ParquetReader
     const writer = yield* ParquetWriter
     const paths = yield* Path.Path
@@ -43,7 +44,12 @@ export const mergeDay = (options: {
         data BLOB)`
 
     let read = 0
-    for (const key of keys) {
+    const merged = new Map<string, { readonly spans: Array<Window>; readonly hours: Map<number, number> }>()
+    for (const { key, server } of objects) {
+      const of = merged.get(server) ?? { spans: [], hours: new Map<number, number>() }
+      merged.set(server, of)
+      let first = Number.POSITIVE_INFINITY
+      let last = Number.NEGATIVE_INFINITY
       const path = `${folder}/part.parquet`
       yield* download(key, path)
       yield* Stream.runForEach(
@@ -53,6 +59,10 @@ export const mergeDay = (options: {
             const rows: Array<ReadonlyArray<unknown>> = []
             for (let i = 0; i < length; i++) {
               const time = Number(times[i])
+              const hour = Math.floor(time / microsPerHour)
+              of.hours.set(hour, (of.hours.get(hour) ?? 0) + 1)
+              if (time < first) first = time
+              if (time > last) last = time
               if (time < range.from || time >= range.to) continue
               rows.push([String(ids[i]), time, exchangeTimes[i] ?? null, data[i] ?? null])
             }
@@ -63,6 +73,7 @@ export const mergeDay = (options: {
             }
           }).pipe(sql.withTransaction)
       ).pipe(Effect.catchTag("ParquetError", ({ cause }) => new ParquetError({ path: key, cause })))
+      if (first <= last) of.spans.push({ from: first, to: last + 1 })
     }
 
     const [ids] = yield* sql<{ others: number }>`
@@ -97,12 +108,12 @@ export const mergeDay = (options: {
     const file = yield* writer.write({
       path,
       columns: archiveColumns,
-      metadata: { collector_version: version, sources: JSON.stringify(keys) },
+      metadata: { collector_version: version, sources: JSON.stringify(objects.map(({ key }) => key)) },
       pages: Stream.paginateChunkEffect(0, page)
     })
     yield* sql`DELETE FROM before`
     yield* sql`INSERT INTO before SELECT ${stream}, id FROM merged`
-    return { path, file, duplicates: read - file.rows }
+    return { path, file, duplicates: read - file.rows, merged }
   })
 
 interface MergedRow {

@@ -1,16 +1,18 @@
 import { Console, Effect, Layer, Stream } from "effect"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import * as HyparquetWriter from "../../archive/HyparquetWriter.ts"
-import { microsOf, parseKey } from "../../domain/Archive.ts"
+import { dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
+import { type StreamId, streamKey } from "../../domain/StreamId.ts"
+import { intersection, type Window } from "../../domain/Window.ts"
 import { isProvable } from "../../exchange/registry.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
-import { faultOf, readCoverage } from "../coverage/read.ts"
+import { faultOf, readCoverage, type ServerCoverage } from "../coverage/read.ts"
 import { timeText, windowText } from "../coverage/render.ts"
 import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
 import { mergeDay } from "./mergeDay.ts"
-import { type RemainingHoles, unionHoles } from "./unionHoles.ts"
+import { type Merged, type RemainingHoles, unionHoles } from "./unionHoles.ts"
 
 export const run = ({ into, ...options }: SelectionOptions & { readonly into: string }) =>
   Effect.gen(function* () {
@@ -20,47 +22,81 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     const scratch = yield* scratchDatabase(`${reading.folder}/objects.db`)
     yield* scratch`
         CREATE TABLE objects (exchange TEXT, symbol TEXT, data_type TEXT, date TEXT, server TEXT, key TEXT)`
+    // Before the objects are listed: what is archived meanwhile is merged, and not claimed.
+    const read = yield* readCoverage(reading, select)
+    const { abandoned, servers } = read
     yield* Stream.runForEach(store.list("exchange="), ({ key }) => {
       const parsed = parseKey(key)
-      if (parsed?._tag !== "Archive" || !select.takes(parsed.stream)) return Effect.void
+      if (parsed?._tag !== "Archive" || !select.takes(parsed.stream) || abandoned.has(key)) return Effect.void
       const { end, start } = microsOf(parsed.date)
       if (end <= select.range.from || start >= select.range.to) return Effect.void
       const { dataType, exchange, symbol } = parsed.stream
       return scratch`
           INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${parsed.date}, ${parsed.server}, ${key})`
     })
+    // Days of which there is no object are holes, too.
+    for (const { dataType, exchange, symbol, date } of wantedDays(servers, select.range)) {
+      yield* scratch`INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${date}, NULL, NULL)`
+    }
     const days = yield* scratch<{
       readonly exchange: string
       readonly symbol: string
       readonly dataType: string
       readonly date: string
-      readonly servers: string
+      readonly servers: string | null
     }>`
         SELECT exchange, symbol, data_type AS dataType, date, group_concat(DISTINCT server) AS servers
         FROM objects GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
-    const read = yield* readCoverage(reading, select)
-    const { abandoned, servers } = read
     for (const day of days) {
-      const keys = yield* scratch<{ key: string }>`
-          SELECT key FROM objects WHERE exchange = ${day.exchange} AND symbol = ${day.symbol}
-            AND data_type = ${day.dataType} AND date = ${day.date} ORDER BY key`
-      const { duplicates, file, path } = yield* mergeDay({
-        day,
-        keys: keys.flatMap(({ key }) => (abandoned.has(key) ? [] : [key])),
-        range: select.range,
-        into,
-        scratch,
-        folder: reading.folder
-      }).pipe(Effect.provide(Layer.merge(Layer.succeedContext(reading.services), HyparquetWriter.layer())))
-      yield* Console.log(
-        `${day.exchange}:${day.symbol}:${day.dataType}  ${day.date}  from ${day.servers}\n  ${file.rows} messages, ${duplicates} of which were held more than once were left out: ${path}`
-      )
-      yield* Console.log(holesText(unionHoles(servers, day, select.range), isProvable(day)))
+      const objects = yield* scratch<{ key: string; server: string }>`
+          SELECT key, server FROM objects WHERE exchange = ${day.exchange} AND symbol = ${day.symbol}
+            AND data_type = ${day.dataType} AND date = ${day.date} AND key IS NOT NULL ORDER BY key`
+      const name = `${day.exchange}:${day.symbol}:${day.dataType}  ${day.date}`
+      let merged: ReadonlyMap<string, Merged> = new Map()
+      if (objects.length === 0) yield* Console.log(`${name}  nothing is archived`)
+      else {
+        const done = yield* mergeDay({
+          day,
+          objects: objects.map(({ key, server }) => ({ key, server: serverOf(servers, server) })),
+          range: select.range,
+          into,
+          scratch,
+          folder: reading.folder
+        }).pipe(Effect.provide(Layer.merge(Layer.succeedContext(reading.services), HyparquetWriter.layer())))
+        merged = done.merged
+        yield* Console.log(
+          `${name}  from ${day.servers}\n  ${done.file.rows} messages, ${done.duplicates} of which were held more than once were left out: ${done.path}`
+        )
+      }
+      yield* Console.log(holesText(unionHoles(servers, day, select.range, merged), isProvable(day)))
     }
     if (days.length === 0) yield* Console.log("There are no such archives.")
     const fault = faultOf(read)
     if (fault !== undefined) return yield* fault
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
+
+/** Every day from the first to the last on which any server was to record a stream. */
+const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {
+  const spans = new Map<string, { readonly stream: StreamId; readonly span: Window }>()
+  for (const { stream, wanted } of servers.flatMap(({ streams }) => streams)) {
+    const known = spans.get(streamKey(stream))?.span ?? wanted
+    const span = { from: Math.min(known.from, wanted.from), to: Math.max(known.to, wanted.to) }
+    spans.set(streamKey(stream), { stream, span })
+  }
+  return Array.from(spans.values()).flatMap(({ span, stream }) =>
+    intersection([span], [range]).flatMap(({ from, to }) => {
+      const days: Array<StreamId & { readonly date: string }> = []
+      for (let day = microsOf(dateOf(from)).start; day < to; day = microsOf(dateOf(day)).end) {
+        days.push({ ...stream, date: dateOf(day) })
+      }
+      return days
+    })
+  )
+}
+
+/** The present name of a server that archived something under one of its names. */
+const serverOf = (servers: ReadonlyArray<ServerCoverage>, name: string): string =>
+  servers.find(({ names }) => names.has(name))?.server ?? name
 
 const holesText = ({ length, wanted, windows }: RemainingHoles, provable: boolean): string => {
   if (wanted === 0) return "  no journal tells of its holes"

@@ -1,23 +1,33 @@
-import { Chunk } from "effect"
+import { Chunk, HashMap, Option } from "effect"
 import { microsOf } from "../../domain/Archive.ts"
 import type { Gap, StreamCoverage } from "../../domain/Coverage.ts"
 import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
+import { microsPerHour } from "../../domain/micros.ts"
 import { difference, intersection, lengthOf, union, type Window } from "../../domain/Window.ts"
 import { isNumbered } from "../../exchange/registry.ts"
 import type { ServerCoverage } from "../coverage/read.ts"
 
 /** What of a stream's day no server has. Microseconds. */
 export interface RemainingHoles {
-  /** How long any of them was to record it. */
+  /** From the first to the last time at which any of them was to record it. */
   readonly wanted: number
   readonly length: number
   readonly windows: ReadonlyArray<Window>
 }
 
+/** What was merged of a stream's day, of one server. */
+export interface Merged {
+  /** From the first to the last message of each object. */
+  readonly spans: ReadonlyArray<Window>
+  /** Messages by the hour of receipt, hours since the epoch. */
+  readonly hours: ReadonlyMap<number, number>
+}
+
 /**
- * The holes that all servers have in common; a server that was not to record at a time has a hole there. Where the
- * exchange numbers its messages, gaps are compared by these numbers: two servers may miss the same message at different
- * times of receipt. All else is compared by time, gaps with some slack.
+ * The holes that all servers have in common. A server has a hole at a time when it was not to record, none of them being
+ * alive included, and where its journal counts messages that were not merged: they are still in its database, or their object
+ * is gone. Where the exchange numbers its messages, gaps are compared by these numbers: two servers may miss the same
+ * message at different times of receipt. All else is compared by time, gaps with some slack.
  */
 export const unionHoles = (
   servers: ReadonlyArray<ServerCoverage>,
@@ -27,27 +37,53 @@ export const unionHoles = (
     readonly dataType: string
     readonly date: string
   },
-  range: Window
+  range: Window,
+  merged: ReadonlyMap<string, Merged>
 ): RemainingHoles => {
   const { end, start } = microsOf(day.date)
   const within = { from: Math.max(start, range.from), to: Math.min(end, range.to) }
-  const coverages = servers.flatMap(({ streams }) =>
-    streams.filter(
-      ({ stream }) =>
-        stream.exchange === day.exchange && stream.symbol === day.symbol && stream.dataType === day.dataType
-    )
+  const coverages = servers.flatMap(({ server, streams }) =>
+    streams
+      .filter(
+        ({ stream }) =>
+          stream.exchange === day.exchange && stream.symbol === day.symbol && stream.dataType === day.dataType
+      )
+      .map((of) => ({ of, merged: merged.get(server) }))
   )
-  const wanted = union(coverages.flatMap((of) => wantedIn(of, within)))
-  const [first, ...others] = coverages.map((of) => holesIn(of, wanted, isNumbered(day)))
+  const wanted = wantedBy(
+    coverages.map(({ of }) => of),
+    within
+  )
+  const [first, ...others] = coverages.map(({ merged, of }) =>
+    holesIn(of, wanted, { within, numbered: isNumbered(day), merged })
+  )
   const common = first === undefined ? undefined : others.reduce(meet, first)
-  const windows = common === undefined ? [] : intersection(union([...common.windows, ...common.gaps]), wanted)
+  const windows = common === undefined ? [] : intersection([...common.windows, ...common.gaps], wanted)
   return { wanted: lengthOf(wanted), length: lengthOf(windows), windows }
+}
+
+/** From the first to the last of all, but for when its symbol was not listed, as far as they know. */
+const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): ReadonlyArray<Window> => {
+  if (coverages.length === 0) return []
+  const span = coverages.reduce(
+    ({ from, to }, { wanted }) => ({
+      from: Math.min(from, wanted.from),
+      to: Math.max(to, wanted.to, wanted.from + 1)
+    }),
+    { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY }
+  )
+  const unwanted = difference(
+    coverages.flatMap((of) => Array.from(of.unwanted)),
+    coverages.flatMap((of) => wantedIn(of, within))
+  )
+  return difference(intersection([span], [within]), unwanted)
 }
 
 /** What a server has not. */
 interface Holes {
+  /** In order; they do not touch. */
   readonly windows: ReadonlyArray<Window>
-  /** Those of which the numbers of the missing messages are known: from `first` up to, and without, `end`. */
+  /** Those of which the numbers of the missing messages are known: from `first` up to, and without, `end`; in order. */
   readonly gaps: ReadonlyArray<NumberedGap>
 }
 
@@ -59,51 +95,140 @@ interface NumberedGap extends Window {
 /** Two servers hear the same message at most so far apart, microseconds. */
 const slack = 500_000
 
+/** Numbers are compared within the day and so much around it: an exchange may begin them anew. */
+const around = microsPerHour
+
 const widened = ({ from, to }: Window): Window => ({ from: from - slack, to: to + slack })
 
-const holesIn = (of: StreamCoverage, wanted: ReadonlyArray<Window>, numbered: boolean): Holes => {
+const holesIn = (
+  of: StreamCoverage,
+  wanted: ReadonlyArray<Window>,
+  options: {
+    readonly within: Window
+    readonly numbered: boolean
+    readonly merged: Merged | undefined
+  }
+): Holes => {
+  const { merged, numbered, within } = options
+  const near = Chunk.filter(of.gaps, ({ from, to }) => to > within.from - around && from < within.to + around)
   const hasNumbers = ({ expected, received }: Gap) => numbered && received > expected
-  const [gaps, others] = [Chunk.filter(of.gaps, hasNumbers), Chunk.filter(of.gaps, (gap) => !hasNumbers(gap))]
-  const own = wanted.flatMap((window) => wantedIn(of, window))
+  const own = wantedIn(of, within)
   return {
     windows: union([
       ...difference(wanted, own),
-      ...own.flatMap((window) => holesOf({ ...of, gaps: Chunk.empty() }, window)),
-      ...intersection(Chunk.map(others, widened), wanted)
+      ...holesOf({ ...of, gaps: Chunk.empty() }, within),
+      ...absentIn(of, merged, within, own),
+      ...intersection(
+        Chunk.map(
+          Chunk.filter(near, (gap) => !hasNumbers(gap)),
+          widened
+        ),
+        wanted
+      )
     ]),
-    gaps: Array.from(gaps, ({ expected, from, received, to }) => ({
-      from,
-      to,
-      first: expected,
-      end: received
-    }))
+    gaps: disjoint(
+      Array.from(Chunk.filter(near, hasNumbers), ({ expected, from, received, to }) => ({
+        from,
+        to,
+        first: expected,
+        end: received
+      }))
+    )
   }
+}
+
+/**
+ * Where messages that the journal counts are not among those that were merged: in the hours that have too few, outside of the
+ * objects, each of which has all messages between its first and its last.
+ */
+const absentIn = (
+  of: StreamCoverage,
+  merged: Merged | undefined,
+  within: Window,
+  own: ReadonlyArray<Window>
+): ReadonlyArray<Window> => {
+  const hours: Array<Window> = []
+  for (let hour = Math.floor(within.from / microsPerHour); hour * microsPerHour < within.to; hour++) {
+    const counted = Option.getOrElse(HashMap.get(of.messages, hour), () => 0)
+    if (counted > (merged?.hours.get(hour) ?? 0)) {
+      hours.push({ from: hour * microsPerHour, to: (hour + 1) * microsPerHour })
+    }
+  }
+  const outside = difference(intersection(hours, own), merged?.spans ?? [])
+  // Where a clock was set back, objects may lie in the time of one that is gone.
+  const others = hours.filter((hour) => intersection([hour], outside).length === 0)
+  return [...outside, ...others]
+}
+
+/** By number, in order; those that overlap as one. */
+const disjoint = (gaps: ReadonlyArray<NumberedGap>): ReadonlyArray<NumberedGap> => {
+  const list: Array<NumberedGap> = []
+  for (const gap of gaps.toSorted((a, b) => a.first - b.first)) {
+    const last = list.at(-1)
+    if (last === undefined || gap.first >= last.end) list.push(gap)
+    else {
+      list[list.length - 1] = {
+        first: last.first,
+        end: Math.max(last.end, gap.end),
+        from: Math.min(last.from, gap.from),
+        to: Math.max(last.to, gap.to)
+      }
+    }
+  }
+  return list
 }
 
 const meet = (a: Holes, b: Holes): Holes => ({
   windows: intersection(a.windows, b.windows),
-  gaps: [
-    ...a.gaps.flatMap((gap) => b.gaps.flatMap((other) => meetByNumber(gap, other))),
+  gaps: disjoint([
+    ...meetByNumber(a.gaps, b.gaps),
     ...a.gaps.flatMap((gap) => meetByTime(gap, b.windows)),
     ...b.gaps.flatMap((gap) => meetByTime(gap, a.windows))
-  ]
+  ])
 })
 
 /** The messages around a hole that is left are on the server whose own hole begins later or ends earlier. */
-const meetByNumber = (a: NumberedGap, b: NumberedGap): ReadonlyArray<NumberedGap> => {
-  const first = Math.max(a.first, b.first)
-  const end = Math.min(a.end, b.end)
-  if (first >= end) return []
-  const from = a.first === b.first ? Math.min(a.from, b.from) : a.first > b.first ? a.from : b.from
-  const to = a.end === b.end ? Math.max(a.to, b.to) : a.end < b.end ? a.to : b.to
-  return [{ first, end, from: Math.min(from, to), to: Math.max(from, to) }]
+const meetByNumber = (
+  left: ReadonlyArray<NumberedGap>,
+  right: ReadonlyArray<NumberedGap>
+): ReadonlyArray<NumberedGap> => {
+  const common: Array<NumberedGap> = []
+  for (let i = 0, j = 0; i < left.length && j < right.length; ) {
+    const a = left[i]
+    const b = right[j]
+    if (a === undefined || b === undefined) break
+    const first = Math.max(a.first, b.first)
+    const end = Math.min(a.end, b.end)
+    if (first < end) {
+      const from = a.first === b.first ? Math.min(a.from, b.from) : a.first > b.first ? a.from : b.from
+      const to = a.end === b.end ? Math.max(a.to, b.to) : a.end < b.end ? a.to : b.to
+      common.push({ first, end, from: Math.min(from, to), to: Math.max(from, to) })
+    }
+    if (a.end < b.end) i++
+    else j++
+  }
+  return common
 }
 
 const meetByTime = (gap: NumberedGap, windows: ReadonlyArray<Window>): ReadonlyArray<NumberedGap> => {
   const wide = widened(gap)
-  return windows.flatMap(({ from, to }) =>
-    from < wide.to && to > wide.from
-      ? [{ ...gap, from: Math.max(from, wide.from), to: Math.min(to, wide.to) }]
-      : []
-  )
+  const common: Array<NumberedGap> = []
+  for (let i = firstEndingAfter(windows, wide.from); i < windows.length; i++) {
+    const window = windows[i]
+    if (window === undefined || window.from >= wide.to) break
+    common.push({ ...gap, from: Math.max(window.from, wide.from), to: Math.min(window.to, wide.to) })
+  }
+  return common
+}
+
+/** Of windows in order, which do not touch, the first one that ends after a time. */
+const firstEndingAfter = (windows: ReadonlyArray<Window>, time: number): number => {
+  let low = 0
+  let high = windows.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((windows[middle]?.to ?? time) > time) high = middle
+    else low = middle + 1
+  }
+  return low
 }
