@@ -29,7 +29,7 @@ export interface ConnectedWindow extends Window {
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
   /** `journal`: entries of the journal are missing, which may have told of anything. */
-  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "journal" | LastingReason
+  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "id reused" | "journal" | LastingReason
 }
 
 /** Why a stream may be in doubt until something else is told. */

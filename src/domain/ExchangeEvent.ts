@@ -126,12 +126,13 @@ export const GapDetected = Schema.TaggedStruct("GapDetected", {
 
 /**
  * The stream began anew, as its exchange defines it: nothing says whether messages are missing in between. `untold`: so
- * much happened while the journal could not be written that it was not kept.
+ * much happened while the journal could not be written that it was not kept. `id reused`: the exchange gave a message an id
+ * that another message of the stream had.
  */
 export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
   ...at,
   stream: StreamId,
-  reason: Schema.Literal("reconnect", "snapshot", "set back", "untold"),
+  reason: Schema.Literal("reconnect", "snapshot", "set back", "untold", "id reused"),
   ...between
 })
 

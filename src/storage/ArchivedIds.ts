@@ -1,29 +1,41 @@
 import { SqlClient, type SqlError } from "@effect/sql"
 import { Clock, Effect } from "effect"
+import { contentHash, idOfReuse } from "../domain/contentHash.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
 
+/** Which messages of a batch, by their positions, were archived before. */
+export interface ArchivedMessages {
+  readonly same: ReadonlySet<number>
+  /** Those whose ids other messages had that were archived: they are others. */
+  readonly reused: ReadonlySet<number>
+}
+
 /**
  * Knows messages again whose rows were archived and purged: of every stream at least the last 1,000,000 of them, or those
  * of the last 24 hours where these are fewer. Ids that are whole numbers take a few bytes each, others their length.
  *
+ * A message is known by its id and by a hash of its content. Of those that an older version archived there is no hash: their ids
+ * alone say that they are the same.
+ *
  * Most messages are told new without a look into the table: their id is a number above all archived ones of the stream.
  */
 export interface ArchivedIds {
-  /** The positions in the batch of messages that were archived before. For the transaction that appends it. */
+  /** For the transaction that appends the batch. */
   readonly among: (
     batch: SnapshotBatch,
     numbers: ReadonlyArray<StreamNumber>
-  ) => Effect.Effect<ReadonlySet<number>, SqlError.SqlError>
+  ) => Effect.Effect<ArchivedMessages, SqlError.SqlError>
   /**
-   * Remembers the rows that the condition selects from `snapshots`, all of one stream. For the transaction that deletes
-   * them.
+   * Remembers the rows that the condition selects from `snapshots`, all of one stream of this exchange. For the transaction
+   * that deletes them.
    */
   readonly remember: (
     stream: StreamNumber,
+    exchange: string,
     condition: string,
     values: ReadonlyArray<unknown>
   ) => Effect.Effect<void, SqlError.SqlError>
@@ -67,10 +79,10 @@ export const makeArchivedIds = (
         )
       })
 
-    /** Of these ids of a stream, those that are in the table. */
+    /** Of these ids of a stream, those that are in the table, with their hashes in hexadecimal, or nothing where there is none. */
     const find = (stream: StreamNumber, ids: ReadonlyArray<string>) =>
       Effect.gen(function* () {
-        const found = new Set<string>()
+        const found = new Map<string, string>()
         for (const [integers, these] of [
           [true, ids.filter(isInteger)],
           [false, ids.filter((id) => !isInteger(id))]
@@ -78,11 +90,11 @@ export const makeArchivedIds = (
           for (let from = 0; from < these.length; from += idsPerLookup) {
             const slice = these.slice(from, from + idsPerLookup)
             const values = Array.from({ length: idsPerLookup }, (_, i) => slice[i] ?? null)
-            const rows = yield* sql.unsafe<{ id: string }>(integers ? findIntegers : findTexts, [
-              stream,
-              ...values
-            ])
-            for (const { id } of rows) found.add(id)
+            const rows = yield* sql.unsafe<{ id: string; hash: string }>(
+              integers ? findIntegers : findTexts,
+              [stream, ...values]
+            )
+            for (const { hash, id } of rows) found.set(id, hash)
           }
         }
         return found
@@ -92,18 +104,30 @@ export const makeArchivedIds = (
       Effect.gen(function* () {
         const streams = yield* Effect.forEach(numbers, summaryOf)
         const suspects = suspectsOf(batch, streams)
-        const archived = new Set<number>()
+        const same = new Set<number>()
+        const reused = new Set<number>()
         for (const [position, rows] of suspects) {
+          const stream = numbers[position] ?? 0
+          const exchange = batch.streams[position]?.exchange ?? ""
           const found = yield* find(
-            numbers[position] ?? 0,
-            Array.from(rows, ([, id]) => id)
+            stream,
+            Array.from(rows, ([, { id }]) => id)
           )
-          for (const [row, id] of rows) if (found.has(id)) archived.add(row)
+          const others = new Map<number, string>()
+          for (const [row, { data, id }] of rows) {
+            const known = found.get(id)
+            if (known === undefined) continue
+            const hash = known === "" ? 0 : contentHash(exchange, data)
+            if (known === "" || hash === Number.parseInt(known, 16)) same.add(row)
+            else others.set(row, idOfReuse(id, hash))
+          }
+          const foundOthers = yield* find(stream, Array.from(others.values()))
+          for (const [row, id] of others) (foundOthers.has(id) ? same : reused).add(row)
         }
-        return archived
+        return { same, reused }
       })
 
-    const remember: ArchivedIds["remember"] = (stream, condition, values) =>
+    const remember: ArchivedIds["remember"] = (stream, exchange, condition, values) =>
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         const [latest] = yield* sql<{ generation: number; messages: number }>`
@@ -111,11 +135,19 @@ export const makeArchivedIds = (
           WHERE stream = ${stream} ORDER BY generation DESC LIMIT 1`
         const isFull = latest !== undefined && latest.messages >= limits.messagesPerGeneration
         const generation = (latest?.generation ?? 0) + (isFull ? 1 : 0)
+        const rows = yield* sql.unsafe<{ data: Uint8Array }>(
+          `SELECT CAST(data AS BLOB) AS data FROM snapshots NOT INDEXED WHERE ${condition} ORDER BY id`,
+          values
+        )
+        // SQLite has no such hash of its own: one statement takes those of all rows, four bytes each.
+        const hashes = Buffer.alloc(4 * rows.length)
+        for (const [i, { data }] of rows.entries()) hashes.writeUInt32BE(contentHash(exchange, data), 4 * i)
         yield* sql.unsafe(
-          `INSERT INTO archived_ids (stream, id, generation)
-           SELECT ?, ${canonical}, ? FROM snapshots NOT INDEXED WHERE ${condition}
-           ON CONFLICT DO UPDATE SET generation = excluded.generation`,
-          [stream, generation, ...values]
+          `INSERT INTO archived_ids (stream, id, generation, hash)
+           SELECT ?, ${canonical}, ?, substr(?, 4 * row_number() OVER (ORDER BY snapshots.id) - 3, 4)
+           FROM snapshots NOT INDEXED WHERE ${condition}
+           ON CONFLICT DO UPDATE SET generation = excluded.generation, hash = excluded.hash`,
+          [stream, generation, hashes, ...values]
         )
         yield* sql`
           INSERT INTO archived_generations (stream, generation, messages, at)
@@ -180,6 +212,12 @@ interface Summary {
   readonly texts: boolean
 }
 
+/** A message that may have been archived. */
+interface Suspect {
+  readonly id: string
+  readonly data: Uint8Array
+}
+
 /** An id in the order of the table: numbers first. */
 interface Place {
   readonly id: string
@@ -189,9 +227,9 @@ interface Place {
 const idsPerLookup = 100
 const idsPerForget = 20_000
 
-/** For each stream, by its position: the positions and ids of those messages that may have been archived. */
+/** For each stream, by its position: the positions of those messages that may have been archived. */
 const suspectsOf = (batch: SnapshotBatch, streams: ReadonlyArray<Summary>) => {
-  const suspects = new Map<number, Map<number, string>>()
+  const suspects = new Map<number, Map<number, Suspect>>()
   if (streams.every((stream) => stream.highest === Number.NEGATIVE_INFINITY && !stream.texts)) return suspects
   let row = 0
   for (const block of batch.blocks) {
@@ -200,9 +238,11 @@ const suspectsOf = (batch: SnapshotBatch, streams: ReadonlyArray<Summary>) => {
       const stream = streams[position]
       const id = block.exchangeSequenceId[i] ?? ""
       if (stream === undefined || isNew(stream, id)) continue
+      const start = i === 0 ? 0 : (block.ends[i - 1] ?? 0)
+      const suspect = { id, data: block.bytes.subarray(start, block.ends[i] ?? start) }
       const rows = suspects.get(position)
-      if (rows === undefined) suspects.set(position, new Map([[row, id]]))
-      else rows.set(row, id)
+      if (rows === undefined) suspects.set(position, new Map([[row, suspect]]))
+      else rows.set(row, suspect)
     }
   }
   return suspects
@@ -222,7 +262,7 @@ const canonical = `CASE WHEN length(exchange_sequence_id) <= 18
 const placeholder = ({ integer }: Place): string => (integer === 1 ? "+CAST(? AS INTEGER)" : "?")
 
 const lookup = (value: string): string =>
-  `SELECT CAST(id AS TEXT) AS id FROM archived_ids
+  `SELECT CAST(id AS TEXT) AS id, hex(hash) AS hash FROM archived_ids
    WHERE stream = ? AND id IN (${Array.from({ length: idsPerLookup }, () => value).join()})`
 const findIntegers = lookup("CAST(? AS INTEGER)")
 const findTexts = lookup("?")

@@ -1,7 +1,9 @@
 import { SqlClient } from "@effect/sql"
 import { Chunk, Context, Data, Effect, Layer, Option, Schema, Stream } from "effect"
 import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
+import { Discontinuity } from "../domain/ExchangeEvent.ts"
 import { ArchivePurged, ArchiveRowsPurged, type Heard } from "../domain/JournalEvent.ts"
+import type { Snapshot } from "../domain/Snapshot.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import { StreamId, streamKey } from "../domain/StreamId.ts"
@@ -14,7 +16,8 @@ import { exceptionsOf } from "./exceptions.ts"
 import { rememberLast } from "./LastMessages.ts"
 import { addCounts, countRowsAfter, countsOf } from "./MessageCounts.ts"
 import { noteHeard, signOfLife } from "./ProcessLife.ts"
-import { makeStreamNumbers } from "./StreamNumbers.ts"
+import { findStored, reuseIn, underOwnId } from "./ReusedIds.ts"
+import { makeStreamNumbers, type StreamNumber } from "./StreamNumbers.ts"
 
 /** A row on its way into an archive. */
 export interface ArchiveRow {
@@ -136,6 +139,7 @@ const make = (limits: ArchivedIdsLimits) =>
 
     const append = (batch: SnapshotBatch, heard?: Heard) =>
       Effect.flatMap(numbersOf(batch.streams), (numbers) => appendIn(batch, numbers, heard)).pipe(
+        Effect.flatMap(([appended, whenCommitted]) => Effect.as(whenCommitted, appended)),
         Effect.mapError(DatabaseError.from)
       )
 
@@ -143,39 +147,76 @@ const make = (limits: ArchivedIdsLimits) =>
       Effect.gen(function* () {
         const archived = yield* archivedIds.among(batch, numbers)
         const before = yield* highestId
-        let row = 0
+        /** The messages that are stored already, by their positions in the batch. */
+        const stored = new Set(archived.same)
+        const reused = new Set<number>()
         let inserted = 0
         const rejected: Array<Rejected> = []
-        let values: Array<unknown> = []
-        const flush = Effect.suspend(() => {
-          const rows = values.length / 7
-          const these = values
-          values = []
-          return insert(these, rows).pipe(
+        /** The highest id before the messages that wait to be inserted. */
+        let highest = before
+        let waiting: Array<Waiting> = []
+
+        const insertAll = (messages: ReadonlyArray<Waiting>) => {
+          if (messages.length === 0) return Effect.succeed({ inserted: 0, rejected: noneRejected })
+          const values: Array<unknown> = []
+          for (const { message } of messages) {
+            const { data, exchangeSequenceId, exchangeTimestamp, stream, timestamp } = message
+            const { dataType, exchange, symbol } = stream
+            values.push(exchange, symbol, dataType, exchangeSequenceId, timestamp, exchangeTimestamp, data)
+          }
+          return insert(values, messages.length).pipe(
             Effect.map((changes) => ({ inserted: changes, rejected: noneRejected })),
-            Effect.catchIf(isRowError, () => insertSingly(these, rows)),
-            Effect.map((result) => {
-              inserted += result.inserted
-              for (const each of result.rejected) rejected.push(each)
-            })
+            Effect.catchIf(isRowError, () => insertSingly(values, messages.length))
           )
-        })
-        for (const snapshot of snapshotsOf(batch)) {
-          if (archived.has(row++)) continue
-          values.push(
-            snapshot.stream.exchange,
-            snapshot.stream.symbol,
-            snapshot.stream.dataType,
-            snapshot.exchangeSequenceId,
-            snapshot.timestamp,
-            snapshot.exchangeTimestamp,
-            snapshot.data
-          )
-          if (values.length === rowsPerInsert * 7) yield* flush
         }
-        if (values.length > 0) yield* flush
-        const isWhole = inserted === batch.length - archived.size
-        const counts = isWhole ? countsOf(batch, numbers, archived) : yield* countRowsAfter(before)
+
+        /** Those that have another message's id, under ids of their own; none of those that are stored under it already. */
+        const withOwnIds = (messages: ReadonlyArray<Waiting>) =>
+          Effect.gen(function* () {
+            const others = messages.map(({ message, row }) => ({ message: underOwnId(message), row }))
+            const found = yield* findStored(others.map(({ message }) => message))
+            return others.filter(({ row }, i) => {
+              if (found.has(i)) stored.add(row)
+              else reused.add(row)
+              return !found.has(i)
+            })
+          })
+
+        const flush = Effect.gen(function* () {
+          const messages = waiting
+          waiting = []
+          let result = yield* insertAll(messages)
+          if (result.inserted < messages.length) {
+            const found = yield* findStored(messages.map(({ message }) => message))
+            const others = messages.filter((_, i) => found.get(i) === false)
+            if (others.length > 0) {
+              // Again from the begin, in order.
+              yield* sql`DELETE FROM snapshots WHERE id > ${highest}`
+              const own = new Map((yield* withOwnIds(others)).map((each) => [each.row, each]))
+              const rows = new Set(others.map(({ row }) => row))
+              result = yield* insertAll(
+                messages.flatMap((each) => (rows.has(each.row) ? (own.get(each.row) ?? []) : each))
+              )
+            }
+            highest = yield* highestId
+          } else highest += messages.length
+          inserted += result.inserted
+          for (const each of result.rejected) rejected.push(each)
+        })
+
+        let row = -1
+        for (const message of snapshotsOf(batch)) {
+          row++
+          if (stored.has(row)) continue
+          if (archived.reused.has(row))
+            for (const own of yield* withOwnIds([{ message, row }])) waiting.push(own)
+          else waiting.push({ message, row })
+          if (waiting.length === rowsPerInsert) yield* flush
+        }
+        if (waiting.length > 0) yield* flush
+        const isWhole = inserted === batch.length - stored.size
+        const counts = isWhole ? countsOf(batch, numbers, stored) : yield* countRowsAfter(before)
+        const told = yield* tellOfReuse(batch, numbers, reused)
         yield* addCounts(counts)
         yield* rememberLast(batch, numbers)
         if (heard !== undefined) yield* noteHeard(sql, heard)
@@ -189,7 +230,7 @@ const make = (limits: ArchivedIdsLimits) =>
             Effect.annotateLogs({ module: "storage", messages: rejected.length, ...rejected[0] })
           )
         }
-        return {
+        const appended: Appended = {
           inserted,
           duplicates: batch.length - inserted - rejected.length,
           rejected: rejected.length,
@@ -197,7 +238,50 @@ const make = (limits: ArchivedIdsLimits) =>
             ? {}
             : { exceptions: exceptionsOf(batch, numbers, counts, rejectedOf) })
         }
+        return [appended, told] as const
       }).pipe(Effect.provideService(SqlClient.SqlClient, sql), inTransaction)
+
+    /** The streams that had ids again in their latest batches. */
+    let reusing: ReadonlySet<StreamNumber> = new Set()
+
+    /**
+     * Journals where ids of a stream begin to be used again, once for an exchange that counts anew. Returns what to note when
+     * that is committed.
+     */
+    const tellOfReuse = (
+      batch: SnapshotBatch,
+      numbers: ReadonlyArray<StreamNumber>,
+      reused: ReadonlySet<number>
+    ) =>
+      Effect.gen(function* () {
+        if (reused.size === 0 && reusing.size === 0) return Effect.void
+        const now = new Set(reusing)
+        for (const { first, position } of reuseIn(batch, reused)) {
+          const number = numbers[position] ?? 0
+          if (first === undefined) now.delete(number)
+          else now.add(number)
+          const stream = batch.streams[position]
+          if (first === undefined || stream === undefined || reusing.has(number)) continue
+          const { dataType, exchange, symbol } = stream
+          const [last] = yield* sql<{ at: number | null }>`
+            SELECT last_at AS at FROM streams WHERE number = ${number}`
+          yield* journal.append(
+            Discontinuity.make({
+              at: first.at,
+              stream: { exchange, symbol, dataType },
+              reason: "id reused",
+              after: first.after ?? last?.at ?? null,
+              before: first.at
+            })
+          )
+          yield* Effect.logWarning(
+            "an exchange gave a message an id that another one had, it is kept under an id of its own"
+          ).pipe(Effect.annotateLogs({ module: "storage", stream: streamKey(stream) }))
+        }
+        return Effect.sync(() => {
+          reusing = now
+        })
+      })
 
     const highestId = Effect.map(
       sql<{ seq: number }>`SELECT seq FROM sqlite_sequence WHERE name = 'snapshots'`,
@@ -397,7 +481,7 @@ const make = (limits: ArchivedIdsLimits) =>
           const taken: Taken | undefined = yield* nextRows(after, plan.lastId, purgeLimits)
           const through = taken?.last ?? plan.lastId
           const values = [after, through, exchange, symbol, dataType, start, end]
-          purged += yield* archivedIds.remember(number, purgeCondition, values).pipe(
+          purged += yield* archivedIds.remember(number, exchange, purgeCondition, values).pipe(
             Effect.zipRight(
               sql.unsafe(`DELETE FROM snapshots NOT INDEXED WHERE ${purgeCondition}`, values).raw
             ),
@@ -474,6 +558,12 @@ interface Limits {
 interface Taken {
   readonly length: number
   readonly last: number | null
+}
+
+/** A message of a batch that is to be inserted, and its position there. */
+interface Waiting {
+  readonly row: number
+  readonly message: Snapshot
 }
 
 /** A message that the database refused by itself. */

@@ -84,11 +84,16 @@ export const migrations = Migrator.fromRecord({
     yield* sql`ALTER TABLE collector ADD COLUMN heard TEXT`
     yield* sql`ALTER TABLE streams ADD COLUMN last_id TEXT`
     yield* sql`ALTER TABLE streams ADD COLUMN last_at INTEGER`
-  })
+  }),
+  /** What an archived message said, as `contentHash` has it, big-endian; null where an older version archived it. */
+  "6_archived_hashes": Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`ALTER TABLE archived_ids ADD COLUMN hash BLOB`
+  )
 })
 
 /** The id of the newest step: a database with a newer one was made by a newer version. */
-export const schemaVersion = 5
+export const schemaVersion = 6
 
 /** Where the migrator notes which steps were taken. */
 export const migrationsTable = "schema_migrations"

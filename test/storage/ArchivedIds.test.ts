@@ -21,9 +21,16 @@ const storage = Layer.unwrapScoped(
   )
 ).pipe(Layer.provideMerge(NodeContext.layer))
 
-const append = (stream: StreamId, ids: ReadonlyArray<string>) =>
+/** Messages that say no more than their ids, and what else is given. */
+const append = (stream: StreamId, ids: ReadonlyArray<string>, more = "") =>
   Effect.flatMap(SnapshotRepo, (repo) =>
-    repo.append(batchOf(ids.map((id, n) => snapshot(n, stream, { exchangeSequenceId: id }))))
+    repo.append(
+      batchOf(
+        ids.map((id, n) =>
+          snapshot(n, stream, { exchangeSequenceId: id, data: Buffer.from(JSON.stringify([id, more])) })
+        )
+      )
+    )
   )
 
 /** Purges all rows of a stream, as if they were archived. */
@@ -119,13 +126,46 @@ describe("a message that comes again after its first copy was archived", () => {
     }).pipe(Effect.provide(storage))
   )
 
+  it.scoped("is another one if it says something else, and is kept and known under an id of its own", () =>
+    Effect.gen(function* () {
+      const ids = ["1", "2", "x", "2-4"]
+      yield* append(book, ids)
+      yield* archive(book)
+      expect(yield* append(book, ["1", ...ids], "other")).toMatchObject({ inserted: 4, duplicates: 1 })
+      const sql = yield* SqlClient.SqlClient
+      const stored = yield* sql<{
+        id: string
+      }>`SELECT exchange_sequence_id AS id FROM snapshots ORDER BY snapshots.id`
+      expect(stored.map(({ id }) => id.replace(/~[0-9a-f]{8}$/, "~"))).toEqual(ids.map((id) => `${id}~`))
+      // while it waits, and after it was archived
+      expect(yield* append(book, ids, "other")).toMatchObject({ inserted: 0, duplicates: 4 })
+      yield* archive(book)
+      expect(yield* append(book, ids, "other")).toMatchObject({ inserted: 0, duplicates: 4 })
+      expect(yield* append(book, ids)).toMatchObject({ inserted: 0, duplicates: 4 })
+      expect(yield* append(book, ids, "a third")).toMatchObject({ inserted: 4 })
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("is the same by its id alone where an older version archived it, which kept no hashes", () =>
+    Effect.gen(function* () {
+      yield* append(book, ["1", "2"])
+      yield* archive(book)
+      yield* Effect.flatMap(
+        SqlClient.SqlClient,
+        (sql) => sql`UPDATE archived_ids SET hash = NULL WHERE id = 1`
+      )
+      expect(yield* append(book, ["1", "2"], "other")).toMatchObject({ inserted: 1, duplicates: 1 })
+    }).pipe(Effect.provide(storage))
+  )
+
   it.scoped("is forgotten a little at a time, from one place in the table to the next", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       const sql = yield* SqlClient.SqlClient
       yield* sql`
         WITH RECURSIVE numbers (n) AS (SELECT -20000 UNION ALL SELECT n + 1 FROM numbers WHERE n < 30000)
-        INSERT INTO archived_ids SELECT 1, n, 0 FROM numbers UNION ALL SELECT 1, 'x' || n, 0 FROM numbers`
+        INSERT INTO archived_ids (stream, id, generation)
+        SELECT 1, n, 0 FROM numbers UNION ALL SELECT 1, 'x' || n, 0 FROM numbers`
       yield* sql`INSERT INTO archived_generations VALUES (1, 0, 100002, -1)`
       yield* TestClock.adjust("25 hours")
       const plans = yield* queryPlansOf(repo.forget, /FROM archived_ids/)

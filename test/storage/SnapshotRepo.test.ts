@@ -81,6 +81,90 @@ describe("append", () => {
     }).pipe(Effect.provide(storage))
   )
 
+  it.scoped(
+    "keeps a message that has another one's id under an id of its own, in order, and tells of it once",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const data = (text: string) => ({ data: Buffer.from(text) })
+        const again = (from: number, to: number) =>
+          range(from, to).map((n) =>
+            snapshot(n, book, { ...data("again"), timestamp: newYear + (n + 1000) * 1000 })
+          )
+        yield* append(...range(0, 900).map((n) => snapshot(n)), snapshot(900, trade))
+        // the exchange counts anew from 5 on; a duplicate of the first counting comes in between, and one of the second
+        const batch = [snapshot(899), ...again(5, 450), snapshot(7), ...again(440, 450), snapshot(901, trade)]
+        const appended = yield* append(...batch)
+        expect(appended).toEqual({
+          inserted: 446,
+          duplicates: 12,
+          rejected: 0,
+          exceptions: [{ stream: 0, duplicates: 12, rejected: 0 }]
+        })
+        expect(yield* append(...again(450, 460))).toMatchObject({ inserted: 10 })
+        expect(yield* append(...again(450, 460))).toMatchObject({ inserted: 0, duplicates: 10 })
+        const rows = yield* sql<{ id: string; timestamp: number }>`
+        SELECT exchange_sequence_id AS id, timestamp FROM snapshots WHERE data_type = 'orderbook' AND id > 901 ORDER BY snapshots.id`
+        expect(rows.map(({ id }) => id.replace(/~[0-9a-f]{8}$/, "~"))).toEqual(
+          range(5, 460).map((n) => `${n}~`)
+        )
+        expect(rows.map(({ timestamp }) => timestamp)).toEqual(
+          range(5, 460).map((n) => newYear + (n + 1000) * 1000)
+        )
+        const events = yield* sql<{
+          payload: string
+        }>`SELECT payload FROM journal WHERE tag = 'Discontinuity'`
+        expect(events.map(({ payload }): unknown => JSON.parse(payload))).toMatchObject([
+          {
+            stream: book,
+            reason: "id reused",
+            after: newYear + 899_000,
+            before: newYear + 1_005_000,
+            at: newYear + 1_005_000
+          }
+        ])
+      }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("knows a message again that its exchange sent in another envelope", () =>
+    Effect.gen(function* () {
+      const twice: ReadonlyArray<readonly [exchange: string, first: string, again: string]> = [
+        [
+          "binance",
+          '{"e":"trade","E":1700000000123,"s":"X","t":5,"p":"1"}',
+          '{"e":"trade","E":1700000000125,"s":"X","t":5,"p":"1"}'
+        ],
+        [
+          "bybit",
+          '{"topic":"t","ts":1,"type":"delta","data":[{"i":"5"}]}',
+          '{"topic":"t","ts":22,"type":"delta","data":[{"i":"5"}]}'
+        ],
+        [
+          "coinbase",
+          '{"channel":"market_trades","timestamp":"2026-01-01T00:00:00.1Z","sequence_num":3,"events":[{"type":"update","trades":[{"trade_id":"5"}]}]}',
+          '{"channel":"market_trades","timestamp":"2026-01-01T00:00:09Z","sequence_num":1,"events":[{"type":"snapshot","trades":[{"trade_id":"5"}]}]}'
+        ],
+        [
+          "kraken",
+          '{"channel":"trade","type":"update","data":[{"trade_id":5}]}',
+          '{"channel":"trade","type":"snapshot","data":[{"trade_id":5}]}'
+        ],
+        [
+          "upbit",
+          '{"type":"trade","timestamp":1,"sequential_id":5,"stream_type":"REALTIME"}',
+          '{"type":"trade","timestamp":9,"sequential_id":5,"stream_type":"SNAPSHOT"}'
+        ]
+      ]
+      for (const [exchange, first, again] of twice) {
+        const stream = { exchange, symbol: "X", dataType: "trade" } as const
+        const message = (text: string) => snapshot(5, stream, { data: Buffer.from(text) })
+        yield* append(message(first))
+        expect(yield* append(message(again))).toMatchObject({ inserted: 0, duplicates: 1 })
+        expect(yield* append(message(again.replace(/5(?=[^5]*$)/, "6")))).toMatchObject({ inserted: 1 })
+      }
+    }).pipe(Effect.provide(storage))
+  )
+
   it.scoped("skips the rows that the database refuses, warns once, and commits the rest", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -362,7 +446,7 @@ describe("rows and purge", () => {
         /^(DELETE|INSERT).*id IN \(SELECT id FROM temp.archive_rows/s
       )
       const byId = "SEARCH snapshots USING INTEGER PRIMARY KEY (rowid=?)"
-      expect(plans.map(([first]) => first)).toEqual([byId, byId])
+      expect(plans.map((steps) => steps.filter((step) => / snapshots/.test(step)))).toEqual([[byId], [byId]])
     }).pipe(Effect.provide(storage))
   )
 })

@@ -46,6 +46,7 @@ export const HoleEvents = Schema.Struct({
         "snapshot",
         "set back",
         "untold",
+        "id reused",
         "silent",
         "journal",
         "unreadable"
@@ -126,6 +127,7 @@ const doubtTexts = {
   snapshot: "the exchange began anew with a snapshot",
   "set back": "the exchange set its numbers back",
   untold: "too much happened while the journal could not be written",
+  "id reused": "the exchange gave a message an id that another one had",
   silent: "subscribed, and nothing came",
   journal: "entries are missing from the journal",
   unreadable: "frames came that cannot be read"
