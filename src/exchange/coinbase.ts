@@ -218,7 +218,9 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       ofSnapshot ||= snapshot
       at = Scan.nextItem(frame, behind)
       if (channel === "market_trades") {
-        nobodys = collectTrades(frame, tradesAt, trades) ?? nobodys
+        const isEmpty = Scan.nextItem(frame, tradesAt < 0 ? -1 : tradesAt + 1) < 0
+        // A subscription may begin without any trade, an update has one.
+        nobodys = isEmpty && !snapshot ? unknownShape : (collectTrades(frame, tradesAt, trades) ?? nobodys)
       } else {
         const product = Scan.stringAt(frame, productAt)
         const stream = product === undefined ? undefined : streamOf(channel, product)
@@ -242,9 +244,9 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       })
     }
     const [first, ...others] = parts
-    // Without any trade it tells nothing of any stream: a subscription may begin like that.
+    if (first === undefined && nobodys === undefined && ofSnapshot) return { _tag: "Heartbeat", counter }
     return first === undefined
-      ? { ...(nobodys ?? { _tag: "Heartbeat" }), counter }
+      ? { ...(nobodys ?? unknownShape), counter }
       : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
   }
 
