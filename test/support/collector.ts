@@ -52,7 +52,11 @@ export const archiveNow = (where: Workspace, variables: Variables): Effect.Effec
     )
   )
 
-const environment = ({ archive, database, folder, logs }: Workspace, variables: Variables): Variables => ({
+/** The settings of a collector on a workspace. */
+export const environment = (
+  { archive, database, folder, logs }: Workspace,
+  variables: Variables
+): Variables => ({
   ...isolated(folder),
   BATCH_INTERVAL: "0.5",
   ARCHIVE_INTERVAL: "2",
