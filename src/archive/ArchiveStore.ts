@@ -45,6 +45,11 @@ export class ArchiveStore extends Context.Tag("collector/ArchiveStore")<
     readonly head: (key: string) => Effect.Effect<Option.Option<StoredObject>, ArchiveStoreError>
     /** The object's bytes; fails if there is no such object. */
     readonly get: (key: string) => Stream.Stream<Uint8Array, ArchiveStoreError>
+    /**
+     * Where it can be asked for nothing: whether the place of the objects is there, and the one that was opened. Fails with
+     * `Failed` if it is not; put and head then do, too, so that nothing is stored elsewhere.
+     */
+    readonly look?: Effect.Effect<void, ArchiveStoreError>
     /** All objects whose key begins with the prefix, in key order, in bounded memory. `sha256` may be none. */
     readonly list: (prefix: string) => Stream.Stream<StoredObject, ArchiveStoreError>
   }

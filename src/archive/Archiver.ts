@@ -2,12 +2,14 @@ import { randomBytes } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import {
+  Array as Array_,
   Cause,
   Clock,
   Context,
   Data,
   Duration,
   Effect,
+  Either,
   HashMap,
   Layer,
   Metric,
@@ -22,6 +24,7 @@ import {
   type ArchivePlan,
   archiveKey,
   type JournalSegment,
+  journalPrefix,
   millisOfArchiveId,
   segmentKey
 } from "../domain/Archive.ts"
@@ -57,6 +60,7 @@ import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { version } from "../version.ts"
 import { archiveColumns, archivePage, journalColumns, journalPage } from "./Archiver/columns.ts"
 import { findOtherEpoch } from "./Archiver/epoch.ts"
+import { warnIfGone } from "./Archiver/kept.ts"
 import { tidyOutbox } from "./Archiver/outbox.ts"
 import { ArchiveStore, type ArchiveStoreError, type StoredObject } from "./ArchiveStore.ts"
 import { streamDigest } from "./download.ts"
@@ -92,6 +96,11 @@ export class Archiver extends Context.Tag("collector/Archiver")<
     readonly runCycle: Effect.Effect<CycleReport>
     /** A cycle now and every interval, for ever. */
     readonly run: Effect.Effect<never>
+    /**
+     * Looks every few seconds whether the store is there, where that costs nothing, and tells why not for as long as it is
+     * down, as far as is known. Once it is back there is a cycle.
+     */
+    readonly watchStore: (tell: (reason: string) => Effect.Effect<void>) => Effect.Effect<never>
     readonly counts: Effect.Effect<ArchiverCounts>
     /** The archives that are under way, then the latest of those that are done. */
     readonly recent: Effect.Effect<ReadonlyArray<ArchiveView>>
@@ -110,15 +119,22 @@ const defaultMaxRowsPerArchive = 5_000_000
 
 const maxEntriesPerSegment = 100_000
 
-/** So many archives in a row that the store did not take mean that it is down: the cycle ends, the next one tries again. */
-const maxConsecutiveStoreFailures = 2
+/** HEAD of this key, under which nothing lies, shows whether the store answers when an archive has failed. */
+const probeKey = `${journalPrefix}probe`
+
+/** For so long a cycle tries in vain what the store does not take, although it answers, before it goes on with other things. */
+const patienceWithFailing = Duration.minutes(5)
+
+/** So many archives of a stream may be under way, of which earlier ones keep failing, before newer rows wait for them. */
+const maxPendingPerStream = 10
 
 type Plan = ArchivePlan | JournalSegment
 
 class StageFailed extends Data.TaggedError("StageFailed")<{
   readonly stage: "write" | "upload" | "verify" | "purge"
   readonly reason: string
-  readonly storeDown: boolean
+  /** A request to the store failed. */
+  readonly isOfStore: boolean
   /** The store has another object under the key, and no row of the archive is deleted. */
   readonly isBlocked?: boolean
 }> {
@@ -145,9 +161,13 @@ const make = (options: ArchiverOptions) =>
 
     const fold = Stream.runFold(journal.entries, emptyJournalState, applyEntry)
     const state = yield* Effect.flatMap(fold, Ref.make)
+    /** How often each pending archive has failed in this process. */
+    const failures = new Map<string, number>()
+    const storeFailure = yield* Ref.make<string | null>(null)
     /** Whether a step ended in a way that leaves open what the journal says of it. */
     const isInDoubt = yield* Ref.make(false)
     const isEpochChecked = yield* Ref.make(false)
+    const isStoreKnown = yield* Ref.make(false)
 
     const localPath = (plan: Plan) => path.join(options.outboxDirectory, `${plan.archiveId}.parquet`)
 
@@ -169,12 +189,16 @@ const make = (options: ArchiverOptions) =>
       (millis) => `${millis.toString(16).padStart(12, "0")}${randomBytes(6).toString("hex")}`
     )
 
-    /** Fixes the rows of the next archive of a stream. */
+    /** Fixes the rows of the next archive of a stream: those behind its archives that are under way. */
     const planRows = (stream: StreamId, through: number) =>
       Effect.gen(function* () {
+        const underWay = Array.from(HashMap.values((yield* Ref.get(state)).pending)).filter(({ plan }) =>
+          isOf(plan, stream)
+        )
+        if (underWay.length >= maxPendingPerStream) return Option.none()
         const range = yield* repo.nextRange({
           stream,
-          after: 0,
+          after: Math.max(0, ...underWay.map(({ plan }) => plan.lastId)),
           through,
           maxRows: options.maxRowsPerArchive ?? defaultMaxRowsPerArchive
         })
@@ -292,7 +316,7 @@ const make = (options: ArchiverOptions) =>
         return yield* new StageFailed({
           stage: "write",
           reason: `${purged} of its rows are deleted, and neither the store nor the outbox has its file any more`,
-          storeDown: false
+          isOfStore: false
         })
       })
 
@@ -320,7 +344,7 @@ const make = (options: ArchiverOptions) =>
               if (Option.isSome(stored)) return stored.value
               const isBlocked = error.kind === "Conflict" && purged === 0 && (yield* isForeign(plan, ours))
               return yield* isBlocked
-                ? new StageFailed({ stage: "upload", reason: error.reason, storeDown: false, isBlocked })
+                ? new StageFailed({ stage: "upload", reason: error.reason, isOfStore: false, isBlocked })
                 : error
             })
         ),
@@ -342,7 +366,7 @@ const make = (options: ArchiverOptions) =>
       Effect.gen(function* () {
         const doubt = doubtAbout(yield* Effect.mapError(head(plan), failedAt("verify")), file)
         if (doubt !== undefined) {
-          return yield* new StageFailed({ stage: "verify", reason: doubt, storeDown: false })
+          return yield* new StageFailed({ stage: "verify", reason: doubt, isOfStore: false })
         }
         yield* Effect.mapError(
           record(plan, ArchiveVerified.make({ archiveId: plan.archiveId })),
@@ -416,53 +440,128 @@ const make = (options: ArchiverOptions) =>
           isPending: (archiveId) => HashMap.has(pending, archiveId),
           isDone
         })
-        let storeFailures = 0
+        if (!(yield* Ref.get(isStoreKnown)))
+          yield* Effect.flatMap(warnIfGone, (isKnown) => Ref.set(isStoreKnown, isKnown))
 
+        /** Milliseconds for which archives were tried in vain since the last turn. */
+        let wasted = 0
+
+        /** Whether an archive could be completed. */
         const attempt = (archive: PendingArchive) =>
-          complete(archive).pipe(
-            Effect.map((file) => {
-              if (isOfRows(archive)) archived.push({ plan: archive.plan, file })
-              storeFailures = 0
+          Effect.gen(function* () {
+            const { archiveId, key } = archive.plan
+            const [took, result] = yield* Effect.timed(Effect.either(complete(archive)))
+            if (Either.isRight(result)) {
+              if (isOfRows(archive)) archived.push({ plan: archive.plan, file: result.right })
+              failures.delete(archiveId)
               return true
-            }),
-            Effect.catchAll((error) => {
-              failed.push({ what: archive.plan.key, reason: error.reason })
-              storeFailures = error.storeDown ? storeFailures + 1 : 0
-              return Effect.as(
-                error.isBlocked === true ? abandon(archive.plan, error) : reportFailure(archive.plan, error),
-                false
-              )
-            })
-          )
-        const storeIsDown = () => storeFailures >= maxConsecutiveStoreFailures
+            }
+            const error = result.left
+            failed.push({ what: key, reason: error.reason })
+            wasted += Duration.toMillis(took)
+            const before = failures.get(archiveId) ?? 0
+            failures.set(archiveId, before + 1)
+            if (error.isOfStore) yield* probe
+            // Entries may be in two parts, as who reads the journal takes each once; rows may not be in two archives.
+            const isGivenUp =
+              !isOfRows(archive) &&
+              before > 0 &&
+              (error.stage === "upload" || error.stage === "verify") &&
+              !(yield* storeIsDown)
+            yield* error.isBlocked === true || isGivenUp
+              ? abandon(archive.plan, error)
+              : reportFailure(archive.plan, error)
+            return false
+          })
 
-        const open = Array.from(HashMap.values(pending)).sort(byId)
-        const blocked = new Set<string>()
-        let journalIsBlocked = false
-        for (const archive of open) {
-          if (storeIsDown()) break
-          if (
-            (yield* attempt(archive)) ||
-            !HashMap.has((yield* Ref.get(state)).pending, archive.plan.archiveId)
-          ) {
-            continue
-          }
-          if (isOfRows(archive)) blocked.add(streamKey(archive.plan.stream))
-          else journalIsBlocked = true
-        }
-
+        /** Takes one after the other, as long as the store answers and there is patience. */
+        const inTurn = <A>(
+          items: ReadonlyArray<A>,
+          take: (item: A) => Effect.Effect<unknown, DatabaseError>
+        ) =>
+          Effect.gen(function* () {
+            wasted = 0
+            for (const item of items) {
+              if (!(yield* mayGoOn)) return
+              yield* take(item)
+            }
+          })
+        const mayGoOn = Effect.map(
+          storeIsDown,
+          (isDown) => !isDown && wasted < Duration.toMillis(patienceWithFailing)
+        )
         const through = yield* repo.lastId
-        for (const stream of yield* repo.streams) {
-          let more = !blocked.has(streamKey(stream))
-          while (more && !storeIsDown()) {
-            const next = yield* planRows(stream, through)
-            more = Option.isSome(next) && (yield* attempt(next.value))
-          }
+        const archiveRows = (stream: StreamId) =>
+          Effect.gen(function* () {
+            let more = true
+            while (more && (yield* mayGoOn)) {
+              const next = yield* planRows(stream, through)
+              more = Option.isSome(next) && (yield* attempt(next.value))
+            }
+          })
+        // What has failed before comes last, and of that what has failed least often comes first.
+        const open = Array.from(HashMap.values(pending)).sort(byId)
+        const [fresh, failing] = Array_.partition(open, ({ plan }) => failures.has(plan.archiveId))
+        const wasDown = yield* storeIsDown
+        if (failing.length > 0 || wasDown) yield* probe
+        const reason = yield* Ref.get(storeFailure)
+        if (reason !== null) {
+          failed.push({ what: "the archive store", reason })
+          if (wasDown) yield* sayThatStoreIsDown(reason)
         }
+        yield* inTurn(fresh, attempt)
+        const [free, heldUp] = Array_.partition(yield* repo.streams, (stream) =>
+          open.some(({ plan }) => failures.has(plan.archiveId) && isOf(plan, stream))
+        )
+        yield* inTurn(free, archiveRows)
+        yield* inTurn(failing.sort(byFailures(failures)), attempt)
+        yield* inTurn(heldUp, archiveRows)
 
         yield* repo.forget
-        if (!journalIsBlocked && !storeIsDown()) yield* archiveJournal(attempt)
+        const isJournalPending = HashMap.some(
+          (yield* Ref.get(state)).pending,
+          (archive) => !isOfRows(archive)
+        )
+        if (!isJournalPending && !(yield* storeIsDown)) yield* archiveJournal(attempt)
       })
+
+    const storeIsDown = Effect.map(Ref.get(storeFailure), (reason) => reason !== null)
+
+    /** Asks the store for something small, and notes whether it is down. */
+    const probe = store.head(probeKey).pipe(
+      Effect.matchEffect({
+        onFailure: (error) => noteStore(error.reason),
+        onSuccess: () => noteStore(null)
+      })
+    )
+
+    const sayThatStoreIsDown = (reason: string) =>
+      Effect.logError("the archive store is down: rows and files are kept until it is back").pipe(
+        Effect.annotateLogs({ reason })
+      )
+
+    const noteStore = (reason: string | null) =>
+      Effect.flatMap(Ref.getAndSet(storeFailure, reason), (before) => {
+        if (reason !== null && before === null) return sayThatStoreIsDown(reason)
+        return reason === null && before !== null ? Effect.logInfo("the archive store is back") : Effect.void
+      })
+
+    const watchStore: Archiver["Type"]["watchStore"] = (tell) =>
+      Effect.gen(function* () {
+        if (store.look !== undefined) {
+          const wasDown = yield* storeIsDown
+          yield* Effect.matchEffect(store.look, {
+            onFailure: (error) => noteStore(error.reason),
+            onSuccess: () => (wasDown ? runCycle : Effect.void)
+          })
+        }
+        const reason = yield* Ref.get(storeFailure)
+        if (reason !== null) yield* tell(`the archive store is down: ${reason}`)
+      }).pipe(
+        Effect.annotateLogs({ module: "archive" }),
+        Effect.repeat(Schedule.spaced("5 seconds")),
+        Effect.zipRight(Effect.never)
+      )
 
     /**
      * Has the journal begin anew if the database was restored from a copy: what it tells of now would have the ids of what
@@ -504,11 +603,7 @@ const make = (options: ArchiverOptions) =>
         )
         // Which entries are needed only a whole fold knows: the state has not seen those of others.
         if (isWorthIt) yield* pruneJournal(through, neededIds(yield* fold))
-      }).pipe(
-        Effect.provideService(SqlClient.SqlClient, sql),
-        Effect.provideService(EventJournal, journal),
-        Effect.provideService(ArchiveStore, store)
-      )
+      }).pipe(Effect.provideService(EventJournal, journal))
 
     /** Whether nothing will be asked of an archive's file any more. */
     const isDone = (archiveId: string) =>
@@ -519,16 +614,20 @@ const make = (options: ArchiverOptions) =>
         Effect.orElseSucceed(() => false)
       )
 
-    /** Frees the rows of an archive whose key is taken: they go into another one. */
-    const abandon = (plan: Plan, { reason, stage }: StageFailed) =>
-      Effect.logError(
-        "the store has another object under an archive's key: it is given up for a new one"
+    /** Frees the rows of an archive whose key is taken, or the entries of one that is not: they go into another one. */
+    const abandon = (plan: Plan, { isBlocked, reason, stage }: StageFailed) =>
+      (isBlocked === true
+        ? Effect.logError("the store has another object under an archive's key: it is given up for a new one")
+        : Effect.logError(
+            "the store does not take a part of the journal under its key: it is given up for a new one"
+          )
       ).pipe(
         Effect.annotateLogs({ key: plan.key, reason }),
         Effect.zipRight(Metric.increment(failuresAt(stage))),
         Effect.zipRight(
           journalled(plan, ArchiveAbandoned.make({ archiveId: plan.archiveId, key: plan.key, reason }))
-        )
+        ),
+        Effect.zipRight(Effect.sync(() => failures.delete(plan.archiveId)))
       )
 
     const reportFailure = (plan: Plan, { reason, stage }: StageFailed) =>
@@ -566,12 +665,15 @@ const make = (options: ArchiverOptions) =>
       oneCycle.withPermits(1),
       Effect.provideService(FileSystem.FileSystem, fs),
       Effect.provideService(Path.Path, path),
+      Effect.provideService(SqlClient.SqlClient, sql),
+      Effect.provideService(ArchiveStore, store),
       Effect.annotateLogs({ module: "archive" })
     )
 
     return Archiver.of({
       runCycle,
       run: Effect.zipRight(Effect.repeat(runCycle, Schedule.fixed(options.interval)), Effect.never),
+      watchStore,
       counts: Effect.gen(function* () {
         return {
           ...(yield* Ref.get(totals)),
@@ -613,6 +715,16 @@ const doneView = (plan: ArchivePlan, file: ArchiveFile, millis: number): Archive
 
 const byId = Order.mapInput(Order.string, (archive: PendingArchive) => archive.plan.archiveId)
 
+const isOf = (plan: Plan, stream: StreamId): boolean =>
+  "stream" in plan && streamKey(plan.stream) === streamKey(stream)
+
+/** Those that failed least often first, the oldest of them first. */
+const byFailures = (failures: ReadonlyMap<string, number>) =>
+  Order.combine(
+    Order.mapInput(Order.number, ({ plan }: PendingArchive) => failures.get(plan.archiveId) ?? 0),
+    byId
+  )
+
 const failedAt =
   (stage: StageFailed["stage"]) =>
   (error: StageFailed | ParquetError | DatabaseError | ArchiveStoreError | RowsDiffer) =>
@@ -621,7 +733,7 @@ const failedAt =
       : new StageFailed({
           stage,
           reason: error.message,
-          storeDown: error._tag === "ArchiveStoreError" && error.kind === "Failed"
+          isOfStore: error._tag === "ArchiveStoreError" && error.kind !== "Conflict"
         })
 
 /** Why what the store has may not be our file; undefined if it is. */

@@ -12,7 +12,8 @@ import { checkKey, checkPrefix } from "./objectKey.ts"
 
 /**
  * Objects as files below a directory, under their keys. Building it creates the directory and proves that it can be
- * written. Objects share the disk space of the local file where both lie on one file system (hard links).
+ * written. Objects share the disk space of the local file where both lie on one file system (hard links). The directory is
+ * not made anew later: while another one is in its place, as below the mount point of a disk that is gone, nothing is put.
  */
 export const layer = (options: {
   readonly directory: string
@@ -24,21 +25,35 @@ export const layer = (options: {
     Effect.gen(function* () {
       const root = NodePath.resolve(options.directory)
       if (options.readOnly !== true) yield* proveWritable(root, options.directory)
+      const place = options.readOnly === true ? anyPlace : yield* openPlace(root, options.directory)
 
       return ArchiveStore.of({
+        look: place.isOpen("head", ""),
         put: (object) =>
-          Effect.zipRight(
-            checkFileKey("put", object.key),
-            put(NodePath.join(root, object.key), root, object)
+          checkFileKey("put", object.key).pipe(
+            Effect.zipRight(place.isOpen("put", object.key)),
+            Effect.zipRight(put(NodePath.join(root, object.key), root, object)),
+            Effect.zipRight(place.isOpen("put", object.key)),
+            Effect.zipRight(place.hasNow(object))
           ),
-        head: (key) => Effect.zipRight(checkFileKey("head", key), head(NodePath.join(root, key), key)),
+        head: (key) =>
+          checkFileKey("head", key).pipe(
+            Effect.zipRight(place.isOpen("head", key)),
+            Effect.zipRight(head(NodePath.join(root, key), key))
+          ),
         get: (key) =>
           Stream.unwrap(
-            Effect.as(checkFileKey("get", key), read(NodePath.join(root, key), failure("get", key)))
+            checkFileKey("get", key).pipe(
+              Effect.zipRight(place.isOpen("get", key)),
+              Effect.as(read(NodePath.join(root, key), failure("get", key)))
+            )
           ),
         list: (prefix) =>
           Stream.unwrap(
-            Effect.as(checkPrefix(prefix), walk(root, prefix.slice(0, prefix.lastIndexOf("/") + 1), prefix))
+            checkPrefix(prefix).pipe(
+              Effect.zipRight(place.isOpen("list", prefix)),
+              Effect.as(walk(root, prefix.slice(0, prefix.lastIndexOf("/") + 1), prefix))
+            )
           )
       })
     })
@@ -57,6 +72,91 @@ const proveWritable = (root: string, given: string): Effect.Effect<void, Archive
     Effect.uninterruptible
   )
 }
+
+/** The directory that the store was opened in. */
+interface Place {
+  /** Fails while it is not there, or another one is in its place. */
+  readonly isOpen: (
+    operation: ArchiveStoreError["operation"],
+    key: string
+  ) => Effect.Effect<void, ArchiveStoreError>
+  /** By this object the directory is known again. */
+  readonly hasNow: (object: KnownObject) => Effect.Effect<void>
+}
+
+type KnownObject = Pick<StoredObject, "key" | "size">
+
+/** For who only reads. */
+const anyPlace: Place = { isOpen: () => Effect.void, hasNow: () => Effect.void }
+
+/**
+ * Takes the directory as it is now. It is known again by its device and inode, and, since a disk that is mounted again may
+ * get another device, by an object that it has. Where a disk was mounted on it, an empty disk may take its place.
+ */
+const openPlace = (root: string, given: string): Effect.Effect<Place, ArchiveStoreUnusable> =>
+  Effect.gen(function* () {
+    let opened = yield* Effect.mapError(
+      identify(root, reasonOf),
+      (reason) => new ArchiveStoreUnusable({ reason: `ARCHIVE_DIR=${given}: cannot be used: ${reason}` })
+    )
+    let known: KnownObject | undefined = Option.getOrUndefined(
+      yield* Effect.orElseSucceed(Stream.runHead(walk(root, "", "")), Option.none)
+    )
+
+    const isOpen: Place["isOpen"] = (operation, key) => {
+      const failed = (reason: string) =>
+        new ArchiveStoreError({ operation, key, kind: "Failed", reason: `ARCHIVE_DIR=${given}: ${reason}` })
+      return Effect.gen(function* () {
+        const now = yield* identify(root, (cause) =>
+          failed(`the folder is not there any more, is its disk mounted? ${reasonOf(cause)}`)
+        )
+        if (now.device === opened.device && now.inode === opened.inode) return
+        const isKnown =
+          known !== undefined && (yield* hasObject(root, known).pipe(Effect.orElseSucceed(() => false)))
+        if (!isKnown) {
+          const isEmpty = yield* Effect.map(
+            entriesOf(root, (cause) => failed(reasonOf(cause))),
+            (entries) => entries.every(({ name }) => name === "lost+found")
+          )
+          if (!opened.isMounted || !now.isMounted || !isEmpty) {
+            return yield* failed(
+              "another folder is in its place, is its disk mounted? A restart begins a new archive there"
+            )
+          }
+          yield* Effect.logWarning("an empty disk is mounted on ARCHIVE_DIR: the archive goes on there").pipe(
+            Effect.annotateLogs({ directory: root })
+          )
+        }
+        opened = now
+      })
+    }
+    const hasNow: Place["hasNow"] = (object) =>
+      Effect.sync(() => {
+        known = object
+      })
+    return { isOpen, hasNow }
+  })
+
+interface Identity {
+  readonly device: bigint
+  readonly inode: bigint
+  /** A disk of its own is mounted on it. */
+  readonly isMounted: boolean
+}
+
+const identify = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<Identity, E> =>
+  attempt(async () => {
+    const [own, above] = await Promise.all(
+      [path, NodePath.dirname(path)].map((one) => NodeFs.stat(one, { bigint: true }))
+    )
+    if (own === undefined || !own.isDirectory()) throw new Error("it is no folder")
+    return { device: own.dev, inode: own.ino, isMounted: own.dev !== above?.dev }
+  }, failed)
+
+const hasObject = (root: string, { key, size }: KnownObject) =>
+  Effect.map(stat(NodePath.join(root, key), reasonOf), (found) =>
+    Option.exists(found, (stats) => stats.isFile() && stats.size === size)
+  )
 
 /** Temporary files are named after this, and no object's file is. */
 const temporaryPrefix = ".put-"

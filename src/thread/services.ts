@@ -57,12 +57,20 @@ const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
       const archiver = yield* Archiver
+      const faults = yield* StorageFaults
       yield* Effect.forkScoped(
         supervise("watching the disk")(
           watchDisk({ databasePath, minFree: minFreeDisk ?? defaultMinFreeDisk, archive: archiver.runCycle })
         )
       )
       yield* Effect.forkScoped(supervise("archiving")(archiver.run))
+      yield* Effect.forkScoped(
+        supervise("watching the archive store")(
+          archiver.watchStore((reason) =>
+            faults.tell({ what: "the archive store", severity: "degraded", reason })
+          )
+        )
+      )
       yield* Effect.forkScoped(
         supervise("answering requests for archives")(
           answerRequests(archiver.runCycle).pipe(

@@ -2,7 +2,18 @@ import { FileSystem } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Duration, Effect, Fiber, Layer, Option, Stream, TestClock, TestServices } from "effect"
+import {
+  Chunk,
+  Duration,
+  Effect,
+  Fiber,
+  Layer,
+  Option,
+  Schedule,
+  Stream,
+  TestClock,
+  TestServices
+} from "effect"
 import { Archiver } from "../../src/archive/Archiver.ts"
 import { ArchiveStore, ArchiveStoreError, type LocalObject } from "../../src/archive/ArchiveStore.ts"
 import { ParquetError, ParquetWriter } from "../../src/archive/ParquetWriter.ts"
@@ -19,6 +30,10 @@ interface Faults {
   readonly puts: Array<"Failed" | "Refused" | "vanish" | "short" | "lost" | "overtaken">
   /** What the next heads answer instead. */
   readonly heads: Array<"Refused">
+  /** Keys that the store never takes, and says nothing of. */
+  refuses: (key: string) => boolean
+  /** The store takes nothing and answers nothing. */
+  isDown: boolean
   /** Is written at the end of every file. */
   suffix: string
   /** What a put that is overtaken finds in its place. */
@@ -45,6 +60,15 @@ const storeIn = (world: World) =>
       ArchiveStore.of({
         put: (object) =>
           Effect.suspend(() => {
+            if (world.faults.isDown || world.faults.refuses(object.key)) {
+              world.puts.push({ key: object.key, at: clock.unsafeCurrentTimeMillis() })
+              return new ArchiveStoreError({
+                operation: "put",
+                key: object.key,
+                kind: "Failed",
+                reason: "500"
+              })
+            }
             if (object.key.startsWith("journal/")) {
               world.journal.set(object.key, object)
               return Effect.void
@@ -73,6 +97,9 @@ const storeIn = (world: World) =>
           }),
         head: (key) =>
           Effect.suspend(() => {
+            if (world.faults.isDown || world.faults.refuses(key)) {
+              return new ArchiveStoreError({ operation: "head", key, kind: "Failed", reason: "500" })
+            }
             if (key.startsWith("exchange=") && world.faults.heads.shift() !== undefined) {
               return new ArchiveStoreError({ operation: "head", key, kind: "Refused", reason: "403" })
             }
@@ -118,11 +145,12 @@ const sha256Of = (text: string) =>
     (digest) => Buffer.from(digest).toString("hex")
   )
 
-const archiverIn = (world: World) =>
+const archiverIn = (world: World, retries?: Schedule.Schedule<unknown>) =>
   Archiver.layer({
     serverName: "server/1",
     outboxDirectory: world.outbox,
-    interval: Duration.hours(1)
+    interval: Duration.hours(1),
+    ...(retries === undefined ? {} : { retries })
   }).pipe(
     Layer.provide(storeIn(world)),
     Layer.provide(idWriter(world)),
@@ -136,7 +164,14 @@ const withWorld = <A, E>(test: (world: World) => Effect.Effect<A, E, FileSystem.
         folder,
         outbox: `${folder}/outbox`,
         content: "",
-        faults: { puts: [], heads: [], suffix: "", overtaking: undefined },
+        faults: {
+          puts: [],
+          heads: [],
+          refuses: () => false,
+          isDown: false,
+          suffix: "",
+          overtaking: undefined
+        },
         objects: new Map(),
         journal: new Map(),
         puts: []
@@ -287,6 +322,126 @@ describe("a cycle", () => {
         expect(yield* rowsLeft).toBe(1)
       }).pipe(Effect.provide(archiverIn(world)))
     )
+  )
+})
+
+describe("a store that fails", () => {
+  const symbols = ["a", "b", "c", "d"]
+  const streams = symbols.map((symbol) => ({ ...book, symbol }))
+  const appendToAll = (from: number, to: number) =>
+    append(...streams.flatMap((stream) => range(from, to).map((n) => snapshot(n, stream))))
+  /** Refuses for ever the first keys that match and are put. */
+  const refuseFirst = (world: World, count: number, pattern: RegExp) => {
+    const refused = new Set<string>()
+    world.faults.refuses = (key) => {
+      if (refused.size < count && pattern.test(key)) refused.add(key)
+      return refused.has(key)
+    }
+    return refused
+  }
+  const never = Schedule.recurs(0)
+
+  it.effect("for ever on two objects: all others go on, of their streams too, and these are tried last", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const refused = refuseFirst(world, 2, /exchange=/)
+        yield* appendToAll(0, 3)
+        const first = yield* cycle
+        expect(first.failed.map(({ what }) => what)).toEqual([...refused])
+        expect(first.archived.map(({ plan }) => plan.stream.symbol)).toEqual(["c", "d"])
+        for (const n of range(1, 4)) {
+          yield* appendToAll(n * 3, n * 3 + 3)
+          const tried = world.puts.length
+          const { archived, failed } = yield* cycle
+          expect(failed.map(({ what }) => what)).toEqual([...refused])
+          expect(archived.map(({ plan }) => plan.stream.symbol)).toEqual(["c", "d", "a", "b"])
+          expect(world.puts.slice(tried).map(({ key }) => key)).toEqual([
+            ...archived.slice(0, 2).map(({ plan }) => plan.key),
+            ...refused,
+            ...archived.slice(2).map(({ plan }) => plan.key)
+          ])
+          expect(yield* rowsLeft).toBe(6)
+        }
+        expect(world.journal.size).toBeGreaterThan(3)
+        world.faults.refuses = () => false
+        expect((yield* cycle).archived.map(({ plan }) => plan.key)).toEqual([...refused])
+        expect(yield* rowsLeft).toBe(0)
+        const rows = Array.from(world.objects.values(), ({ path }) => path)
+        expect(new Set(rows).size).toBe(rows.length)
+      }).pipe(Effect.provide(archiverIn(world, never)))
+    )
+  )
+
+  it.effect("takes no more than its share of a cycle, and each of those that fail has its turn", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const many = range(0, 40).map((n) => ({ ...book, symbol: `s${n}` }))
+        world.faults.refuses = (key) => /symbol=s\d/.test(key)
+        yield* append(
+          ...many.map((stream) => snapshot(1, stream)),
+          ...many.map((stream) => snapshot(2, stream))
+        )
+        const tried = new Set<string>()
+        for (const _ of range(0, 4)) {
+          yield* append(snapshot(world.puts.length))
+          const before = world.puts.length
+          const running = yield* Effect.fork(cycle)
+          while (running.unsafePoll() === null) {
+            yield* TestClock.adjust("5 seconds")
+            yield* TestServices.provideLive(Effect.sleep("1 millis"))
+          }
+          const { archived } = yield* Fiber.join(running)
+          expect(archived).toHaveLength(1)
+          const times = world.puts.slice(before).map(({ at }) => at)
+          expect(Math.max(...times) - Math.min(...times)).toBeLessThan(20 * 60_000)
+          for (const { key } of world.puts.slice(before)) tried.add(/symbol=(\w+)/.exec(key)?.[1] ?? "")
+        }
+        expect(many.filter(({ symbol }) => !tried.has(symbol))).toEqual([])
+      }).pipe(
+        Effect.provide(archiverIn(world, Schedule.recurs(4).pipe(Schedule.addDelay(() => "4 seconds"))))
+      )
+    )
+  )
+
+  it.effect("on a part of the journal: its entries go into another one", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const refused = refuseFirst(world, 1, /journal\/date=/)
+        yield* append(snapshot(1))
+        expect((yield* cycle).failed).toHaveLength(1)
+        expect(world.journal.size).toBe(0)
+        expect((yield* cycle).failed.map(({ what }) => what)).toEqual([...refused])
+        expect(world.journal.size).toBeGreaterThan(0)
+        yield* append(snapshot(2))
+        expect((yield* cycle).failed).toEqual([])
+      }).pipe(Effect.provide(archiverIn(world, never)))
+    )
+  )
+
+  it.effect(
+    "altogether: the cycle ends at once, nothing more is written, and all is archived when it is back",
+    () =>
+      withWorld((world) =>
+        Effect.gen(function* () {
+          const fs = yield* FileSystem.FileSystem
+          world.faults.isDown = true
+          for (const n of range(0, 3)) {
+            yield* appendToAll(n * 3, n * 3 + 3)
+            expect(yield* cycle).toMatchObject({
+              archived: [],
+              failed: [{ reason: expect.stringContaining("500") }]
+            })
+          }
+          expect(world.puts).toHaveLength(1)
+          expect(yield* fs.readDirectory(world.outbox)).toHaveLength(1)
+          expect(yield* rowsLeft).toBe(36)
+          world.faults.isDown = false
+          const { archived, failed } = yield* cycle
+          expect(failed).toEqual([])
+          expect(archived.reduce((sum, { file }) => sum + file.rows, 0)).toBe(36)
+          expect(yield* rowsLeft).toBe(0)
+        }).pipe(Effect.provide(archiverIn(world, never)))
+      )
   )
 })
 
