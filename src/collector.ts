@@ -1,10 +1,10 @@
 import type { FileSystem, Path } from "@effect/platform"
-import { Clock, Context, Duration, Effect, Layer, Schedule, Scope } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Mailbox, Schedule, Scope } from "effect"
 import { loadSettings, type Settings } from "./Config.ts"
-import { RecordingStarted } from "./domain/JournalEvent.ts"
+import { ClockStepped, RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
 import { ExchangeStream } from "./exchange/ExchangeStream.ts"
-import { ReceiveClock } from "./exchange/ReceiveClock.ts"
+import { type ClockStep, ReceiveClock } from "./exchange/ReceiveClock.ts"
 import { exchanges } from "./exchange/registry.ts"
 import { Batcher } from "./ingest/Batcher.ts"
 import { EventRecorder } from "./ingest/EventRecorder.ts"
@@ -114,10 +114,16 @@ const receiving = (settings: Settings) =>
       const stream = yield* ExchangeStream
       const recorder = yield* EventRecorder
       const reporter = yield* Reporter
+      const clock = yield* ReceiveClock
       const storing = yield* Storage
       const storage = yield* StorageThread.StorageLife
       const at = (yield* Clock.currentTimeMillis) * 1000
       recorder.unsafeRecord(RecordingStarted.make({ at, streams: settings.streams }))
+      const steps = yield* Mailbox.make<ClockStep>({ capacity: 100, strategy: "sliding" })
+      clock.onStep((step) => {
+        recorder.unsafeRecord(ClockStepped.make({ at: step.to, ...step }))
+        steps.unsafeOffer(step)
+      })
       const receive = stream.runForEach(
         queue.unsafeOffer,
         (event) => {
@@ -129,10 +135,17 @@ const receiving = (settings: Settings) =>
       // Sockets take a moment to close: what counts is when that began.
       const untilTheEnd = Effect.onInterrupt(Effect.never, () => recorder.endReceiving)
       return yield* holdLogsUntil(storage.opened)(
-        Effect.all([untilTheEnd, receive], { concurrency: "unbounded", discard: true })
+        Effect.all([untilTheEnd, logSteps(steps), receive], { concurrency: "unbounded", discard: true })
       )
     })
   )
+
+const logSteps = (steps: Mailbox.ReadonlyMailbox<ClockStep>) =>
+  Effect.flatMap(Effect.orDie(steps.take), ({ from, to }) =>
+    Effect.logWarning("the clock of this machine was set, or the machine slept").pipe(
+      Effect.annotateLogs({ module: "exchange", seconds: (to - from) / 1e6 })
+    )
+  ).pipe(Effect.forever)
 
 /** With when each connection was last heard. */
 const signsOfLife = Layer.unwrapEffect(
@@ -151,4 +164,4 @@ const statusPage = (settings: Settings) =>
   )
 
 const exchangeStream = (settings: Settings) =>
-  Layer.provide(ExchangeStream.layer({ exchanges, ...settings }), ReceiveClock.layer)
+  Layer.provideMerge(ExchangeStream.layer({ exchanges, ...settings }), ReceiveClock.layer)

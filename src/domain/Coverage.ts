@@ -1,6 +1,6 @@
 import { Chunk, HashMap, identity, Option } from "effect"
 import type { GapDetected } from "./ExchangeEvent.ts"
-import type { Heard, JournalEntry, JournalEvent } from "./JournalEvent.ts"
+import type { ClockStepped, Heard, JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
 import type { Window } from "./Window.ts"
 
@@ -29,7 +29,15 @@ export interface ConnectedWindow extends Window {
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
   /** `journal`: entries of the journal are missing, which may have told of anything. */
-  readonly reason: "reconnect" | "snapshot" | "set back" | "untold" | "id reused" | "journal" | LastingReason
+  readonly reason:
+    | "reconnect"
+    | "snapshot"
+    | "set back"
+    | "untold"
+    | "id reused"
+    | "journal"
+    | "clock"
+    | LastingReason
 }
 
 /** Why a stream may be in doubt until something else is told. */
@@ -257,6 +265,8 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
           streams: HashMap.modify(state.streams, stream, (of) => archive(of, rows))
         })
       })
+    case "ClockStepped":
+      return stepClock(state, event)
     default:
       return "stream" in event ? applyToStream(state, at, event) : state
   }
@@ -528,6 +538,40 @@ const closeAll = (of: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): Str
         open: HashMap.empty<string, number>(),
         connected: Chunk.appendAll(of.connected, Chunk.unsafeFromArray(ends))
       }
+
+/**
+ * What is open goes on at another time. Of the time in between nobody can say whether it was recorded: it was passed over, or
+ * came twice.
+ */
+const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Type): Coverage => ({
+  ...state,
+  process: state.process + 1,
+  through: Math.max(state.through, to),
+  streams: HashMap.map(state.streams, (of) =>
+    of.isWanted || !HashMap.isEmpty(of.open)
+      ? {
+          ...reach(of, to),
+          connected: Chunk.appendAll(
+            of.connected,
+            Chunk.fromIterable(
+              Array.from(HashMap.values(of.open), (since) => ({
+                from: since,
+                to: Math.max(since, from),
+                process: state.process
+              }))
+            )
+          ),
+          open: HashMap.map(of.open, () => to),
+          lasting: HashMap.map(of.lasting, () => to),
+          doubts: Chunk.append(endDoubts(of, from).doubts, {
+            from: Math.min(from, to),
+            to: Math.max(from, to) + 1,
+            reason: "clock" as const
+          })
+        }
+      : of
+  )
+})
 
 /** From `at` on the stream is not to be recorded, as far as is known by then. */
 const unwant = (of: StreamCoverage, at: number): StreamCoverage => ({

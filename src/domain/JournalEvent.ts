@@ -130,6 +130,12 @@ export const MessagesDropped = Schema.TaggedStruct("MessagesDropped", {
   last: Micros
 })
 
+/**
+ * The wall clock was set, or ran on while the machine slept: it went from one time to another, microseconds since the epoch.
+ * What was received in between by the one reckoning was not by the other.
+ */
+export const ClockStepped = Schema.TaggedStruct("ClockStepped", { at: Micros, from: Micros, to: Micros })
+
 /** The disk has less room than MIN_FREE_DISK, or has it again. Bytes. */
 export const DiskSpace = Schema.TaggedStruct("DiskSpace", {
   at: Micros,
@@ -168,12 +174,18 @@ export const JournalEvent = Schema.Union(
   MessagesDropped,
   DiskSpace,
   DatabaseRestored,
+  ClockStepped,
   ...ExchangeEvent.members
 )
 export type JournalEvent = typeof JournalEvent.Type
 
 /** What receiving tells the journal of. */
-export const ReceivingEvent = Schema.Union(RecordingStarted, MessagesDropped, ...ExchangeEvent.members)
+export const ReceivingEvent = Schema.Union(
+  RecordingStarted,
+  MessagesDropped,
+  ClockStepped,
+  ...ExchangeEvent.members
+)
 export type ReceivingEvent = typeof ReceivingEvent.Type
 
 /** An event with its place in the journal. */

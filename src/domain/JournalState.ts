@@ -89,6 +89,8 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
       return HashMap.set(withoutProcess(needed), `${ofProcess}start`, [id])
     case "ProcessStopped":
       return withoutProcess(needed)
+    case "ClockStepped":
+      return HashMap.set(needed, `${ofProcess}clock`, [id])
     case "RecordingStarted":
       return HashMap.set(needed, `${ofProcess}recording`, [id])
     case "StreamConnected":

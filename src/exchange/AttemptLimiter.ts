@@ -1,4 +1,5 @@
-import { Clock, Duration, Effect, Queue } from "effect"
+import { Duration, Effect, Queue } from "effect"
+import { monotonicMillis } from "../monotonicMillis.ts"
 import type { Quota } from "./Exchange.ts"
 
 /** Lets attempts begin so that no quota is exceeded, whatever moment of an attempt the other side counts. */
@@ -32,8 +33,6 @@ const makeLimit = ({ count, per }: Quota) =>
           )
       )
   })
-
-const monotonicMillis = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
 /** The clocks of both sides do not run alike. */
 const clockToleranceMillis = 50

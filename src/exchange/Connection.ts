@@ -105,8 +105,9 @@ export const makeConnection = (
     until: () => hasWanted()
   }).pipe(Effect.unless(() => hasWanted()))
   const hasWanted = () => {
-    const now = clock.unsafeNow()
-    return Array.from(wanted).some((stream) => stream.state !== "refused" || stream.retryAt <= now)
+    clock.unsafeNow()
+    const elapsed = clock.unsafeElapsed()
+    return Array.from(wanted).some((stream) => stream.state !== "refused" || stream.retryAt <= elapsed)
   }
 
   const run = Effect.gen(function* () {

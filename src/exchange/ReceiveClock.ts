@@ -8,12 +8,25 @@ export interface TimeSources {
   readonly monotonic: () => number
 }
 
+/** The wall clock was set, or ran on while the machine slept: from one time to another, microseconds since the epoch. */
+export interface ClockStep {
+  readonly from: number
+  readonly to: number
+}
+
 /** Stamps messages on receipt. */
 export class ReceiveClock extends Context.Tag("collector/ReceiveClock")<
   ReceiveClock,
   {
-    /** Now, integer microseconds since the epoch; never less than the stamp before. */
+    /**
+     * Now, integer microseconds since the epoch; never less than the stamp before, unless the wall clock was set back by a
+     * second or more.
+     */
     readonly unsafeNow: () => number
+    /** Microseconds of a clock that nobody sets, as of the last `unsafeNow`: for intervals. */
+    readonly unsafeElapsed: () => number
+    /** Hears of every step of the wall clock, before the first stamp after it. One listener. */
+    readonly onStep: (listener: (step: ClockStep) => void) => void
   }
 >() {
   static readonly layer = Layer.sync(this, () =>
@@ -28,11 +41,13 @@ export class ReceiveClock extends Context.Tag("collector/ReceiveClock")<
  * A clock of microseconds out of a wall clock of milliseconds: the monotonic clock plus an anchor. The anchor moves just
  * as far as it takes to keep the sum within the millisecond that the wall clock shows: a few readings make it exact, and
  * then it follows the wall clock when that is set, is slewed, or has run on while the machine slept. After a step back of
- * the wall clock the stamps stand still until it has caught up.
+ * less than a second the stamps stand still until the wall clock has caught up; after a longer one they go back with it.
  */
-export const makeReceiveClock = (sources: TimeSources) => {
+export const makeReceiveClock = (sources: TimeSources): ReceiveClock["Type"] => {
   let anchor = sources.wall() - sources.monotonic()
   let last = 0
+  let elapsed = 0
+  let listener: (step: ClockStep) => void = () => {}
 
   const correct = () => {
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -42,30 +57,46 @@ export const makeReceiveClock = (sources: TimeSources) => {
       if (after - before > maxReadingMicros) continue
       const behind = wall - (anchor + after)
       const ahead = anchor + before - (wall + 999)
-      if (behind > 0) anchor += behind
-      else if (ahead > 0) anchor -= ahead
+      const correction = behind > 0 ? behind : ahead > 0 ? -ahead : 0
+      anchor += correction
+      if (Math.abs(correction) >= stepMicros)
+        tell(Math.floor(anchor + after - correction), Math.floor(anchor + after))
       return
     }
   }
 
+  const tell = (from: number, to: number) => listener({ from: Math.max(from, last), to })
+
   return {
     unsafeNow: (): number => {
       const wall = sources.wall()
-      const now = anchor + sources.monotonic()
+      elapsed = sources.monotonic()
+      const now = anchor + elapsed
       if (now < wall || now >= wall + 1000) {
         correct()
-        return advance(anchor + sources.monotonic())
+        elapsed = sources.monotonic()
+        return advance(anchor + elapsed)
       }
       return advance(now)
+    },
+    unsafeElapsed: () => elapsed,
+    onStep: (hear) => {
+      listener = hear
     }
   }
 
   function advance(now: number): number {
     const stamp = Math.floor(now)
-    if (stamp > last) last = stamp
+    if (stamp > last || last - stamp >= epochMicros) last = stamp
     return last
   }
 }
 
 /** Readings of both clocks that took longer were interrupted in between and say nothing about their distance. */
 const maxReadingMicros = 50
+
+/** What moves the wall clock by so much at once is no slewing. */
+const stepMicros = 100_000
+
+/** Set back by so much, stamps follow. */
+const epochMicros = 1_000_000

@@ -206,8 +206,8 @@ export const openSession = (
     let counter = beginOf(numbering)
     let openedAt = 0
     let lastFrameAt = Number.NaN
-    /** The same for pings and pongs. */
-    let lastControlAt = 0
+    /** The same, or that of a ping or a pong. */
+    let heardAt = 0
     let heard = false
     let answered = false
     let hadData = false
@@ -230,7 +230,7 @@ export const openSession = (
       heard = true
       frames++
       windowFrames++
-      if (now >= pingDue) ping(now)
+      if (clock.unsafeElapsed() >= pingDue) ping()
       const frame = decode(bytes)
       if (frame._tag === "Data") {
         unreadable.onRead(now)
@@ -246,6 +246,7 @@ export const openSession = (
         else onControl(frame, now)
       }
       lastFrameAt = now
+      heardAt = now
     }
 
     const receive = (part: Part, now: number, data: Buffer): void => {
@@ -548,10 +549,8 @@ export const openSession = (
 
     const hearControl = (): void => {
       heard = true
-      lastControlAt = clock.unsafeNow()
+      heardAt = clock.unsafeNow()
     }
-
-    const heardAt = () => Math.max(openedAt, lastControlAt, lastFrameAt || 0)
 
     /** Messages of the stream can be read, of which that was not known. */
     const tellHeard = (subscription: Subscription, now: number): void => {
@@ -575,7 +574,7 @@ export const openSession = (
         at,
         stream: stream.id,
         connection: id,
-        heard: heardAt(),
+        heard: heardAt,
         kind: end.kind,
         reason: end.reason,
         code: end.code ?? null
@@ -621,8 +620,8 @@ export const openSession = (
       unpend(streamId)
       reportEnd(subscription, new ConnectionEnded({ kind: "closed", reason }), now)
       subscription.answer = "refused"
-      refuse(stream, now)
-      emit({ _tag: "SubscriptionRefused", at: now, stream: streamId, reason, retryAt: stream.retryAt })
+      const retryAt = now + refuse(stream, clock.unsafeElapsed())
+      emit({ _tag: "SubscriptionRefused", at: now, stream: streamId, reason, retryAt })
       becomeReady()
       if (Array.from(subscriptions.values()).every(({ answer }) => answer === "refused")) {
         fail(new ConnectionEnded({ kind: "empty", reason: "every subscription was refused" }))
@@ -674,8 +673,9 @@ export const openSession = (
     }
 
     const add = (streams: ReadonlyArray<TrackedStream>): void => {
-      const now = clock.unsafeNow()
-      const isDue = (stream: TrackedStream) => stream.state !== "refused" || stream.retryAt <= now
+      clock.unsafeNow()
+      const elapsed = clock.unsafeElapsed()
+      const isDue = (stream: TrackedStream) => stream.state !== "refused" || stream.retryAt <= elapsed
       for (const stream of streams) {
         byChannel.set(stream.channel, stream.id)
         former.delete(stream.channel)
@@ -722,9 +722,9 @@ export const openSession = (
       becomeReady()
     }
 
-    const ping = (now: number): void => {
+    const ping = (): void => {
       const { every, ping } = exchange.keepalive
-      pingDue = now + Duration.toMillis(every) * 1000
+      pingDue = clock.unsafeElapsed() + Duration.toMillis(every) * 1000
       if (ping._tag === "None") return
       // It does not wait for its turn: quotas leave room for it.
       pacer.reserve(monotonicMillis())
@@ -747,6 +747,8 @@ export const openSession = (
       }
     })
     openedAt = clock.unsafeNow()
+    heardAt = openedAt
+    const began = clock.unsafeElapsed()
 
     const send = (frame: string) =>
       Effect.suspend(() => Effect.sleep(pacer.reserve(monotonicMillis()))).pipe(
@@ -788,7 +790,7 @@ export const openSession = (
     const onTick = (): ConnectionEnded | undefined => {
       const now = clock.unsafeNow()
       seconds++
-      if (now >= pingDue) ping(now)
+      if (clock.unsafeElapsed() >= pingDue) ping()
       if (pongSeconds >= 0 && ++pongSeconds > Duration.toSeconds(exchange.keepalive.pongWithin)) {
         return new ConnectionEnded({ kind: "pong", reason: "a ping was not answered" })
       }
@@ -807,7 +809,7 @@ export const openSession = (
         windowFrames = 0
         windowMalformed = 0
       }
-      if (now - openedAt >= lifetime) {
+      if (clock.unsafeElapsed() - began >= lifetime) {
         Deferred.unsafeDone(handover, Effect.succeed("the lifetime of a connection is nearly over"))
       }
       unreadable.tick()
@@ -834,7 +836,7 @@ export const openSession = (
         const { stream } = subscription
         const { watch } = stream
         if (seconds % reportSeconds === 0) reportCounts(stream, now)
-        if (subscription.answer === "refused" && now >= stream.retryAt) {
+        if (subscription.answer === "refused" && clock.unsafeElapsed() >= stream.retryAt) {
           subscription.answer = "asked"
           change([stream.id], [])
         }
@@ -895,7 +897,7 @@ export const openSession = (
       }
     })
 
-    pingDue = openedAt + Duration.toMillis(exchange.keepalive.every) * 1000
+    pingDue = began + Duration.toMillis(exchange.keepalive.every) * 1000
     emit({
       _tag: "ConnectionOpened",
       at: openedAt,
@@ -964,7 +966,7 @@ export const openSession = (
         connection: id,
         streams: subscriptions.size,
         openedAt,
-        heardAt: heardAt(),
+        heardAt,
         frames,
         pings,
         pongs,

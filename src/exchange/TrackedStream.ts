@@ -49,7 +49,7 @@ export interface TrackedStream {
   /** How long it has to be calm until such a time is over, and when the last one was over; monotonic milliseconds. */
   unreadableCalm: number
   unreadableEndedAt: number
-  /** How often it was refused in a row, and when to ask again. */
+  /** How often it was refused in a row, and when to ask again, by the clock that nobody sets. */
   refusals: number
   retryAt: number
   readonly reconnects: Map<EndKind, number>
@@ -82,11 +82,16 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   reconnects: new Map()
 })
 
-/** The exchange refused it: asks again after 5 minutes, and every time after twice as long, up to an hour. */
-export const refuse = (stream: TrackedStream, now: number): void => {
+/**
+ * The exchange refused it: asks again after 5 minutes, and every time after twice as long, up to an hour. Returns after how
+ * many microseconds.
+ */
+export const refuse = (stream: TrackedStream, elapsed: number): number => {
+  const pause = Math.min(firstRetryMicros * 2 ** stream.refusals, lastRetryMicros)
   stream.state = "refused"
-  stream.retryAt = now + Math.min(firstRetryMicros * 2 ** stream.refusals, lastRetryMicros)
+  stream.retryAt = elapsed + pause
   stream.refusals++
+  return pause
 }
 
 const firstRetryMicros = 300_000_000

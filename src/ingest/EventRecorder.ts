@@ -1,6 +1,7 @@
 import { Clock, Context, Effect, Fiber, Layer, Schedule } from "effect"
 import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
+import { monotonicMillis } from "../monotonicMillis.ts"
 import { supervise } from "../supervise.ts"
 import { Storage, type StorageError } from "../thread/Storage.ts"
 import { Batcher } from "./Batcher.ts"
@@ -186,8 +187,6 @@ const asEvent = ({ count, first, last, stream }: Drop): ReceivingEvent =>
   MessagesDropped.make({ stream: plain(stream), count, first, last })
 
 const plain = ({ dataType, exchange, symbol }: StreamId): StreamId => ({ exchange, symbol, dataType })
-
-const monotonicMillis = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
 const defaultMaxWaiting = 100_000
 const millisPerBeat = 5000

@@ -18,6 +18,7 @@ import {
 } from "../support/faultyS3.ts"
 import { openFilesBelow } from "../support/openFiles.ts"
 import { pace } from "../support/pace.ts"
+import { eventually } from "../support/process.ts"
 import { freshBucket, type S3Server, s3Settings } from "../support/s3.ts"
 
 const secret = "very-secret-very-secret-very-secret"
@@ -271,10 +272,12 @@ describe("S3ArchiveStore with faults", () => {
         Effect.gen(function* () {
           const object = yield* large
           const fiber = yield* Effect.fork(store.put(object))
-          yield* Effect.sleep("100 millis")
+          yield* eventually(
+            "the upload",
+            Effect.sync(() => faulty.requests.at(-1)?.includes("PUT") === true)
+          )
           yield* Fiber.interrupt(fiber)
           noOpenFile(object)
-          expect(faulty.requests.at(-1)).toContain("PUT")
         })
     ).pipe(Effect.provide(NodeContext.layer))
   )

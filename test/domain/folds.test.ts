@@ -217,6 +217,48 @@ describe("a connection", () => {
   })
 })
 
+describe("a clock that was set", () => {
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const recording = [
+    started(1, at(0), null),
+    { id: 2, at: at(0), event: { _tag: "RecordingStarted", at: at(0), streams: [book] } },
+    { id: 3, at: at(0), event: { _tag: "StreamConnected", at: at(0), stream: book, connection: "1" } }
+  ] satisfies ReadonlyArray<JournalEntry>
+  const step = (from: number, to: number): JournalEntry => ({
+    id: 4,
+    at: to,
+    event: { _tag: "ClockStepped", at: to, from, to }
+  })
+  const holesUpTo = (lastSeen: number, ...entries: ReadonlyArray<JournalEntry>) => {
+    const [of] = HashMap.values(endOfJournal(coverageOf([...recording, ...entries]), lastSeen).streams)
+    return of === undefined ? [] : holesOf(of, of.wanted)
+  }
+
+  it("forward leaves the time in doubt that it passed over", () => {
+    expect(holesUpTo(at(90), step(at(10), at(70)))).toEqual([
+      { from: at(10), to: at(70) + 1, reasons: ["down", "clock"] }
+    ])
+  })
+
+  it("back leaves the time in doubt that came twice, and what comes after is covered", () => {
+    expect(holesUpTo(at(90), step(at(60), at(20)))).toEqual([
+      { from: at(20), to: at(60) + 1, reasons: ["clock"] }
+    ])
+  })
+
+  it("back covers nothing that the process did not live to see", () => {
+    const next = started(5, at(80), { process: "p", lastSeen: at(60), heard: { "1": at(30) } })
+    const again: JournalEntry = {
+      id: 6,
+      at: at(81),
+      event: { _tag: "StreamConnected", at: at(81), stream: book, connection: "2" }
+    }
+    expect(holesUpTo(at(90), step(at(60), at(20)), next, again)).toEqual([
+      { from: at(20), to: at(81), reasons: ["down", "clock"] }
+    ])
+  })
+})
+
 describe("covered time", () => {
   it("ends where a dead process was last safe, whatever it told of later times", () => {
     FastCheck.assert(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
-import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
+import { bybit } from "../../src/exchange/bybit.ts"
+import { makeReceiveClock, ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { eventually, receive, streamOf } from "./harness.ts"
 import { type Peer, scripted } from "./scripted.ts"
@@ -210,12 +211,57 @@ describe.concurrent("subscriptions", () => {
       const clock = yield* Effect.provide(ReceiveClock, ReceiveClock.layer)
       const { eventsOf } = yield* receive(
         { streams, endpoints: new Map([["okx", url]]) },
-        Layer.succeed(ReceiveClock, { ...clock, unsafeNow: () => clock.unsafeNow() + ahead })
+        Layer.succeed(ReceiveClock, { ...clock, unsafeElapsed: () => clock.unsafeElapsed() + ahead })
       )
       yield* eventually("the refusal", () => eventsOf("SubscriptionRefused").length > 0)
       ahead = 301_000_000
       yield* eventually("the next connection asking for it", () => asked.includes(2))
       expect(asked).toEqual([1, 1, 2])
+    })
+  )
+})
+
+describe.concurrent("a clock that is set back", () => {
+  it.scopedLive("delays no ping, and every message has a stamp of its own", () =>
+    Effect.gen(function* () {
+      const pings: Array<number> = []
+      let trades = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          if (text.includes("ping")) {
+            pings.push(Date.now())
+            return peer.send({ op: "pong", success: true, ret_msg: "pong" })
+          }
+          peer.send({ success: true, ret_msg: "", conn_id: "1", req_id: idOf(text), op: "subscribe" })
+          peer.every(50, () => {
+            const id = `00000000-0000-0000-0000-${String(++trades).padStart(12, "0")}`
+            const trade = { T: 1, s: "BTCUSDT", S: "Buy", v: "1", p: "1", i: id, BT: false }
+            peer.send({ topic: "publicTrade.BTCUSDT", type: "snapshot", ts: 1, data: [trade] })
+          })
+        }
+      })
+      let step = 0
+      const clock = makeReceiveClock({
+        wall: () => (Date.now() + step) * 1000,
+        monotonic: () => performance.now() * 1000
+      })
+      const id = streamOf("bybit", "BTCUSDT", "trade")
+      const lively = { ...bybit, keepalive: { ...bybit.keepalive, every: Duration.seconds(1) } }
+      const { of } = yield* receive(
+        { exchanges: new Map([["bybit", lively]]), streams: [id], endpoints: new Map([["bybit", url]]) },
+        Layer.succeed(ReceiveClock, clock)
+      )
+      yield* eventually("pings", () => pings.length > 1 && of(id).length > 5)
+      const before = pings.length
+      const received = of(id).length
+      step = -3_600_000
+      yield* eventually("more pings", () => pings.length > before + 2)
+      const stamps = of(id)
+        .slice(received + 1)
+        .map(({ timestamp }) => timestamp)
+      expect(stamps.length).toBeGreaterThan(10)
+      expect(new Set(stamps).size).toBeGreaterThan(stamps.length / 2)
+      expect(Math.max(...stamps)).toBeLessThan((Date.now() + step + 1000) * 1000)
     })
   )
 })

@@ -5,7 +5,7 @@ import { ParquetReader } from "../../archive/ParquetReader.ts"
 import { dateOf, parseKey } from "../../domain/Archive.ts"
 import type { Expected } from "./findFaults.ts"
 
-/** A process of a server began at `from`, though by the clock of the one before it was `to` already. Microseconds. */
+/** A server's clock was set back from `to` to `from`, between two processes or during one. Microseconds. */
 export interface SetBack {
   readonly server: string
   readonly from: number
@@ -15,7 +15,7 @@ export interface SetBack {
 /**
  * Reads an object from start to end; returns what is wrong with it, if anything is: other bytes than the journal says,
  * another number of rows, rows of another stream or date or out of order, or an id that this server has archived before.
- * Times of receipt may go back where the clock was set back between two processes.
+ * Times of receipt may go back where the clock was set back.
  */
 export const checkContent = (
   expected: Expected,

@@ -94,6 +94,9 @@ export const findFaults = (
           const before = Math.max(latest, event.previous?.lastSeen ?? 0)
           if (at < before) setBacks.push({ server, from: at, to: before })
         }
+        if (event._tag === "ClockStepped" && event.to < event.from) {
+          setBacks.push({ server, from: event.to, to: event.from })
+        }
         latest = Math.max(latest, at)
         const after = last
         if (id > 0 && isKept !== true) last = id

@@ -1,4 +1,5 @@
-import { Clock, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
+import { monotonicMillis } from "../../monotonicMillis.ts"
 
 /** Answers that cost much, kept for a while; the oldest give way to newer ones. One is made at a time. */
 export interface AnswerCache {
@@ -26,7 +27,7 @@ export const makeAnswerCache = (options: {
   return {
     get: (key, make) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonicMillis
         forgetWhile((at) => now - at >= millis)
         const known = answers.get(key)
         if (known !== undefined) return known.body

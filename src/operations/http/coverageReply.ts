@@ -49,7 +49,8 @@ export const HoleEvents = Schema.Struct({
         "id reused",
         "silent",
         "journal",
-        "unreadable"
+        "unreadable",
+        "clock"
       ),
       from: Micros,
       to: Micros,
@@ -130,7 +131,8 @@ const doubtTexts = {
   "id reused": "the exchange gave a message an id that another one had",
   silent: "subscribed, and nothing came",
   journal: "entries are missing from the journal",
-  unreadable: "frames came that cannot be read"
+  unreadable: "frames came that cannot be read",
+  clock: "the clock of the machine was set"
 }
 
 const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {

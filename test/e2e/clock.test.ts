@@ -1,0 +1,91 @@
+import * as NodeFs from "node:fs"
+import * as NodePath from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import * as Simulator from "../../src/simulator/Simulator.ts"
+import { environment, program, workspace } from "../support/collector.ts"
+import { eventually, runNode, startNode } from "../support/process.ts"
+import { countRows, query } from "../support/stored.ts"
+
+const setClock = NodePath.resolve(import.meta.dirname, "../support/setClock.mjs")
+
+describe.concurrent("a wall clock that is set while the collector runs", () => {
+  for (const [direction, hours] of [
+    ["back", -1],
+    ["forward", 1]
+  ] as const) {
+    it.scopedLive(`${direction}: stamps follow it, and the time in between is in doubt`, () =>
+      Effect.gen(function* () {
+        const where = yield* workspace
+        const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 20 })
+        const file = NodePath.join(where.folder, "offset")
+        NodeFs.writeFileSync(file, "0")
+        const env = environment(where, {
+          MARKETS: "binance:btcusdt",
+          BINANCE_WS_URL: simulator.url(),
+          ARCHIVE_INTERVAL: "3600",
+          CLOCK_OFFSET: file
+        })
+        const collector = yield* startNode(["--import", setClock, program], { cwd: where.folder, env })
+        yield* collector.awaitLine(/ connected /)
+        yield* eventually(
+          "rows",
+          Effect.map(countRows(where.database), (rows) => rows > 50)
+        )
+        const before = yield* countRows(where.database)
+        NodeFs.writeFileSync(file, String(hours * 3_600_000))
+        yield* eventually(
+          "the step in the journal",
+          Effect.map(
+            query(where.database, "SELECT 1 FROM journal WHERE tag = 'ClockStepped'"),
+            (steps) => steps.length > 0
+          )
+        )
+        yield* eventually(
+          "more rows",
+          Effect.map(countRows(where.database), (rows) => rows > before + 100)
+        )
+        expect((yield* collector.stop()).code).toBe(0)
+        expect(collector.stdout()).toMatch(/the clock of this machine was set.* seconds=-?3[56]\d\d\.\d/)
+
+        const [step] = yield* query<{ from: number; to: number }>(
+          where.database,
+          "SELECT payload ->> 'from' AS \"from\", payload ->> 'to' AS \"to\" FROM journal WHERE tag = 'ClockStepped'"
+        )
+        const [from, to] = [Number(step?.from), Number(step?.to)]
+        expect(Math.abs(to - from - hours * 3_600_000_000)).toBeLessThan(1_000_000)
+        const [stamps] = yield* query<{ after: number; distinct: number }>(
+          where.database,
+          `SELECT count(*) AS after, count(DISTINCT timestamp) AS "distinct" FROM snapshots
+           WHERE timestamp ${hours < 0 ? "<" : ">="} ${hours < 0 ? from - 1_800_000_000 : to}`
+        )
+        expect(stamps?.after).toBeGreaterThan(90)
+        expect(stamps?.distinct).toBeGreaterThan((stamps?.after ?? 0) / 2 - 1)
+
+        const run = (...args: ReadonlyArray<string>) =>
+          runNode([program, ...args], { cwd: where.folder, env })
+        const days = yield* Schema.decodeUnknown(Schema.parseJson(Days))(
+          (yield* run("coverage", "--json")).stdout
+        )
+        const excluded = days
+          .flatMap(({ exclude }) => exclude)
+          .filter(({ reasons }) => reasons.includes("clock"))
+          .reduce((sum, window) => sum + Date.parse(window.to) - Date.parse(window.from), 0)
+        expect(excluded).toBeGreaterThanOrEqual(2 * 3_600_000 - 2000)
+        expect((yield* run("archive")).code).toBe(0)
+        expect(yield* countRows(where.database)).toBe(0)
+        const verified = yield* run("verify", "--deep")
+        expect(verified.stderr).toBe("")
+        expect(verified.code).toBe(0)
+      })
+    )
+  }
+})
+
+const Days = Schema.Array(
+  Schema.Struct({
+    exclude: Schema.Array(
+      Schema.Struct({ from: Schema.String, to: Schema.String, reasons: Schema.Array(Schema.String) })
+    )
+  })
+)
