@@ -1,10 +1,11 @@
 import { SqlClient, type SqlError } from "@effect/sql"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { contentHash, idOfReuse } from "../domain/contentHash.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
+import { makeRunningTime } from "./RunningTime.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
 
 /** Which messages of a batch, by their positions, were archived before. */
@@ -46,6 +47,7 @@ export interface ArchivedIds {
 export interface ArchivedIdsLimits {
   /** Of each stream. */
   readonly messages: number
+  /** By how long the database was in use, not by the wall clock, which may be set. */
   readonly millis: number
   /** What is forgotten at once. */
   readonly messagesPerGeneration: number
@@ -60,7 +62,9 @@ export const archivedIdsLimits: ArchivedIdsLimits = {
 export const makeArchivedIds = (
   limits: ArchivedIdsLimits
 ): Effect.Effect<ArchivedIds, never, SqlClient.SqlClient> =>
-  Effect.map(SqlClient.SqlClient, (sql) => {
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const runningTime = yield* makeRunningTime
     const summaries = new Map<StreamNumber, Summary>()
 
     const summaryOf = (stream: StreamNumber) =>
@@ -129,7 +133,7 @@ export const makeArchivedIds = (
 
     const remember: ArchivedIds["remember"] = (stream, exchange, condition, values) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* runningTime
         const [latest] = yield* sql<{ generation: number; messages: number }>`
           SELECT generation, messages FROM archived_generations
           WHERE stream = ${stream} ORDER BY generation DESC LIMIT 1`
@@ -157,13 +161,13 @@ export const makeArchivedIds = (
       })
 
     const forget: ArchivedIds["forget"] = Effect.gen(function* () {
+      const now = yield* runningTime
       const streams = yield* sql<{ stream: StreamNumber }>`SELECT DISTINCT stream FROM archived_generations`
-      for (const { stream } of streams) yield* forgetOf(stream)
+      for (const { stream } of streams) yield* forgetOf(stream, now)
     }).pipe(Effect.mapError(DatabaseError.from))
 
-    const forgetOf = (stream: StreamNumber) =>
+    const forgetOf = (stream: StreamNumber, now: number) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
         const generations = yield* sql<{ generation: number; messages: number; at: number }>`
           SELECT generation, messages, at FROM archived_generations
           WHERE stream = ${stream} ORDER BY generation DESC`

@@ -89,11 +89,17 @@ export const migrations = Migrator.fromRecord({
   "6_archived_hashes": Effect.flatMap(
     SqlClient.SqlClient,
     (sql) => sql`ALTER TABLE archived_ids ADD COLUMN hash BLOB`
-  )
+  ),
+  /** How long the database was in use: what was archived is remembered by that time, not by a clock that may be set. */
+  "7_running_time": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`ALTER TABLE collector ADD COLUMN running INTEGER NOT NULL DEFAULT 0`
+    yield* sql`UPDATE archived_generations SET at = 0`
+  })
 })
 
 /** The id of the newest step: a database with a newer one was made by a newer version. */
-export const schemaVersion = 6
+export const schemaVersion = 7
 
 /** Where the migrator notes which steps were taken. */
 export const migrationsTable = "schema_migrations"

@@ -1,7 +1,7 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck, Layer, Option, TestClock } from "effect"
+import { Clock, Effect, FastCheck, Layer, Option, TestClock } from "effect"
 import type { StreamId } from "../../src/domain/StreamId.ts"
 import * as Database from "../../src/storage/Database.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
@@ -123,6 +123,31 @@ describe("a message that comes again after its first copy was archived", () => {
       expect(yield* append(trade, ["1000"])).toMatchObject({ inserted: 1 })
       yield* archive(trade)
       expect(yield* append(trade, ["29"])).toMatchObject({ inserted: 1 })
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("is known however far the wall clock is set", () =>
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      const dayLater: Clock.Clock = {
+        [Clock.ClockTypeId]: Clock.ClockTypeId,
+        unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + 86_400_001,
+        currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + 86_400_001),
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+        currentTimeNanos: clock.currentTimeNanos,
+        sleep: (duration) => clock.sleep(duration)
+      }
+      yield* append(book, ["1", "2"])
+      yield* archive(book)
+      const repo = yield* SnapshotRepo
+      yield* Effect.withClock(repo.forget, dayLater)
+      expect(yield* append(book, ["1", "2"])).toMatchObject({ inserted: 0, duplicates: 2 })
+      // A generation that was begun while the clock was wrong is not kept for longer, either.
+      yield* append(book, ["3"])
+      yield* Effect.withClock(archive(book), dayLater)
+      yield* TestClock.adjust("25 hours")
+      yield* repo.forget
+      expect(yield* remembered).toBe(0)
     }).pipe(Effect.provide(storage))
   )
 
