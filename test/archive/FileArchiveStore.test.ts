@@ -158,7 +158,7 @@ describe("a folder that is not the one that was opened", () => {
           run("mount", "-t", "tmpfs", "tmpfs", directory)
           expect(yield* store.head(object.key)).toEqual(Option.none())
           yield* isThere()
-        }).pipe(Effect.provide(FileArchiveStore.layer({ directory })), Effect.provide(silent))
+        }).pipe(Effect.provide(Layer.provideMerge(FileArchiveStore.layer({ directory }), silent)))
         unmount(directory)
       }).pipe(Effect.provide(NodeContext.layer))
   )

@@ -562,9 +562,8 @@ describe("S3ArchiveStore with a wrong clock", () => {
         expect(told[1]).toMatch(/agrees/)
       }).pipe(
         Effect.provide(
-          Layer.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts), logger)
-        ),
-        Effect.provide(logger)
+          Layer.provideMerge(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts), logger)
+        )
       )
     }).pipe(Effect.provide(NodeContext.layer))
   )

@@ -117,4 +117,29 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
       yield* finish(collector)
     })
   )
+
+  it.scopedLive("answers 500 to two objects for ever: everything else goes on, in every later cycle", () =>
+    Effect.gen(function* () {
+      const { bucket, finish, proxy, start, where } = yield* collecting
+      const refused = yield* proxy.refuseFirst(2)
+      const collector = yield* start
+      const archives = Effect.map(bucket.keys, (keys) => keys.filter((key) => key.startsWith("exchange=")))
+      for (const least of [2, 4, 6]) {
+        yield* eventually(
+          () => `${least} archives\n${collector.printed()}`,
+          Effect.map(archives, (keys) => keys.length >= least)
+        )
+      }
+      const keys = Array.from(refused, decodeURIComponent)
+      expect((yield* bucket.keys).filter((key) => keys.includes(key))).toEqual([])
+      expect(yield* countRows(where.database)).toBeGreaterThan(0)
+      expect(collector.stdout()).not.toContain("the archive store is down")
+      yield* proxy.heal
+      yield* finish(collector)
+      // a part of the journal is given up for another one, an archive of rows never
+      expect(yield* bucket.keys).toEqual(
+        expect.arrayContaining(keys.filter((key) => key.startsWith("exchange=")))
+      )
+    })
+  )
 })

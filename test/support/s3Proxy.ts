@@ -35,6 +35,8 @@ export interface S3Proxy {
   readonly requests: () => ReadonlyArray<S3Request>
   /** So many of the method's next requests meet the fault; after those of earlier calls. */
   readonly inject: (method: string, fault: S3Fault, times?: number) => Effect.Effect<void>
+  /** Answers 500 to every request for one of the first so many objects that are put, rows or journal, until it is healed. */
+  readonly refuseFirst: (count: number) => Effect.Effect<ReadonlySet<string>>
   /** All requests pass from now on; those that hang are cut off. */
   readonly heal: Effect.Effect<void>
 }
@@ -50,6 +52,8 @@ export const makeS3Proxy = (server: string): Effect.Effect<S3Proxy, never, Scope
     const requests: Array<S3Request> = []
     const faults = new Map<string, Array<{ readonly fault: S3Fault; left: number }>>()
     const hanging = new Set<IncomingMessage>()
+    let refused = new Set<string>()
+    let refusals = 0
 
     const nextFault = (method: string): S3Fault | undefined => {
       const [first, ...rest] = faults.get(method) ?? []
@@ -61,6 +65,8 @@ export const makeS3Proxy = (server: string): Effect.Effect<S3Proxy, never, Scope
 
     const handle = (request: IncomingMessage, response: ServerResponse): void => {
       const method = request.method ?? ""
+      const [, path = ""] = /^\/[^/?]+\/([^?]+)/.exec(request.url ?? "") ?? []
+      if (path !== "" && method === "PUT" && refused.size < refusals) refused.add(path)
       const [, key] = /^\/[^/?]+\/(exchange[^?]+)/.exec(request.url ?? "") ?? []
       const fault = key === undefined ? undefined : nextFault(method)
       const note = (status: number) => {
@@ -79,9 +85,10 @@ export const makeS3Proxy = (server: string): Effect.Effect<S3Proxy, never, Scope
       const body: Array<Buffer> = []
       request.on("data", (chunk: Buffer) => body.push(chunk))
       request.once("end", () => {
-        if (fault?._tag === "Status") {
-          note(fault.status)
-          response.writeHead(fault.status, { "content-type": "application/xml" })
+        const status = refused.has(path) ? 500 : fault?._tag === "Status" ? fault.status : undefined
+        if (status !== undefined) {
+          note(status)
+          response.writeHead(status, { "content-type": "application/xml" })
           response.end(method === "HEAD" ? undefined : `<Error><Code>Injected</Code></Error>`)
           return
         }
@@ -130,7 +137,14 @@ export const makeS3Proxy = (server: string): Effect.Effect<S3Proxy, never, Scope
       requests: () => requests,
       inject: (method, fault, times = 1) =>
         Effect.sync(() => void faults.set(method, [...(faults.get(method) ?? []), { fault, left: times }])),
+      refuseFirst: (count) =>
+        Effect.sync(() => {
+          refusals = count
+          return refused
+        }),
       heal: Effect.sync(() => {
+        refusals = 0
+        refused = new Set()
         faults.clear()
         for (const request of hanging) request.socket.resetAndDestroy()
         hanging.clear()
