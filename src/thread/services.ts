@@ -15,6 +15,7 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import * as ProcessLife from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { StorageFaults } from "../storage/StorageFaults.ts"
+import { watchWal } from "../storage/WalWatch.ts"
 import { supervise } from "../supervise.ts"
 import * as LocalStorage from "./LocalStorage.ts"
 import type { Storage } from "./Storage.ts"
@@ -63,6 +64,7 @@ const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
           watchDisk({ databasePath, minFree: minFreeDisk ?? defaultMinFreeDisk, archive: archiver.runCycle })
         )
       )
+      yield* Effect.forkScoped(supervise("watching the write-ahead log")(watchWal({ databasePath })))
       yield* Effect.forkScoped(supervise("archiving")(archiver.run))
       yield* Effect.forkScoped(
         supervise("watching the archive store")(

@@ -1,0 +1,56 @@
+import * as NodeFs from "node:fs/promises"
+import { SqlClient } from "@effect/sql"
+import { Clock, Duration, Effect, Schedule } from "effect"
+import { StorageFaults } from "./StorageFaults.ts"
+
+/** Twice as large as the log should ever become, bytes: see `wal_autocheckpoint` and `journal_size_limit` in Database.ts. */
+export const walLimit = 134_217_728
+
+/**
+ * Watches the size of the write-ahead log. It is emptied into the database again and again, but for what somebody else still
+ * reads: a program that holds a read transaction makes it grow without end. When it was above `limit` bytes for `patience`,
+ * and cannot be emptied, that is a warning once a minute, and /health is degraded.
+ */
+export const watchWal = (options: {
+  readonly databasePath: string
+  readonly limit?: number
+  readonly patience?: Duration.Duration
+}): Effect.Effect<never, never, SqlClient.SqlClient | StorageFaults> =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const faults = yield* StorageFaults
+    const { databasePath, limit = walLimit, patience = Duration.minutes(1) } = options
+    let since: number | undefined
+    let warnedAt = Number.NEGATIVE_INFINITY
+
+    const look = Effect.gen(function* () {
+      const bytes = yield* Effect.tryPromise(() => NodeFs.stat(`${databasePath}-wal`)).pipe(
+        Effect.map(({ size }) => size),
+        Effect.orElseSucceed(() => 0)
+      )
+      const now = yield* Clock.currentTimeMillis
+      if (bytes <= limit) {
+        since = undefined
+        return
+      }
+      since ??= now
+      if (now - since < Duration.toMillis(patience)) return
+      const [result] = yield* sql<{ log: number; checkpointed: number }>`PRAGMA wal_checkpoint(PASSIVE)`
+      // What is left is used again from its begin.
+      if (result === undefined || result.checkpointed >= result.log) return
+      yield* faults.tell({
+        what: "wal",
+        severity: "degraded",
+        reason: `the write-ahead log has ${Math.floor(bytes / 1024 ** 2)} MiB: another program has been reading the database for long`
+      })
+      if (now - warnedAt < millisBetweenWarnings) return
+      warnedAt = now
+      yield* Effect.logWarning(
+        "the write-ahead log stays large, another program has been reading the database for long"
+      ).pipe(Effect.annotateLogs({ bytes, limit }))
+    }).pipe(Effect.ignore, Effect.annotateLogs({ module: "storage" }))
+
+    return yield* Effect.zipRight(Effect.repeat(look, Schedule.spaced("5 seconds")), Effect.never)
+  })
+
+const millisBetweenWarnings = 60_000
