@@ -77,6 +77,8 @@ export interface ArchiverOptions {
   readonly interval: Duration.Duration
   /** Bounds an object's size. */
   readonly maxRowsPerArchive?: number
+  /** How many rows a new archive may have by the room on the disk; 0 if there is room for none. */
+  readonly rowsThatFit?: Effect.Effect<number>
   /** When a request to the store is tried again within a cycle. */
   readonly retries?: Schedule.Schedule<unknown>
   /** How much of the archived journal stays in the database. */
@@ -195,12 +197,13 @@ const make = (options: ArchiverOptions) =>
         const underWay = Array.from(HashMap.values((yield* Ref.get(state)).pending)).filter(({ plan }) =>
           isOf(plan, stream)
         )
-        if (underWay.length >= maxPendingPerStream) return Option.none()
+        const fits = yield* options.rowsThatFit ?? Effect.succeed(Number.MAX_SAFE_INTEGER)
+        if (underWay.length >= maxPendingPerStream || fits === 0) return Option.none()
         const range = yield* repo.nextRange({
           stream,
           after: Math.max(0, ...underWay.map(({ plan }) => plan.lastId)),
           through,
-          maxRows: options.maxRowsPerArchive ?? defaultMaxRowsPerArchive
+          maxRows: Math.min(options.maxRowsPerArchive ?? defaultMaxRowsPerArchive, fits)
         })
         if (Option.isNone(range)) return Option.none()
         const { date, firstId, firstTimestamp, lastId } = range.value

@@ -6,6 +6,7 @@ import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import * as Metrics from "../operations/Metrics.ts"
 import { transaction } from "../storage/Database.ts"
 import { DatabaseError } from "../storage/DatabaseError.ts"
+import { DiskReserve, DiskReserved } from "../storage/DiskReserve.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import { lastMessages } from "../storage/LastMessages.ts"
 import { noteHeard, signOfLife } from "../storage/ProcessLife.ts"
@@ -22,6 +23,7 @@ export const layer = Layer.effect(
     const sql = yield* SqlClient.SqlClient
     const archiver = yield* Archiver
     const faults = yield* StorageFaults
+    const reserve = yield* DiskReserve
     const oneAtATime = yield* Effect.makeSemaphore(1)
     let failed = Number.POSITIVE_INFINITY
     let last = yield* lastMessages
@@ -30,7 +32,10 @@ export const layer = Layer.effect(
       Effect.suspend(() =>
         batch.number > failed
           ? new StorageError({ reason: "an earlier batch is not committed yet" })
-          : Effect.mapError(repo.append(batch, heard), ({ message: reason }) => new StorageError({ reason }))
+          : Effect.mapError(
+              Effect.zipRight(reserve.admitBatch(batch), repo.append(batch, heard)),
+              ({ message: reason }) => new StorageError({ reason })
+            )
       ).pipe(
         Effect.tapBoth({
           onFailure: () => Effect.sync(() => (failed = Math.min(failed, batch.number))),
@@ -49,7 +54,12 @@ export const layer = Layer.effect(
           Effect.zipRight(aliveAt === null ? Effect.void : signOfLife(sql, aliveAt)),
           Effect.zipRight(heard === undefined ? Effect.void : noteHeard(sql, heard)),
           transaction(sql),
-          Effect.mapError((error) => new StorageError({ reason: DatabaseError.from(error).message }))
+          (write) => (events.length === 0 ? write : Effect.zipRight(reserve.admitEvents, write)),
+          Effect.mapError((error) =>
+            error instanceof DiskReserved
+              ? new StorageError({ reason: error.message })
+              : new StorageError({ reason: DatabaseError.from(error).message })
+          )
         ),
       lastMessages: Effect.sync(() => {
         const asked = last

@@ -10,6 +10,7 @@ import { answerRequests } from "../storage/ArchiveRequests.ts"
 import * as Database from "../storage/Database.ts"
 import { watchDatabaseFile } from "../storage/DatabaseFile.ts"
 import * as DatabaseLock from "../storage/DatabaseLock.ts"
+import { DiskReserve } from "../storage/DiskReserve.ts"
 import { watchDisk } from "../storage/DiskWatch.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import * as ProcessLife from "../storage/ProcessLife.ts"
@@ -38,6 +39,7 @@ export const layer = (
     ProcessLife.layer({ process, server: settings.serverName })
   ).pipe(
     Layer.provide(archiver(settings)),
+    Layer.provide(reserve(settings)),
     Layer.provide(SnapshotRepo.layer),
     Layer.provide(EventJournal.layer),
     Layer.provide(StorageFaults.layer),
@@ -86,11 +88,19 @@ const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
 
 /** Archiving on a database. */
 export const archiver = (settings: StorageSettings) =>
-  Archiver.layer({
-    serverName: settings.serverName,
-    outboxDirectory: settings.outboxDirectory,
-    interval: settings.archiveInterval
-  })
+  Layer.unwrapEffect(
+    Effect.map(DiskReserve, ({ rowsPerArchive }) =>
+      Archiver.layer({
+        serverName: settings.serverName,
+        outboxDirectory: settings.outboxDirectory,
+        interval: settings.archiveInterval,
+        rowsThatFit: rowsPerArchive
+      })
+    )
+  ).pipe(Layer.provide(reserve(settings)))
+
+const reserve = ({ databasePath, minFreeDisk }: StorageSettings) =>
+  DiskReserve.layer({ databasePath, minFree: minFreeDisk ?? defaultMinFreeDisk })
 
 /** What archives are written with, and where to. */
 export const archiveTarget = ({ archiveStore }: StorageSettings) =>

@@ -1,0 +1,102 @@
+import { execFileSync } from "node:child_process"
+import { randomBytes } from "node:crypto"
+import { renameSync, statfsSync } from "node:fs"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Logger, LogLevel, type Scope } from "effect"
+import { Storage } from "../../src/thread/Storage.ts"
+import * as StorageServices from "../../src/thread/services.ts"
+import { makeFolder } from "../support/process.ts"
+import { batchOf, book, range, snapshot } from "../support/snapshots.ts"
+import { archivedRows, countRows } from "../support/stored.ts"
+
+/** A file system of its own of this size, in memory. */
+const fileSystem = (size: string): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.flatMap(makeFolder, (folder) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder])
+        return folder
+      }),
+      () => Effect.sync(() => execFileSync("umount", [folder]))
+    )
+  )
+
+const mayMount = (): boolean => {
+  try {
+    return Effect.runSync(Effect.as(Effect.scoped(fileSystem("1m")), true))
+  } catch {
+    return false
+  }
+}
+
+/** Rows of a kB that cannot be compressed much. */
+const batch = (n: number) =>
+  batchOf(
+    range(n * 500, n * 500 + 500).map((i) =>
+      snapshot(i, book, { data: Buffer.from(randomBytes(500).toString("hex")) })
+    )
+  )
+
+describe.skipIf(!mayMount())(
+  "a disk that was filled while the store was down (needs the right to mount)",
+  () => {
+    it.scopedLive("is emptied when the store is back, and nothing that was committed is lost", () =>
+      Effect.gen(function* () {
+        const disk = yield* fileSystem("64m")
+        const store = yield* makeFolder
+        const archive = `${store}/archive`
+        const storage = StorageServices.layer(
+          {
+            databasePath: `${disk}/collector.db`,
+            outboxDirectory: `${disk}/outbox`,
+            serverName: "test",
+            archiveInterval: Duration.hours(1),
+            archiveStore: { _tag: "File", directory: archive },
+            logDirectives: { level: LogLevel.None, modules: new Map() },
+            logDirectory: `${disk}/logs`
+          },
+          { name: "test", startedAt: 0 },
+          Effect.never
+        ).pipe(Layer.provide(NodeContext.layer))
+        yield* Effect.gen(function* () {
+          const { append, runCycle } = yield* Storage
+          let n = 0
+          const fill = Effect.gen(function* () {
+            const from = n
+            while (n < 1000) {
+              const result = yield* Effect.either(append(batch(n)))
+              if (result._tag === "Left") {
+                expect(result.left.message).toMatch(
+                  /the disk of the database has \d+ MiB left, which archiving needs/
+                )
+                break
+              }
+              n++
+            }
+            return n - from
+          })
+          // another folder is in its place: as below the mount point of a disk that is gone
+          renameSync(archive, `${archive}.away`)
+          expect(yield* fill).toBeGreaterThan(20)
+          for (let cycle = 0; cycle < 3; cycle++) {
+            expect((yield* runCycle).archived).toEqual([])
+            yield* fill
+          }
+          const { bavail, bsize } = statfsSync(disk)
+          expect(bavail * bsize).toBeGreaterThan(0)
+
+          renameSync(`${archive}.away`, archive)
+          const report = yield* runCycle
+          expect(report.failed).toEqual([])
+          expect(yield* countRows(`${disk}/collector.db`)).toBe(0)
+          const rows = yield* archivedRows(archive)
+          expect(new Set(rows.map(({ id }) => id)).size).toBe(n * 500)
+          expect(rows).toHaveLength(n * 500)
+          // and it goes on
+          expect(yield* fill).toBeGreaterThan(10)
+        }).pipe(Effect.provide(storage))
+      }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+    )
+  }
+)
