@@ -77,6 +77,8 @@ export interface ArchiverOptions {
   readonly interval: Duration.Duration
   /** Bounds an object's size. */
   readonly maxRowsPerArchive?: number
+  /** The same, of the rows' data, bytes. */
+  readonly maxBytesPerArchive?: number
   /** How many rows a new archive may have by the room on the disk; 0 if there is room for none. */
   readonly rowsThatFit?: Effect.Effect<number>
   /** When a request to the store is tried again within a cycle. */
@@ -118,6 +120,9 @@ export const uploadRetries = Schedule.exponential("1 second").pipe(
 )
 
 const defaultMaxRowsPerArchive = 5_000_000
+
+/** Of data before compression: S3 takes 5 GiB in one request. */
+const maxBytesPerArchive = 4 * 1024 ** 3
 
 const maxEntriesPerSegment = 100_000
 
@@ -203,7 +208,8 @@ const make = (options: ArchiverOptions) =>
           stream,
           after: Math.max(0, ...underWay.map(({ plan }) => plan.lastId)),
           through,
-          maxRows: Math.min(options.maxRowsPerArchive ?? defaultMaxRowsPerArchive, fits)
+          maxRows: Math.min(options.maxRowsPerArchive ?? defaultMaxRowsPerArchive, fits),
+          maxBytes: options.maxBytesPerArchive ?? maxBytesPerArchive
         })
         if (Option.isNone(range)) return Option.none()
         const { date, firstId, firstTimestamp, lastId } = range.value
@@ -513,8 +519,13 @@ const make = (options: ArchiverOptions) =>
           if (wasDown) yield* sayThatStoreIsDown(reason)
         }
         yield* inTurn(fresh, attempt)
+        const waiting = new Set(
+          open
+            .filter(isOfRows)
+            .flatMap(({ plan }) => (failures.has(plan.archiveId) ? [streamKey(plan.stream)] : []))
+        )
         const [free, heldUp] = Array_.partition(yield* repo.streams, (stream) =>
-          open.some(({ plan }) => failures.has(plan.archiveId) && isOf(plan, stream))
+          waiting.has(streamKey(stream))
         )
         yield* inTurn(free, archiveRows)
         yield* inTurn(failing.sort(byFailures(failures)), attempt)
@@ -718,8 +729,11 @@ const doneView = (plan: ArchivePlan, file: ArchiveFile, millis: number): Archive
 
 const byId = Order.mapInput(Order.string, (archive: PendingArchive) => archive.plan.archiveId)
 
-const isOf = (plan: Plan, stream: StreamId): boolean =>
-  "stream" in plan && streamKey(plan.stream) === streamKey(stream)
+const isOf = (plan: Plan, { dataType, exchange, symbol }: StreamId): boolean =>
+  "stream" in plan &&
+  plan.stream.symbol === symbol &&
+  plan.stream.dataType === dataType &&
+  plan.stream.exchange === exchange
 
 /** Those that failed least often first, the oldest of them first. */
 const byFailures = (failures: ReadonlyMap<string, number>) =>

@@ -54,13 +54,15 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
     readonly lastId: Effect.Effect<number, DatabaseError>
     /**
      * The first run of rows of a stream, with ids in (after, through], that lie on one date: from the first such row on to
-     * the last one before the date changes, at most `maxRows`. None if there are no such rows.
+     * the last one before the date changes, at most `maxRows`, and at most `maxBytes` of data if there are several. None if
+     * there are no such rows.
      */
     readonly nextRange: (options: {
       readonly stream: StreamId
       readonly after: number
       readonly through: number
       readonly maxRows: number
+      readonly maxBytes?: number
     }) => Effect.Effect<Option.Option<RowRange>, DatabaseError>
     /** The rows of an archive in id order, in pages of bounded bytes: a row that is larger has one of its own. */
     readonly rows: (plan: ArchivePlan) => Stream.Stream<ReadonlyArray<ArchiveRow>, DatabaseError>
@@ -98,9 +100,9 @@ const rowsPerInsert = 400
 /** Rows per page of an archive, and bytes of their data. */
 const pageLimits: Limits = { rows: 2000, bytes: 8 * 1024 * 1024 }
 const idsPerChunk = 50_000
-/** Rows that are deleted in one transaction, and bytes of their data: each of their pages is looked at. */
-const purgeLimits: Limits = { rows: 5000, bytes: 64 * 1024 * 1024 }
-/** Rows per statement that only counts. */
+/** Rows that are deleted in one transaction, and bytes of their data, which is hashed. */
+const purgeLimits: Limits = { rows: 5000, bytes: 16 * 1024 * 1024 }
+/** Rows per statement that only counts, or adds up. */
 const rowsPerCount = 5000
 
 const make = (limits: ArchivedIdsLimits) =>
@@ -389,7 +391,46 @@ const make = (limits: ArchivedIdsLimits) =>
         (rows) => Option.fromNullable(rows[0])
       )
 
-    const nextRange: SnapshotRepo["Type"]["nextRange"] = ({ after, maxRows, stream, through }) =>
+    /**
+     * Of the collected rows in (after, through] the next that fit into the limits, one at least, by their number and the id
+     * of the last. For their sizes no data are read.
+     */
+    const nextRows = (after: number, through: number, limits: Limits) =>
+      Effect.gen(function* () {
+        const sized = sql`
+        SELECT a.id, octet_length(s.data) AS bytes
+        FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
+        WHERE a.id > ${after} AND a.id <= ${through} ORDER BY a.id LIMIT ${limits.rows}`
+        const [all] = yield* sql<Taken>`
+        SELECT count(*) AS length, max(id) AS last, coalesce(sum(bytes), 0) AS bytes FROM (${sized})`
+        if (all === undefined || all.bytes <= limits.bytes) return all
+        const [fitting] = yield* sql<Taken>`
+        SELECT max(1, count(*) FILTER (WHERE total <= ${limits.bytes})) AS length,
+          coalesce(max(id) FILTER (WHERE total <= ${limits.bytes}), min(id)) AS last,
+          coalesce(max(total) FILTER (WHERE total <= ${limits.bytes}), min(total)) AS bytes
+        FROM (SELECT id, sum(bytes) OVER (ORDER BY id) AS total FROM (${sized}))`
+        return fitting
+      })
+
+    /** Up to which id, `most` at most, the collected rows have no more than so many bytes. A small database is not looked at. */
+    const within = (bytes: number, most: number) =>
+      Effect.gen(function* () {
+        const [size] = yield* sql<{ bytes: number }>`
+        SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size`
+        if (size !== undefined && size.bytes <= bytes) return most
+        let left = bytes
+        let last = 0
+        while (true) {
+          const taken: Taken | undefined = yield* nextRows(last, most, { rows: rowsPerCount, bytes: left })
+          yield* yieldToEventLoop
+          if (taken === undefined || taken.last === null) return last
+          if (taken.bytes > left) return last === 0 ? taken.last : last
+          last = taken.last
+          left -= taken.bytes
+        }
+      })
+
+    const nextRange: SnapshotRepo["Type"]["nextRange"] = ({ after, maxBytes, maxRows, stream, through }) =>
       Effect.gen(function* () {
         yield* collectIds(stream, after + 1, through)
         const first = yield* rowFrom(0)
@@ -400,7 +441,8 @@ const make = (limits: ArchivedIdsLimits) =>
         SELECT max(id) AS last,
           (SELECT id FROM temp.archive_rows ORDER BY id LIMIT 1 OFFSET ${maxRows - 1}) AS most
         FROM temp.archive_rows`
-        const last = bounds[0]?.most ?? bounds[0]?.last ?? first.value.id
+        const most = bounds[0]?.most ?? bounds[0]?.last ?? first.value.id
+        const last = maxBytes === undefined ? most : yield* within(maxBytes, most)
         // Receive times do not go back while the collector runs, so the place where the date changes can be bisected. Where
         // they did go back the range may hold rows of another date: those are no part of the archive, and come later.
         let low = first.value.id
@@ -418,26 +460,6 @@ const make = (limits: ArchivedIdsLimits) =>
           firstTimestamp: first.value.timestamp
         })
       }).pipe(oneByOne, Effect.mapError(DatabaseError.from))
-
-    /**
-     * Of the collected rows in (after, through] the next that fit into the limits, one at least, by their number and the id
-     * of the last. For their sizes no data are read.
-     */
-    const nextRows = (after: number, through: number, limits: Limits) =>
-      Effect.gen(function* () {
-        const sized = sql`
-        SELECT a.id, octet_length(s.data) AS bytes
-        FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
-        WHERE a.id > ${after} AND a.id <= ${through} ORDER BY a.id LIMIT ${limits.rows}`
-        const [all] = yield* sql<Taken & { bytes: number }>`
-        SELECT count(*) AS length, max(id) AS last, sum(bytes) AS bytes FROM (${sized})`
-        if (all === undefined || all.bytes <= limits.bytes) return all
-        const [fitting] = yield* sql<Taken>`
-        SELECT max(1, count(*) FILTER (WHERE total <= ${limits.bytes})) AS length,
-          coalesce(max(id) FILTER (WHERE total <= ${limits.bytes}), min(id)) AS last
-        FROM (SELECT id, sum(bytes) OVER (ORDER BY id) AS total FROM (${sized}))`
-        return fitting
-      })
 
     const rows: SnapshotRepo["Type"]["rows"] = (plan) => {
       const { end, start } = microsOf(plan.date)
@@ -558,6 +580,8 @@ interface Limits {
 interface Taken {
   readonly length: number
   readonly last: number | null
+  /** Of their data. */
+  readonly bytes: number
 }
 
 /** A message of a batch that is to be inserted, and its position there. */

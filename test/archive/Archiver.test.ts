@@ -353,18 +353,20 @@ describe("a store that fails", () => {
           yield* appendToAll(n * 3, n * 3 + 3)
           const tried = world.puts.length
           const { archived, failed } = yield* cycle
-          expect(failed.map(({ what }) => what)).toEqual([...refused])
+          // the clock stands still, and of what was planned at the same time any may come first
+          const last = failed.map(({ what }) => what)
+          expect(last.toSorted()).toEqual([...refused].sort())
           expect(archived.map(({ plan }) => plan.stream.symbol)).toEqual(["c", "d", "a", "b"])
           expect(world.puts.slice(tried).map(({ key }) => key)).toEqual([
             ...archived.slice(0, 2).map(({ plan }) => plan.key),
-            ...refused,
+            ...last,
             ...archived.slice(2).map(({ plan }) => plan.key)
           ])
           expect(yield* rowsLeft).toBe(6)
         }
         expect(world.journal.size).toBeGreaterThan(3)
         world.faults.refuses = () => false
-        expect((yield* cycle).archived.map(({ plan }) => plan.key)).toEqual([...refused])
+        expect((yield* cycle).archived.map(({ plan }) => plan.key).sort()).toEqual([...refused].sort())
         expect(yield* rowsLeft).toBe(0)
         const rows = Array.from(world.objects.values(), ({ path }) => path)
         expect(new Set(rows).size).toBe(rows.length)

@@ -232,6 +232,32 @@ describe("nextRange", () => {
     }).pipe(Effect.provide(storage))
   )
 
+  it.scoped("ends where the bytes of the data reach their limit, with one row at least", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      const kilobytes = [30, 30, 30, 30, 500, 1, 1, 99, 1, ...range(0, 12_000).map(() => 0.01)]
+      yield* append(
+        ...kilobytes.map((size, n) => snapshot(n, book, { data: Buffer.alloc(size * 1000, 97) })),
+        snapshot(1, trade)
+      )
+      const ends: Array<number> = []
+      while (true) {
+        const after = ends.at(-1) ?? 0
+        const next = yield* repo.nextRange({
+          stream: book,
+          after,
+          through: 100_000,
+          maxRows: 100_000,
+          maxBytes: 100_000
+        })
+        if (Option.isNone(next)) break
+        expect(next.value.firstId).toBe(after + 1)
+        ends.push(next.value.lastId)
+      }
+      expect(ends).toEqual([3, 4, 5, 7, 9, 10_009, 12_009])
+    }).pipe(Effect.provide(storage))
+  )
+
   it.scoped("archives every row exactly once, also where times jump back and forth over midnight", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo

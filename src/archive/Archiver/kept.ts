@@ -13,7 +13,7 @@ export const warnIfGone: Effect.Effect<boolean, never, SqlClient.SqlClient | Arc
     const sql = yield* SqlClient.SqlClient
     const store = yield* ArchiveStore
     const [latest] = yield* sql<{ payload: string }>`
-      SELECT plan.payload FROM journal AS done JOIN journal AS plan
+      SELECT plan.payload FROM journal AS done CROSS JOIN journal AS plan
         ON plan.tag = 'JournalSegmentPlanned' AND plan.payload ->> '$.plan.archiveId' = done.payload ->> '$.archiveId'
       WHERE done.tag = 'JournalSegmentArchived' ORDER BY done.id DESC LIMIT 1`
     if (latest === undefined) return true
