@@ -9,6 +9,7 @@ import { exchanges } from "./exchange/registry.ts"
 import { Batcher } from "./ingest/Batcher.ts"
 import { EventRecorder } from "./ingest/EventRecorder.ts"
 import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
+import { watchClock } from "./operations/ClockWatch.ts"
 import * as HttpThread from "./operations/http/HttpThread.ts"
 import { checkAddress } from "./operations/http/listen.ts"
 import { reportLiveness } from "./operations/Liveness.ts"
@@ -135,7 +136,10 @@ const receiving = (settings: Settings) =>
       // Sockets take a moment to close: what counts is when that began.
       const untilTheEnd = Effect.onInterrupt(Effect.never, () => recorder.endReceiving)
       return yield* holdLogsUntil(storage.opened)(
-        Effect.all([untilTheEnd, logSteps(steps), receive], { concurrency: "unbounded", discard: true })
+        Effect.all([untilTheEnd, logSteps(steps), watchClock(recorder.unsafeRecord), receive], {
+          concurrency: "unbounded",
+          discard: true
+        })
       )
     })
   )

@@ -136,6 +136,19 @@ export const MessagesDropped = Schema.TaggedStruct("MessagesDropped", {
  */
 export const ClockStepped = Schema.TaggedStruct("ClockStepped", { at: Micros, from: Micros, to: Micros })
 
+/**
+ * The wall clock was compared with others. `drift` is how far it went since the last time from where the monotonic clock says
+ * it should be; `offset` how far it was ahead of the true time, as the machine's time daemon estimates, and `bound` by how much
+ * that may be wrong: null where nobody knows. Microseconds.
+ */
+export const ClockMeasured = Schema.TaggedStruct("ClockMeasured", {
+  at: Micros,
+  drift: Schema.Number,
+  offset: Schema.NullOr(Schema.Number),
+  bound: Schema.NullOr(Schema.Number),
+  source: Schema.Literal("chrony", "unknown")
+})
+
 /** The disk has less room than MIN_FREE_DISK, or has it again. Bytes. */
 export const DiskSpace = Schema.TaggedStruct("DiskSpace", {
   at: Micros,
@@ -175,6 +188,7 @@ export const JournalEvent = Schema.Union(
   DiskSpace,
   DatabaseRestored,
   ClockStepped,
+  ClockMeasured,
   ...ExchangeEvent.members
 )
 export type JournalEvent = typeof JournalEvent.Type
@@ -184,6 +198,7 @@ export const ReceivingEvent = Schema.Union(
   RecordingStarted,
   MessagesDropped,
   ClockStepped,
+  ClockMeasured,
   ...ExchangeEvent.members
 )
 export type ReceivingEvent = typeof ReceivingEvent.Type

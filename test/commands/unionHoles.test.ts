@@ -69,6 +69,7 @@ const server = (
   )
   return {
     server: name,
+    clock: new Map(),
     names: new Set([name]),
     streams: Array.from(HashMap.values(endOfJournal(state).streams))
   }

@@ -1,5 +1,12 @@
 import { Console, Data, Effect, HashMap, Order, Stream } from "effect"
 import type { ArchiveStoreError } from "../../archive/ArchiveStore.ts"
+import { dateOf } from "../../domain/Archive.ts"
+import {
+  applyToClock,
+  type ClockEvidence,
+  isAboutClock,
+  noClockEvidence
+} from "../../domain/ClockEvidence.ts"
 import {
   applyToCoverage,
   beginJournal,
@@ -22,6 +29,8 @@ export interface ServerCoverage {
   readonly names: ReadonlySet<string>
   /** In the order of their keys. */
   readonly streams: ReadonlyArray<StreamCoverage>
+  /** What is known of its wall clock, by UTC date. */
+  readonly clock: ReadonlyMap<string, ClockEvidence>
 }
 
 /** What the journals say. */
@@ -70,6 +79,7 @@ export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
 export const readCoverage = (reading: Reading, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, typeof noCoverage>()
+    const clocks = new Map<string, Map<string, ClockEvidence>>()
     const names = new Map<string, Set<string>>()
     const abandoned = new Set<string>()
     const unreadable: Array<JournalDamaged> = []
@@ -80,7 +90,13 @@ export const readCoverage = (reading: Reading, select: Selection) =>
     for (const { begin, entries, heard, lastSeen, server, servers: all } of journals) {
       names.set(server, new Set([...(names.get(server) ?? []), ...all]))
       const start = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
+      const clock = clocks.get(server) ?? new Map<string, ClockEvidence>()
+      clocks.set(server, clock)
       const state = yield* Stream.runFold(entries, start, (before, entry) => {
+        if (isAboutClock(entry.event)) {
+          const date = dateOf(entry.at)
+          clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
+        }
         if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
         return applyToCoverage(before, restrict(entry, select))
       })
@@ -95,6 +111,7 @@ export const readCoverage = (reading: Reading, select: Selection) =>
         ([server, { streams }]): ServerCoverage => ({
           server,
           names: names.get(server) ?? new Set([server]),
+          clock: clocks.get(server) ?? new Map(),
           streams: Array.from(HashMap.values(streams)).sort((a, b) =>
             Order.string(streamKey(a.stream), streamKey(b.stream))
           )

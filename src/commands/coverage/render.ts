@@ -1,4 +1,5 @@
 import { Duration } from "effect"
+import { type ClockEvidence, noClockEvidence } from "../../domain/ClockEvidence.ts"
 import type { DayCoverage, HourCoverage } from "../../domain/CoverageReport.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import type { Window } from "../../domain/Window.ts"
@@ -6,12 +7,19 @@ import type { Window } from "../../domain/Window.ts"
 export interface ServerReport {
   readonly server: string
   readonly days: ReadonlyArray<DayCoverage>
+  readonly clock: ReadonlyMap<string, ClockEvidence>
 }
 
 /** For programs: one object for each server, stream and day. Times are ISO 8601 in UTC, durations seconds. */
 export const asJson = (reports: ReadonlyArray<ServerReport>): string =>
   JSON.stringify(
-    reports.flatMap(({ days, server }) => days.map((day) => ({ server, ...jsonOf(day) }))),
+    reports.flatMap(({ clock, days, server }) =>
+      days.map((day) => ({
+        server,
+        ...jsonOf(day),
+        clock: clockOf(clock.get(day.date) ?? noClockEvidence)
+      }))
+    ),
     null,
     2
   )
@@ -118,6 +126,19 @@ export const windowText = ({ from, to }: Window): string =>
 const seconds = (micros: number): number => micros / 1_000_000
 
 const times = ({ from, to }: Window) => ({ from: isoOf(from), to: isoOf(to) })
+
+/** What the server's clock was like on that day: null where nobody knows. */
+const clockOf = (of: ClockEvidence) => ({
+  measured: of.measured,
+  estimated: of.estimated,
+  minOffsetSeconds: secondsOrNull(of.minOffset),
+  maxOffsetSeconds: secondsOrNull(of.maxOffset),
+  maxErrorBoundSeconds: secondsOrNull(of.maxBound),
+  maxDriftSecondsPerMinute: seconds(of.maxDrift),
+  steps: of.steps
+})
+
+const secondsOrNull = (micros: number | null) => (micros === null ? null : seconds(micros))
 
 const jsonOf = (day: DayCoverage) => ({
   ...day.stream,

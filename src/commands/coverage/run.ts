@@ -12,8 +12,9 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     const select = yield* selection(options)
     const reading = yield* loadReading
     const read = yield* readCoverage(reading, select)
-    const reports = read.servers.map(({ server, streams }) => ({
+    const reports = read.servers.map(({ clock, server, streams }) => ({
       server,
+      clock,
       days: streams.flatMap((of) => daysOf(of, select.range, isProvable(of.stream)))
     }))
     yield* Console.log(options.json ? asJson(reports) : asText(reports, yield* asColoured))
