@@ -50,6 +50,8 @@ export class ArchiveStore extends Context.Tag("collector/ArchiveStore")<
      * `Failed` if it is not; put and head then do, too, so that nothing is stored elsewhere.
      */
     readonly look?: Effect.Effect<void, ArchiveStoreError>
+    /** Where that leaves nothing behind: stores something small for a moment. Fails while nothing can be stored at all. */
+    readonly tryOut?: Effect.Effect<void, ArchiveStoreError>
     /** All objects whose key begins with the prefix, in key order, in bounded memory. `sha256` may be none. */
     readonly list: (prefix: string) => Stream.Stream<StoredObject, ArchiveStoreError>
   }

@@ -126,7 +126,7 @@ const maxBytesPerArchive = 4 * 1024 ** 3
 
 const maxEntriesPerSegment = 100_000
 
-/** HEAD of this key, under which nothing lies, shows whether the store answers when an archive has failed. */
+/** When an archive has failed, HEAD of this key, under which nothing lies, shows whether the store answers. */
 const probeKey = `${journalPrefix}probe`
 
 /** For so long a cycle tries in vain what the store does not take, although it answers, before it goes on with other things. */
@@ -543,6 +543,7 @@ const make = (options: ArchiverOptions) =>
 
     /** Asks the store for something small, and notes whether it is down. */
     const probe = store.head(probeKey).pipe(
+      Effect.zipRight(store.tryOut ?? Effect.void),
       Effect.matchEffect({
         onFailure: (error) => noteStore(error.reason),
         onSuccess: () => noteStore(null)
@@ -566,7 +567,8 @@ const make = (options: ArchiverOptions) =>
           const wasDown = yield* storeIsDown
           yield* Effect.matchEffect(store.look, {
             onFailure: (error) => noteStore(error.reason),
-            onSuccess: () => (wasDown ? runCycle : Effect.void)
+            onSuccess: () =>
+              wasDown ? Effect.zipRight(probe, Effect.unlessEffect(runCycle, storeIsDown)) : Effect.void
           })
         }
         const reason = yield* Ref.get(storeFailure)

@@ -29,6 +29,12 @@ export const layer = (options: {
 
       return ArchiveStore.of({
         look: place.isOpen("head", ""),
+        tryOut: Effect.zipRight(
+          place.isOpen("put", ""),
+          writeAndRemove(root, Buffer.alloc(probeBytes), (cause) =>
+            failure("put", `ARCHIVE_DIR=${options.directory}`)(cause)
+          )
+        ),
         put: (object) =>
           checkFileKey("put", object.key).pipe(
             Effect.zipRight(place.isOpen("put", object.key)),
@@ -64,11 +70,25 @@ const proveWritable = (root: string, given: string): Effect.Effect<void, Archive
     new ArchiveStoreUnusable({
       reason: `ARCHIVE_DIR=${given}: the folder cannot be written: ${reasonOf(cause)}`
     })
-  const probe = NodePath.join(root, `${temporaryPrefix}${randomBytes(8).toString("hex")}`)
   return attempt(() => NodeFs.mkdir(root, { recursive: true }), failed).pipe(
-    Effect.zipRight(attempt(() => NodeFs.writeFile(probe, "", { flag: "wx" }), failed)),
-    Effect.zipRight(attempt(() => NodeFs.unlink(probe), failed)),
+    Effect.zipRight(writeAndRemove(root, new Uint8Array(), failed)),
     Effect.zipRight(syncDirectory(root, failed)),
+    Effect.uninterruptible
+  )
+}
+
+/** What a disk must have room for to be of use, bytes. */
+const probeBytes = 65_536
+
+const writeAndRemove = <E>(
+  root: string,
+  bytes: Uint8Array,
+  failed: (cause: unknown) => E
+): Effect.Effect<void, E> => {
+  const probe = NodePath.join(root, `${temporaryPrefix}${randomBytes(8).toString("hex")}`)
+  return attempt(() => NodeFs.writeFile(probe, bytes, { flag: "wx" }), failed).pipe(
+    Effect.zipRight(attempt(() => NodeFs.unlink(probe), failed)),
+    Effect.onError(() => Effect.ignore(attempt(() => NodeFs.rm(probe, { force: true }), failed))),
     Effect.uninterruptible
   )
 }

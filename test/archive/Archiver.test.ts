@@ -32,6 +32,8 @@ interface Faults {
   readonly heads: Array<"Refused">
   /** Keys that the store never takes, and says nothing of. */
   refuses: (key: string) => boolean
+  /** The store takes nothing, but answers. */
+  isReadOnly: boolean
   /** The store takes nothing and answers nothing. */
   isDown: boolean
   /** Is written at the end of every file. */
@@ -60,7 +62,7 @@ const storeIn = (world: World) =>
       ArchiveStore.of({
         put: (object) =>
           Effect.suspend(() => {
-            if (world.faults.isDown || world.faults.refuses(object.key)) {
+            if (world.faults.isDown || world.faults.isReadOnly || world.faults.refuses(object.key)) {
               world.puts.push({ key: object.key, at: clock.unsafeCurrentTimeMillis() })
               return new ArchiveStoreError({
                 operation: "put",
@@ -111,6 +113,11 @@ const storeIn = (world: World) =>
               }))
             )
           }),
+        tryOut: Effect.suspend(() =>
+          world.faults.isReadOnly
+            ? new ArchiveStoreError({ operation: "put", key: "", kind: "Refused", reason: "500" })
+            : Effect.void
+        ),
         get: () => Stream.make(new TextEncoder().encode(world.content)),
         list: () => Stream.empty
       })
@@ -168,6 +175,7 @@ const withWorld = <A, E>(test: (world: World) => Effect.Effect<A, E, FileSystem.
           puts: [],
           heads: [],
           refuses: () => false,
+          isReadOnly: false,
           isDown: false,
           suffix: "",
           overtaking: undefined
@@ -420,13 +428,13 @@ describe("a store that fails", () => {
     )
   )
 
-  it.effect(
-    "altogether: the cycle ends at once, nothing more is written, and all is archived when it is back",
-    () =>
+  it.effect.each(["isDown", "isReadOnly"] as const)(
+    "altogether (%s): the cycle ends at once, nothing more is written, and all is archived when it is back",
+    (fault) =>
       withWorld((world) =>
         Effect.gen(function* () {
           const fs = yield* FileSystem.FileSystem
-          world.faults.isDown = true
+          world.faults[fault] = true
           for (const n of range(0, 3)) {
             yield* appendToAll(n * 3, n * 3 + 3)
             expect(yield* cycle).toMatchObject({
@@ -437,7 +445,7 @@ describe("a store that fails", () => {
           expect(world.puts).toHaveLength(1)
           expect(yield* fs.readDirectory(world.outbox)).toHaveLength(1)
           expect(yield* rowsLeft).toBe(36)
-          world.faults.isDown = false
+          world.faults[fault] = false
           const { archived, failed } = yield* cycle
           expect(failed).toEqual([])
           expect(archived.reduce((sum, { file }) => sum + file.rows, 0)).toBe(36)

@@ -164,6 +164,29 @@ describe("a folder that is not the one that was opened", () => {
   )
 })
 
+describe.skipIf(!canMount)(`a disk${canMount ? "" : " (skipped: nothing can be mounted here)"}`, () => {
+  it.scopedLive("that is full or read-only takes nothing, until it is not", () =>
+    Effect.gen(function* () {
+      const directory = yield* scratch
+      yield* Effect.addFinalizer(() => Effect.sync(() => unmount(directory)))
+      run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", directory)
+      yield* Effect.gen(function* () {
+        const { tryOut = Effect.void } = yield* ArchiveStore
+        yield* tryOut
+        NodeFs.writeFileSync(`${directory}/large`, Buffer.alloc(230_000))
+        expect(yield* Effect.flip(tryOut)).toMatchObject({ reason: expect.stringContaining("ENOSPC") })
+        NodeFs.rmSync(`${directory}/large`)
+        yield* tryOut
+        run("mount", "-o", "remount,ro", directory)
+        expect(yield* Effect.flip(tryOut)).toMatchObject({ reason: expect.stringContaining("EROFS") })
+        run("mount", "-o", "remount,rw", directory)
+        yield* tryOut
+        expect(NodeFs.readdirSync(directory)).toEqual([])
+      }).pipe(Effect.provide(FileArchiveStore.layer({ directory })))
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+})
+
 const silent = Logger.remove(Logger.defaultLogger)
 
 describe("FileArchiveStore", () => {
