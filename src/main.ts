@@ -6,18 +6,21 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect } from "effect"
 import { CommandLineRefused } from "./commands/CommandLineRefused.ts"
 import { loaded } from "./commands/loaded.ts"
+import { handleHangup } from "./hangup.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
  * Runs what the command line asks for, and ends the process. Without arguments that is the collector, which does not wait for
  * the code that reads command lines; `storageThread` is the thread that then starts beside this one.
  */
-export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | undefined): void =>
+export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | undefined): void => {
+  handleHangup()
   end(
     storageThread === undefined
       ? loaded(() => import("./commandLine.ts"))(argv)
       : loaded(() => import("./collector.ts"))(storageThread)
   )
+}
 
 /** The help of commands is coloured for terminals: what is printed elsewhere, or with NO_COLOR set, is plain text. */
 const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>

@@ -127,7 +127,7 @@ export const watchDatabaseFile = (
         Effect.annotateLogs({ path: file.path })
       )
       yield* journal.append(DatabaseRestored.make({ reason: fault.value }))
-      yield* file.putBack(restart)
+      return yield* file.putBack(restart)
     }).pipe(
       Effect.catchAll((error) =>
         Effect.logError("the database's file could not be put back, it is tried again").pipe(

@@ -47,7 +47,9 @@ const main = Effect.gen(function* () {
 })
 
 /** As a death would: the one that started this thread starts another. */
-const endThread = Effect.sync(() => exit(1))
+const endThread = Effect.async<never>(() => {
+  exit(1)
+})
 
 main.pipe(
   Effect.provide([NodeFileSystem.layer, NodePath.layer]),

@@ -1,3 +1,4 @@
+import * as NodeFs from "node:fs"
 import { availableParallelism } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
@@ -45,7 +46,7 @@ const withAFullQueue = (variables: Variables = {}) =>
 const limit = Duration.seconds(10)
 
 describe.concurrent("a signal to stop", () => {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     it.scopedLive(`${signal} commits what is queued and exits with 0 within 10 s`, () =>
       Effect.gen(function* () {
         const { collector, sent, where } = yield* withAFullQueue()
@@ -58,6 +59,43 @@ describe.concurrent("a signal to stop", () => {
         expect(filesBelow(`${where.folder}/data`)).toEqual(["collector.db", "collector.db.lock"])
         expect(faultsOf(sent, yield* databaseRows(where.database))).toEqual(faultless)
         expect(collector.stderr()).toBe("")
+      })
+    )
+  }
+
+  it.scopedLive("SIGHUP twice, as a shell and its terminal send it, ends it no sooner", () =>
+    Effect.gen(function* () {
+      const { collector, sent, where } = yield* withAFullQueue()
+      yield* collector.signal("SIGHUP")
+      yield* collector.signal("SIGHUP")
+      expect(yield* collector.ended).toEqual({ code: 0, signal: null })
+      expect(faultsOf(sent, yield* databaseRows(where.database))).toEqual(faultless)
+    })
+  )
+
+  for (const [how, shell, script] of [
+    ["nohup", "bash", 'nohup "$0" "$@"'],
+    ["trap '' HUP", "sh", `trap '' HUP; "$0" "$@"; exit $?`]
+  ] as const) {
+    it.scopedLive(`SIGHUP is nothing to one that was started with ${how}`, () =>
+      Effect.gen(function* () {
+        const where = yield* workspace
+        const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 50, record: where.record })
+        const collector = yield* startReceiving(
+          where,
+          { MARKETS: "binance:btcusdt", BINANCE_WS_URL: simulator.url(), ARCHIVE_INTERVAL: "3600" },
+          [shell, "-c", script, process.execPath]
+        )
+        const children = NodeFs.readFileSync(`/proc/${collector.pid}/task/${collector.pid}/children`, "utf8")
+        const pid = Number(children.trim().split(" ")[0] || collector.pid)
+        process.kill(pid, "SIGHUP")
+        const before = yield* countRows(where.database)
+        yield* eventually(
+          () => `it to go on\n${collector.printed()}`,
+          Effect.map(countRows(where.database), (rows) => rows > before + 100)
+        )
+        process.kill(pid, "SIGTERM")
+        expect(yield* collector.ended).toEqual({ code: 0, signal: null })
       })
     )
   }

@@ -32,14 +32,19 @@ export type Variables = Readonly<Record<string, string>>
 export const serverName = "e2e-server"
 
 /**
- * Starts the collector on a workspace, with short intervals and the folder store unless the variables say otherwise. It
+ * Starts the collector on a workspace, by a command that runs Node if one is given, with short intervals and the folder store unless the variables say otherwise. It
  * finds no credentials and no settings of the machine's user.
  */
 export const startCollector = (
   where: Workspace,
-  variables: Variables
+  variables: Variables,
+  command?: readonly [program: string, ...args: ReadonlyArray<string>]
 ): Effect.Effect<Child, never, Scope.Scope> =>
-  startNode([program], { cwd: where.folder, env: environment(where, variables) })
+  startNode([program], {
+    cwd: where.folder,
+    env: environment(where, variables),
+    ...(command === undefined ? {} : { command })
+  })
 
 /** Runs one archive cycle with the settings of a collector that has ended, so that nothing is under way any more. */
 export const archiveNow = (where: Workspace, variables: Variables): Effect.Effect<void> =>
@@ -71,9 +76,10 @@ export const environment = (
 /** The same, and waits until it is connected. */
 export const startReceiving = (
   where: Workspace,
-  variables: Variables
+  variables: Variables,
+  command?: readonly [program: string, ...args: ReadonlyArray<string>]
 ): Effect.Effect<Child, never, Scope.Scope> =>
-  Effect.tap(startCollector(where, variables), (collector) => collector.awaitLine(/ connected /))
+  Effect.tap(startCollector(where, variables, command), (collector) => collector.awaitLine(/ connected /))
 
 /** Waits until it has archived so many rows at least, and none waits in the database. */
 export const allArchived = (where: Workspace, collector: Child, atLeast: number): Effect.Effect<void> =>

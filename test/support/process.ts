@@ -34,6 +34,8 @@ export interface StartOptions {
   readonly cwd: string
   /** Its whole environment besides PATH. */
   readonly env: Readonly<Record<string, string>>
+  /** What runs instead of Node, with the arguments that come before Node's. */
+  readonly command?: readonly [program: string, ...args: ReadonlyArray<string>]
 }
 
 /** Runs this version of Node with these arguments. What still runs when the scope closes is killed. */
@@ -107,10 +109,10 @@ process.once("exit", () => {
 
 const launch = (
   args: ReadonlyArray<string>,
-  { cwd, env }: StartOptions,
+  { command: [command, ...before] = [process.execPath], cwd, env }: StartOptions,
   ended: Deferred.Deferred<Ended>
 ): Child => {
-  const spawned = spawn(process.execPath, args, {
+  const spawned = spawn(command, [...before, ...args], {
     cwd,
     env: { PATH: process.env.PATH ?? "", ...env },
     stdio: ["ignore", "pipe", "pipe"]
