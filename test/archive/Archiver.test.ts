@@ -8,6 +8,7 @@ import {
   Effect,
   Fiber,
   Layer,
+  Logger,
   Option,
   Schedule,
   Stream,
@@ -510,6 +511,34 @@ describe("a new process", () => {
         const report = yield* cycle.pipe(Effect.provide(archiverIn(world)))
         expect(report.archived.map(({ file }) => file.rows)).toEqual([10, 5])
         expect(new Set(world.puts.map((put) => put.key)).size).toBe(2)
+      })
+    )
+  )
+
+  it.effect("warns once if the store does not have what was stored last, and goes on there", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const warnings = (use: Effect.Effect<unknown, unknown, Archiver | SnapshotRepo>) =>
+          Effect.gen(function* () {
+            const told: Array<string> = []
+            const logger = Logger.make(({ logLevel, message }) => {
+              if (logLevel.label !== "INFO") told.push(String(message))
+            })
+            yield* Effect.provide(
+              Effect.orDie(use),
+              Layer.provideMerge(archiverIn(world), Logger.replace(Logger.defaultLogger, logger))
+            )
+            return told
+          })
+        const record = (n: number) => Effect.zipRight(append(snapshot(n)), cycle)
+        expect(yield* warnings(record(1))).toEqual([])
+        expect(yield* warnings(record(2))).toEqual([])
+        world.journal.clear()
+        expect(yield* warnings(Effect.zipRight(record(3), record(4)))).toEqual([
+          expect.stringContaining("does not have what was stored in it last")
+        ])
+        expect(yield* warnings(record(5))).toEqual([])
+        expect(world.objects.size).toBe(5)
       })
     )
   )
