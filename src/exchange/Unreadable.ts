@@ -8,11 +8,12 @@ import { type TrackedStream, timeOf } from "./TrackedStream.ts"
 
 /** A time in which it is not known what a stream says. Stamps are receive times in microseconds. */
 export interface UnreadableTime {
-  /** The last frame of its own that could not be read: its stamp, and monotonic milliseconds. Minus infinity for none. */
-  ownAt: number
+  /** When the last frame of its own came that could not be read, monotonic milliseconds; minus infinity for none. */
   ownMillis: number
-  /** The stamp of the first message after the last frame that could not be read, NaN before it. */
+  /** The stamp of the first message after the last of these, or of those that may be of any stream; NaN before it. */
   readAt: number
+  /** How many frames that may be of any stream had come by then. */
+  readAfter: number
   /** The stamp of what was read before it, NaN where there was nothing. */
   readonly after: number
   /** The connection of which any frame may have been one of the stream; null if it was none. */
@@ -89,9 +90,9 @@ export const makeUnreadable = (options: {
   ): UnreadableTime => {
     if (stream.unreadable !== null) return stream.unreadable
     const time: UnreadableTime = {
-      ownAt: Number.NEGATIVE_INFINITY,
       ownMillis: Number.NEGATIVE_INFINITY,
       readAt: Number.NaN,
+      readAfter: 0,
       after,
       connection: of,
       frames: 0,
@@ -110,8 +111,8 @@ export const makeUnreadable = (options: {
       if (stream.unreadable === null) startCalm(stream, millis)
       const after = Number.isNaN(stream.lastMessageAt) ? lastFrameAt : stream.lastMessageAt
       const time = begin(stream, frame.reason, now, after, null)
-      time.ownAt = now
       time.ownMillis = millis
+      time.readAt = Number.NaN
       time.frames++
       if (isKept) time.kept++
       return isKept
@@ -127,13 +128,15 @@ export const makeUnreadable = (options: {
     }
     anybodys.at = now
     anybodys.millis = millis
+    anybodys.readAt = Number.NaN
     anybodys.frames++
     if (isKept) anybodys.kept++
     return isKept
   }
 
-  const end = (stream: TrackedStream, { after, frames, kept, ownAt, readAt }: UnreadableTime): void => {
-    const at = readAt > Math.max(ownAt, anybodys?.at ?? ownAt) ? readAt : (anybodys?.readAt ?? readAt)
+  const end = (stream: TrackedStream, time: UnreadableTime): void => {
+    const { after, frames, kept, readAt } = time
+    const at = isReadSinceAny(time) ? readAt : (anybodys?.readAt ?? readAt)
     stream.unreadable = null
     stream.unreadableEndedAt = monotonicMillis()
     if (stream.state === "unreadable") stream.state = stream.watch.live ? "live" : "subscribed"
@@ -149,22 +152,28 @@ export const makeUnreadable = (options: {
 
   const isOfAnother = (time: UnreadableTime) => time.connection !== null && time.connection !== connection
 
-  /** Whether something was read after the last frame of its own that could not be. */
-  const isRead = ({ connection, ownAt, readAt }: UnreadableTime) =>
-    readAt > ownAt || (connection !== null && ownAt === Number.NEGATIVE_INFINITY)
+  /** Whether a message of its own was read after the last frame that may be of any stream. */
+  const isReadSinceAny = ({ readAfter, readAt }: UnreadableTime) =>
+    !Number.isNaN(readAt) && (anybodys === null || readAfter === anybodys.frames)
 
-  const isAnyRead = () => anybodys === null || anybodys.readAt > anybodys.at
+  /** Whether something was read after the last frame of its own that could not be. */
+  const isRead = ({ connection, ownMillis, readAt }: UnreadableTime) =>
+    !Number.isNaN(readAt) || (connection !== null && ownMillis === Number.NEGATIVE_INFINITY)
+
+  const isAnyRead = () => anybodys === null || !Number.isNaN(anybodys.readAt)
 
   return {
     add,
     onRead: (now) => {
-      if (anybodys !== null && !(anybodys.readAt > anybodys.at)) anybodys.readAt = now
+      if (anybodys !== null && Number.isNaN(anybodys.readAt)) anybodys.readAt = now
     },
     onMessage: (stream, now) => {
       const time = stream.unreadable
       if (time === null) return
       stream.state = "unreadable"
-      if (!(time.readAt > Math.max(time.ownAt, anybodys?.at ?? time.ownAt))) time.readAt = now
+      if (isReadSinceAny(time)) return
+      time.readAt = now
+      time.readAfter = anybodys?.frames ?? 0
     },
     tick: () => {
       const millis = monotonicMillis()
@@ -196,8 +205,8 @@ export const makeUnreadable = (options: {
       } else if (anybodys !== null) {
         stream.unreadable = {
           ...time,
-          ownAt: Math.max(time.ownAt, anybodys.at),
           ownMillis: Math.max(time.ownMillis, anybodys.millis),
+          readAt: Number.NaN,
           connection: null,
           frames: time.frames + anybodys.frames,
           kept: time.kept + anybodys.kept
@@ -239,7 +248,7 @@ interface Calm {
 const startCalm = (of: Calm, millis: number): void => {
   of.unreadableCalm =
     millis - of.unreadableEndedAt < memoryMillis
-      ? Math.min(2 * of.unreadableCalm, maxCalmMillis)
+      ? Math.min(Math.max(2 * of.unreadableCalm, firstCalmMillis), maxCalmMillis)
       : firstCalmMillis
 }
 

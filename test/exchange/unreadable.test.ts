@@ -1,9 +1,13 @@
 import { gunzipSync, gzipSync } from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, FastCheck } from "effect"
+import { Duration, Effect, FastCheck, Option } from "effect"
+import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { type MarketStream, streamKey } from "../../src/domain/StreamId.ts"
 import { makeAllowance } from "../../src/exchange/Allowance.ts"
+import { exchanges } from "../../src/exchange/registry.ts"
+import { trackStream } from "../../src/exchange/TrackedStream.ts"
+import { makeUnreadable } from "../../src/exchange/Unreadable.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { eventually, holesIn, type Received, receive, streamOf, textOf } from "./harness.ts"
 import { type Peer, scripted } from "./scripted.ts"
@@ -221,6 +225,65 @@ describe.concurrent("a stream of which no message can be read", () => {
       expect(holes.get(streamKey(id))).toMatchObject([{ ...span, reasons: ["silent"] }])
     })
   )
+})
+
+describe("a time in which a stream cannot be read", () => {
+  const bybit = Option.getOrThrow(Option.fromNullable(exchanges.get("bybit")))
+  const tracked = () => [trackStream(bybit, book), trackStream(bybit, trade)] as const
+  const generous = { perSecond: 1e6, burst: 1e6, bytesPerSecond: 1e9, burstBytes: 1e9, maxBytes: 1e9 }
+
+  it("ends also where the clock is set back meanwhile, and lasts longer the next time", () => {
+    const [one, other] = tracked()
+    const events: Array<ExchangeEvent> = []
+    let millis = 0
+    const unreadable = makeUnreadable({
+      context: {
+        emit: (event) => events.push(event),
+        offer: () => {},
+        unreadableOf: (symbol) => ({ exchange: "bybit", symbol, dataType: "unreadable" })
+      },
+      connection: "c",
+      allowance: makeAllowance(generous),
+      monotonicMillis: () => millis,
+      streams: () => [one, other]
+    })
+    const pass = (seconds: number) => {
+      for (let i = 0; i < seconds; i++) {
+        millis += 1000
+        unreadable.tick()
+      }
+    }
+    const tags = () => events.map((event) => ("stream" in event ? `${event._tag} ${event.at}` : ""))
+    one.lastMessageAt = 900
+    other.lastMessageAt = 900
+    const bytes = Buffer.from("?")
+    unreadable.add({ _tag: "Malformed", reason: "not a JSON object" }, undefined, bytes, 1000, 950)
+    pass(100)
+    expect(tags()).toEqual(["StreamUnreadable 1000", "StreamUnreadable 1000"])
+    // An hour back.
+    unreadable.onRead(10)
+    unreadable.onMessage(one, 10)
+    pass(1)
+    expect(tags().slice(2)).toEqual(["StreamReadable 10", "StreamReadable 10"])
+    unreadable.add({ _tag: "Malformed", reason: "without a sequence id", stream: book }, one, bytes, 20, 15)
+    unreadable.onRead(30)
+    unreadable.onMessage(one, 30)
+    pass(4)
+    unreadable.add({ _tag: "Malformed", reason: "without a sequence id", stream: book }, one, bytes, 40, 35)
+    pass(20)
+    expect(tags().slice(4)).toEqual(["StreamUnreadable 20"])
+    unreadable.onMessage(one, 50)
+    pass(1)
+    expect(tags().slice(5)).toEqual(["StreamReadable 50"])
+    // The next one has to be over for longer.
+    unreadable.add({ _tag: "Malformed", reason: "without a sequence id", stream: book }, one, bytes, 60, 55)
+    unreadable.onMessage(one, 70)
+    pass(8)
+    expect(tags().slice(6)).toEqual(["StreamUnreadable 60"])
+    pass(3)
+    expect(events.at(-1)).toMatchObject({ _tag: "StreamReadable", at: 70, frames: 1, kept: 1, after: 900 })
+    expect(other.unreadable).toBeNull()
+  })
 })
 
 describe("how much is kept", () => {
