@@ -194,8 +194,17 @@ describe.concurrent("a stream of which no message can be read", () => {
 
   it.scopedLive("is connected from the answer on, once its first message came", () =>
     Effect.gen(function* () {
-      const { url } = yield* bybitThat((peer) => setTimeout(() => peer.send(tradeFrame(1)), 500))
-      const { eventsOf, of } = yield* record([trade], url)
+      let send: Peer["send"] | undefined
+      const { url } = yield* bybitThat((peer) => {
+        send = peer.send
+      })
+      const { eventsOf, of, stream } = yield* record([trade], url)
+      yield* Effect.repeat(Effect.delay(stream.status, "20 millis"), {
+        until: ([first]) => first?.state === "subscribed"
+      })
+      yield* Effect.sleep("500 millis")
+      expect(eventsOf("StreamConnected")).toEqual([])
+      send?.(tradeFrame(1))
       yield* eventually("the message", () => of(trade).length === 1)
       const [connected] = eventsOf("StreamConnected")
       expect(connected?.at).toBe(of(trade)[0]?.timestamp)
