@@ -49,21 +49,11 @@ export const makeConnection = (
     Effect.suspend(() => {
       opened.delete(ending)
       const at = clock.unsafeNow()
-      const { heardAt } = ending.session.status()
       for (const stream of ending.session.carried()) {
         if (end.kind !== "replaced") stream.state = "connecting"
         stream.reconnects.set(end.kind, (stream.reconnects.get(end.kind) ?? 0) + 1)
-        emit({
-          _tag: "StreamDisconnected",
-          at,
-          stream: stream.id,
-          connection: ending.session.id,
-          heard: heardAt,
-          kind: end.kind,
-          reason: end.reason,
-          code: end.code ?? null
-        })
       }
+      ending.session.reportEnds(end, at)
       reportEnd(ending.session.id, end)
       return Scope.close(ending.scope, Exit.void)
     })

@@ -76,6 +76,8 @@ export interface Session {
   readonly promote: () => void
   /** The streams that the exchange took here. */
   readonly carried: () => ReadonlyArray<TrackedStream>
+  /** Tells of the end of every stream that was told to be connected here. */
+  readonly reportEnds: (end: ConnectionEnded, at: number) => void
   /** Whether any message came. */
   readonly hadData: () => boolean
   readonly status: () => SessionStatus
@@ -567,8 +569,10 @@ export const openSession = (
     }
 
     /** The stream ends here, and the connection goes on: nothing to tell of one that was not taken. */
-    const reportEnd = ({ answer, stream }: Subscription, end: ConnectionEnded, at: number): void => {
-      if (answer !== "taken") return
+    const reportEnd = (subscription: Subscription, end: ConnectionEnded, at: number): void => {
+      const { isTold, stream } = subscription
+      if (!isTold) return
+      subscription.isTold = false
       emit({
         _tag: "StreamDisconnected",
         at,
@@ -960,6 +964,7 @@ export const openSession = (
         Array.from(subscriptions.values())
           .filter(({ answer }) => answer === "taken")
           .map(({ stream }) => stream),
+      reportEnds: (end, at) => subscriptions.forEach((subscription) => reportEnd(subscription, end, at)),
       hadData: () => hadData,
       status: () => ({
         exchange: exchange.name,
