@@ -182,7 +182,7 @@ export const findFaults = (
 /** So much may the clocks of servers differ. */
 const clockDifferenceMillis = 300_000
 
-const requestsAtOnce = 8
+const requestsAtOnce = 64
 const maxFindings = 1000
 const expectedPerPage = 500
 
