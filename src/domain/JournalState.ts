@@ -92,7 +92,9 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
     case "ClockStepped":
       return HashMap.set(needed, `${ofProcess}clock`, [id])
     case "RecordingStarted":
-      return HashMap.set(needed, `${ofProcess}recording`, [id])
+      return HashMap.modifyAt(needed, `${ofProcess}recording`, (before) =>
+        Option.some([...Option.getOrElse(before, () => []), id])
+      )
     case "StreamConnected":
       return HashMap.set(needed, connectionKey(event), [id])
     case "StreamDisconnected":
@@ -106,15 +108,23 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
     }
     case "StreamHeard":
     case "StreamReadable":
-      return HashMap.remove(needed, doubtKey(event))
+      return HashMap.remove(HashMap.remove(needed, doubtKey(event)), beforeDelisting(doubtKey(event)))
     case "SymbolDelisted":
-      return HashMap.set(needed, delistedKey(event), [id])
+      return HashMap.set(delistDoubts(needed, event), delistedKey(event), [id])
     case "SymbolListed":
       return HashMap.remove(needed, delistedKey(event))
     default:
       return needed
   }
 }
+
+/** The doubts of a delisted symbol's streams are over, unless these are recorded by name: the next entry of each begins anew. */
+const delistDoubts = (needed: JournalState["needed"], symbol: Symbol): JournalState["needed"] =>
+  HashMap.reduce(needed, needed, (all, ids, key) => {
+    if (!key.startsWith(doubtsOf(symbol)) || key.endsWith(delisted)) return all
+    const earlier = Option.getOrElse(HashMap.get(all, beforeDelisting(key)), () => ids)
+    return HashMap.set(HashMap.remove(all, key), beforeDelisting(key), earlier)
+  })
 
 /** What begins with this ends with the process. */
 const ofProcess = "process "
@@ -133,8 +143,14 @@ const delistedKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}delis
 
 const doubtKey = (event: { readonly _tag: JournalEvent["_tag"]; readonly stream: StreamId }): string => {
   const reason = event._tag === "StreamSilent" || event._tag === "StreamHeard" ? "silent" : "unreadable"
-  return `${symbolKey(event.stream)}${event.stream.dataType} ${reason}`
+  return `${doubtsOf(event.stream)}${event.stream.dataType} ${reason}`
 }
+
+const doubtsOf = ({ exchange, symbol }: Symbol): string => `${ofProcess}doubt ${exchange}:${symbol}:`
+
+const delisted = " before it was delisted"
+
+const beforeDelisting = (key: string): string => `${key}${delisted}`
 
 const connectionKey = (event: { readonly connection: string; readonly stream: StreamId }): string =>
   `${symbolKey(event.stream)}${event.stream.dataType} ${event.connection}`

@@ -47,18 +47,23 @@ describe("the archiver's state", () => {
         )
         const again = stateOf(pruned)
         expect(plain(again.pending)).toEqual(plain(whole.pending))
-        expect(neededIds(again)).toEqual(neededIds(whole))
+        const doubts = new Set(
+          entries.filter(({ event }) => /^Stream(Silent|Unreadable)$/.test(event._tag)).map(({ id }) => id)
+        )
+        const others = (ids: ReadonlySet<number>) => Array.from(ids).filter((id) => !doubts.has(id))
+        expect(new Set(others(neededIds(again)))).toEqual(new Set(others(neededIds(whole))))
         const connections = (of: ReadonlyArray<JournalEntry>) =>
           HashMap.map(coverageOf(of).streams, ({ open }) => plain(HashMap.remove(open, "")))
         const open = (of: ReadonlyArray<JournalEntry>) =>
           HashMap.filter(connections(of), (each) => each.length > 0)
         expect(plain(open(pruned))).toEqual(plain(open(entries)))
+        // A symbol that was delisted for a while ended doubts; that may not be known any more: at least as much is in doubt.
         const lasting = (of: ReadonlyArray<JournalEntry>) =>
-          HashMap.filter(
-            HashMap.map(coverageOf(of).streams, ({ lasting }) => plain(lasting)),
-            (each) => each.length > 0
-          )
-        expect(plain(lasting(pruned))).toEqual(plain(lasting(entries)))
+          HashMap.reduce(coverageOf(of).streams, [] as string[], (all, { lasting }, key) => [
+            ...all,
+            ...Array.from(lasting, ([reason, since]) => `${key} ${reason} ${since}`)
+          ])
+        expect(lasting(pruned)).toEqual(expect.arrayContaining(lasting(entries)))
       })
     )
   })
