@@ -7,6 +7,7 @@ import { ArchiveStore, ArchiveStoreError } from "../../src/archive/ArchiveStore.
 import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
 import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
 import { ParquetWriter } from "../../src/archive/ParquetWriter.ts"
+import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
 import * as Database from "../../src/storage/Database.ts"
@@ -38,9 +39,14 @@ const around = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
 const journal = Layer.effect(
   EventJournal,
   Effect.map(EventJournal, (real) => {
-    const appendOf: typeof real.appendOf = (stream, ...events) =>
-      events.reduceRight((effect, event) => around(event._tag, effect), real.appendOf(stream, ...events))
-    return EventJournal.of({ ...real, appendOf, append: (...events) => appendOf(undefined, ...events) })
+    const aroundAll = <A, E, R>(events: ReadonlyArray<JournalEvent>, effect: Effect.Effect<A, E, R>) =>
+      events.reduceRight((inner, event) => around(event._tag, inner), effect)
+    return EventJournal.of({
+      ...real,
+      append: (...events) => aroundAll(events, real.append(...events)),
+      appendAll: (events) => aroundAll(events, real.appendAll(events)),
+      appendOf: (stream, ...events) => aroundAll(events, real.appendOf(stream, ...events))
+    })
   })
 ).pipe(Layer.provide(EventJournal.layer))
 
