@@ -1,8 +1,8 @@
 import type { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
+import { Chunk, Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
 import { journalPrefix, parseKey } from "../domain/Archive.ts"
-import { type JournalEntry, JournalEvent } from "../domain/JournalEvent.ts"
+import { type JournalEntry, JournalEvent, nothing } from "../domain/JournalEvent.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
 import { download } from "./download.ts"
 import { ParquetReader } from "./ParquetReader.ts"
@@ -38,6 +38,7 @@ export interface JournalText {
   readonly id: number
   /** Microseconds since the epoch. */
   readonly at: number
+  readonly tag: string
   /** JSON of a JournalEvent. */
   readonly payload: string
   readonly isKept?: boolean
@@ -113,7 +114,12 @@ export const archivedEntries = <E, R, E2 = never>(
   { keys }: ArchivedJournal,
   folder: string,
   onDamaged: (key: string, error: ParquetError) => Effect.Effect<void, E, R>,
-  options: { readonly after: number; readonly tail?: JournalTail<E2> }
+  options: {
+    readonly after: number
+    readonly tail?: JournalTail<E2>
+    /** Events with these tags tell the reader nothing: they only count as there. */
+    readonly skip?: ReadonlySet<string>
+  }
 ): Stream.Stream<
   JournalEntry,
   ArchiveStoreError | PlatformError | ParquetError | E | E2,
@@ -174,22 +180,32 @@ export const archivedEntries = <E, R, E2 = never>(
         return known.texts.get(row.id) === textOf(row)
       })
 
-    const entryOf = (key: string) => (row: JournalText) =>
-      Effect.gen(function* () {
-        if (row.id > 0 && row.isKept !== true) {
-          if (row.id <= last && (yield* isKnown(row))) return Option.none()
-          last = row.id
-          lastText = textOf(row)
-        }
-        return Option.some(
-          yield* Effect.mapError(decodeText(row), (cause) => new ParquetError({ path: key, cause }))
-        )
-      })
+    /** Page by page: what is done for every entry by itself would take most of the time. */
+    const entriesOf = <E3, R3>(key: string, rows: Stream.Stream<JournalText, E3, R3>) =>
+      rows.pipe(
+        Stream.chunks,
+        Stream.mapEffect((chunk) =>
+          Effect.gen(function* () {
+            const entries: Array<JournalEntry> = []
+            for (const row of chunk) {
+              if (row.id > 0 && row.isKept !== true) {
+                if (row.id <= last && (yield* isKnown(row))) continue
+                last = row.id
+                lastText = textOf(row)
+              }
+              const event =
+                options.skip?.has(row.tag) === true ? Either.right(nothing) : decodeEvent(row.payload)
+              if (Either.isLeft(event)) return yield* new ParquetError({ path: key, cause: event.left })
+              entries.push(entryOf(row, event.right))
+            }
+            return Chunk.unsafeFromArray(entries)
+          })
+        ),
+        Stream.flattenChunks
+      )
 
-    const entriesOf = (part: ReadPart) =>
-      textsIn(path).pipe(
-        Stream.mapEffect(entryOf(part.key)),
-        Stream.filterMap((entry) => entry),
+    const partOf = (part: ReadPart) =>
+      entriesOf(part.key, textsIn(path)).pipe(
         Stream.catchTag("ParquetError", (error) =>
           Stream.drain(Stream.fromEffect(onDamaged(part.key, error)))
         ),
@@ -198,7 +214,7 @@ export const archivedEntries = <E, R, E2 = never>(
 
     const archived = Stream.flatMap(
       Stream.unfoldEffect(undefined, () => nextPart),
-      entriesOf
+      partOf
     )
     const { tail } = options
     if (tail === undefined) return archived
@@ -219,13 +235,7 @@ export const archivedEntries = <E, R, E2 = never>(
           : tail.rowsAfter(last)
       })
     )
-    return Stream.concat(
-      archived,
-      live.pipe(
-        Stream.mapEffect(entryOf("the database")),
-        Stream.filterMap((entry) => entry)
-      )
-    )
+    return Stream.concat(archived, entriesOf("the database", live))
   })
 
 interface ReadPart {
@@ -235,26 +245,24 @@ interface ReadPart {
 }
 
 /** The entry, with its event decoded. */
-export const decodeText = ({
-  at,
-  id,
-  isKept,
-  payload
-}: JournalText): Effect.Effect<JournalEntry, ParseResult.ParseError> =>
-  Effect.map(decodeEvent(payload), (event) =>
-    isKept === true ? { id, at, event, isKept } : { id, at, event }
-  )
+export const decodeText = (row: JournalText): Either.Either<JournalEntry, ParseResult.ParseError> =>
+  Either.map(decodeEvent(row.payload), (event) => entryOf(row, event))
+
+const entryOf = ({ at, id, isKept }: JournalText, event: JournalEvent): JournalEntry =>
+  isKept === true ? { id, at, event, isKept } : { id, at, event }
 
 const textOf = ({ at, payload }: JournalText): string => `${at} ${payload}`
 
 /** The entries of a part that lies in a file. */
 export const textsIn = (path: string): Stream.Stream<JournalText, ParquetError, ParquetReader> =>
   Stream.unwrap(
-    Effect.map(ParquetReader, (reader) => reader.pages(path, { columns: ["id", "at", "payload"] }))
+    Effect.map(ParquetReader, (reader) => reader.pages(path, { columns: ["id", "at", "tag", "payload"] }))
   ).pipe(
-    Stream.mapEffect(({ columns: [ids = [], times = [], payloads = []], length }) =>
+    Stream.mapEffect(({ columns: [ids = [], times = [], tags = [], payloads = []], length }) =>
       Effect.mapError(
-        decodeRows(Array.from({ length }, (_, i) => ({ id: ids[i], at: times[i], payload: payloads[i] }))),
+        decodeRows(
+          Array.from({ length }, (_, i) => ({ id: ids[i], at: times[i], tag: tags[i], payload: payloads[i] }))
+        ),
         (cause) => new ParquetError({ path, cause })
       )
     ),
@@ -262,6 +270,8 @@ export const textsIn = (path: string): Stream.Stream<JournalText, ParquetError, 
   )
 
 const decodeRows = Schema.decodeUnknown(
-  Schema.Array(Schema.Struct({ id: Schema.Number, at: Schema.Number, payload: Schema.String }))
+  Schema.Array(
+    Schema.Struct({ id: Schema.Number, at: Schema.Number, tag: Schema.String, payload: Schema.String })
+  )
 )
-const decodeEvent = Schema.decodeUnknown(Schema.parseJson(JournalEvent))
+const decodeEvent = Schema.decodeUnknownEither(Schema.parseJson(JournalEvent))

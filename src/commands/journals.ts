@@ -16,6 +16,8 @@ import type { Reading } from "./reading.ts"
 export const wholeJournals = <E, E2>(
   { folder, settings }: Reading,
   options: {
+    /** Tags of events that tell the reader nothing. */
+    readonly skip?: ReadonlySet<string>
     /** What to do if the archive cannot be read. */
     readonly orElse: (error: ArchiveStoreError) => Effect.Effect<ReadonlyArray<ArchivedJournal>, E>
     /** What to do about a part that cannot be read: it is left out, unless this fails. */
@@ -63,6 +65,7 @@ export const wholeJournals = <E, E2>(
           Effect.map(begin, ({ after }) =>
             archivedEntries(journal, folder, onDamaged, {
               after,
+              ...(options.skip === undefined ? {} : { skip: options.skip }),
               ...(Option.isSome(own) ? { tail: own.value } : {})
             })
           )

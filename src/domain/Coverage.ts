@@ -1,6 +1,7 @@
 import { Chunk, HashMap, identity, Option } from "effect"
 import type { GapDetected } from "./ExchangeEvent.ts"
 import type { ClockStepped, Heard, JournalEntry, JournalEvent } from "./JournalEvent.ts"
+import { microsPerHour } from "./micros.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
 import type { Window } from "./Window.ts"
 
@@ -285,6 +286,31 @@ export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Cove
     Number.POSITIVE_INFINITY
   )
 }
+
+/** What is known of a stream of a time, without what ends before it or begins after it. */
+export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage => {
+  const isIn = (window: Window) => window.to >= from && window.from < to
+  return {
+    ...of,
+    unwanted: Chunk.filter(of.unwanted, isIn),
+    connected: Chunk.filter(of.connected, isIn),
+    gaps: Chunk.filter(of.gaps, isIn),
+    drops: Chunk.filter(of.drops, isIn),
+    doubts: Chunk.filter(of.doubts, isIn)
+  }
+}
+
+/** The state without what it knows of other times, so that it is no larger than what is asked for. */
+export const forgetOutside = (state: Coverage, range: Window): Coverage => ({
+  ...state,
+  streams: HashMap.map(state.streams, (of) => ({
+    ...during(of, range),
+    messages: HashMap.filter(
+      of.messages,
+      (_, hour) => (hour + 1) * microsPerHour > range.from && hour * microsPerHour < range.to
+    )
+  }))
+})
 
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 

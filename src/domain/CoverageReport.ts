@@ -1,6 +1,6 @@
 import { Chunk, HashMap, Option } from "effect"
 import { dateOf, microsOf } from "./Archive.ts"
-import type { Doubt, DropWindow, Gap, StreamCoverage } from "./Coverage.ts"
+import { type Doubt, type DropWindow, during, type Gap, type StreamCoverage } from "./Coverage.ts"
 import type { StreamId } from "./StreamId.ts"
 import { difference, intersection, lengthOf, union, type Window } from "./Window.ts"
 
@@ -92,19 +92,6 @@ export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<Ex
       reasons: Array.from(reasons).sort((a, b) => (order.get(a) ?? 0) - (order.get(b) ?? 0))
     }
   })
-}
-
-/** What is known of a stream of a time, without what ends before it or begins after it. */
-const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage => {
-  const isIn = (window: Window) => window.to >= from && window.from < to
-  return {
-    ...of,
-    unwanted: Chunk.filter(of.unwanted, isIn),
-    connected: Chunk.filter(of.connected, isIn),
-    gaps: Chunk.filter(of.gaps, isIn),
-    drops: Chunk.filter(of.drops, isIn),
-    doubts: Chunk.filter(of.doubts, isIn)
-  }
 }
 
 /** At least a microsecond, for a stream of which only a moment is known. */

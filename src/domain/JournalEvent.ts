@@ -193,6 +193,9 @@ export const JournalEvent = Schema.Union(
 )
 export type JournalEvent = typeof JournalEvent.Type
 
+/** Stands for an event that says nothing to a reader. */
+export const nothing: JournalEvent = RecordingStarted.make({ at: 0, streams: [] })
+
 /** What receiving tells the journal of. */
 export const ReceivingEvent = Schema.Union(
   RecordingStarted,

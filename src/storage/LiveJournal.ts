@@ -73,12 +73,12 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
     const pruned = bounds?.pruned ?? 0
     const epoch = yield* epochOf(sql)
     const counts = yield* Effect.provideService(openCounts, SqlClient.SqlClient, sql)
-    yield* sql`CREATE TEMP TABLE entries AS SELECT id, at, payload FROM journal WHERE id > ${after}`
+    yield* sql`CREATE TEMP TABLE entries AS SELECT id, at, tag, payload FROM journal WHERE id > ${after}`
     yield* sql`CREATE UNIQUE INDEX temp.entries_by_id ON entries (id)`
     const rowsAfter = (above: number) =>
       Stream.paginateChunkEffect(above, (above) =>
-        sql<{ id: number; at: number; payload: string }>`
-          SELECT id, at, payload FROM temp.entries WHERE id > ${above} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
+        sql<{ id: number; at: number; tag: string; payload: string }>`
+          SELECT id, at, tag, payload FROM temp.entries WHERE id > ${above} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
           Effect.mapError(DatabaseError.from),
           Effect.map(
             (page) =>
@@ -92,7 +92,7 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
         )
       )
     const counted = counts.map(
-      (event): JournalText => ({ id: 0, at: event.first, payload: encodeEvent(event) })
+      (event): JournalText => ({ id: 0, at: event.first, tag: event._tag, payload: encodeEvent(event) })
     )
     return Option.some<LiveJournal>({
       id: collector.journal,

@@ -8,6 +8,8 @@ export interface Settings {
   readonly rounds: number
   /** Replaces the length of each measurement. */
   readonly seconds: number | undefined
+  /** How many days of a journal are read. */
+  readonly days: number | undefined
   /** Also what takes long. */
   readonly full: boolean
   /** Temporary files go below this folder: its disk is part of what is measured. */

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util"
 import { isMet, type Measurement, type Result, type Settings } from "./Bench.ts"
 import { noisyAbove } from "./Machine.ts"
 import { archive } from "./measurements/archive.ts"
+import { coverage } from "./measurements/coverage.ts"
 import { loss } from "./measurements/loss.ts"
 import { scale } from "./measurements/scale.ts"
 import { stamps } from "./measurements/stamps.ts"
@@ -13,7 +14,16 @@ import { steady } from "./measurements/steady.ts"
 import { throughput } from "./measurements/throughput.ts"
 import { median } from "./statistics.ts"
 
-const measurements: ReadonlyArray<Measurement> = [throughput, loss, stamps, archive, scale, startup, steady]
+const measurements: ReadonlyArray<Measurement> = [
+  throughput,
+  loss,
+  stamps,
+  archive,
+  scale,
+  startup,
+  coverage,
+  steady
+]
 
 const help = `npm run bench -- [measurement ...] [options]
 
@@ -23,6 +33,7 @@ ${measurements.map(({ name, title }) => `  ${name.padEnd(12)} ${title}`).join("\
 
   --rounds N         how often everything is measured (3)
   --seconds N        replaces the length of each measurement
+  --days N           how many days coverage reads (3)
   --full             also what takes long: about an hour
   --json FILE        also writes the results to a file
   --patience N       how long to wait for a quiet machine before each run, seconds (15)
@@ -36,6 +47,7 @@ const main = async () => {
     options: {
       rounds: { type: "string", default: "3" },
       seconds: { type: "string" },
+      days: { type: "string" },
       full: { type: "boolean", default: false },
       json: { type: "string" },
       patience: { type: "string", default: "15" },
@@ -53,6 +65,7 @@ const main = async () => {
   const settings: Settings = {
     rounds: positive("rounds", values.rounds),
     seconds: values.seconds === undefined ? undefined : positive("seconds", values.seconds),
+    days: values.days === undefined ? undefined : positive("days", values.days),
     full: values.full,
     folder: values.folder,
     collector: values.collector,

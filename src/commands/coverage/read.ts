@@ -11,10 +11,12 @@ import {
   applyToCoverage,
   beginJournal,
   endOfJournal,
+  forgetOutside,
   noCoverage,
   type StreamCoverage
 } from "../../domain/Coverage.ts"
-import { type JournalEntry, RecordingStarted } from "../../domain/JournalEvent.ts"
+import { type JournalEntry, nothing } from "../../domain/JournalEvent.ts"
+import { microsPerDay } from "../../domain/micros.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { intersection, union, type Window } from "../../domain/Window.ts"
 import { wholeJournals } from "../journals.ts"
@@ -80,10 +82,13 @@ export const readCoverage = (reading: Reading, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, typeof noCoverage>()
     const clocks = new Map<string, Map<string, ClockEvidence>>()
+    let read = 0
+    const around = { from: select.range.from - microsPerDay, to: select.range.to + microsPerDay }
     const names = new Map<string, Set<string>>()
     const abandoned = new Set<string>()
     const unreadable: Array<JournalDamaged> = []
     const journals = yield* wholeJournals(reading, {
+      skip: sayNothing,
       orElse: withoutArchive,
       onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
     })
@@ -98,7 +103,8 @@ export const readCoverage = (reading: Reading, select: Selection) =>
           clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
         }
         if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
-        return applyToCoverage(before, restrict(entry, select))
+        const after = applyToCoverage(before, restrict(entry, select))
+        return ++read % entriesBetween === 0 ? forgetOutside(after, around) : after
       })
       servers.set(server, endOfJournal(state, lastSeen, heard))
     }
@@ -126,6 +132,22 @@ export const readCoverage = (reading: Reading, select: Selection) =>
     } satisfies ReadCoverage
   }).pipe(Effect.provide(reading.services))
 
+/** Of these, most of which are the steps of archives, coverage does not depend. */
+const sayNothing = new Set([
+  "ArchiveUploaded",
+  "ArchiveVerified",
+  "ArchiveRowsPurged",
+  "ArchiveFailed",
+  "JournalSegmentPlanned",
+  "JournalSegmentArchived",
+  "JournalPruned",
+  "ConnectionOpened",
+  "ConnectionEnded"
+])
+
+/** After so many the state is made small again. */
+const entriesBetween = 50_000
+
 const withoutArchive = (error: ArchiveStoreError) =>
   Effect.as(
     Console.error(`the archive cannot be read, this is what the database alone says: ${error.message}`),
@@ -142,5 +164,3 @@ const restrict = (entry: JournalEntry, { takes }: Selection): JournalEntry => {
     event._tag === "ArchivePlanned" ? event.plan.stream : "stream" in event ? event.stream : undefined
   return stream === undefined || takes(stream) ? entry : { ...entry, event: nothing }
 }
-
-const nothing = RecordingStarted.make({ at: 0, streams: [] })

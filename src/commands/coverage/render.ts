@@ -4,37 +4,49 @@ import type { DayCoverage, HourCoverage } from "../../domain/CoverageReport.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import type { Window } from "../../domain/Window.ts"
 
-export interface ServerReport {
+/** The days of a stream, which are asked for when they are printed: all of them may be more than memory holds. */
+export interface StreamDays {
   readonly server: string
-  readonly days: ReadonlyArray<DayCoverage>
   readonly clock: ReadonlyMap<string, ClockEvidence>
+  readonly days: () => ReadonlyArray<DayCoverage>
 }
 
-/** For programs: one object for each server, stream and day. Times are ISO 8601 in UTC, durations seconds. */
-export const asJson = (reports: ReadonlyArray<ServerReport>): string =>
-  JSON.stringify(
-    reports.flatMap(({ clock, days, server }) =>
-      days.map((day) => ({
+/**
+ * For programs, piece by piece: an array with one object for each server, stream and day. Times are ISO 8601 in UTC, durations
+ * seconds.
+ */
+export function* asJson(streams: Iterable<StreamDays>): Generator<string> {
+  let before = "["
+  for (const { clock, days, server } of streams) {
+    for (const day of days()) {
+      const object = {
         server,
         ...jsonOf(day),
         clock: clockOf(clock.get(day.date) ?? noClockEvidence)
-      }))
-    ),
-    null,
-    2
-  )
+      }
+      yield `${before}\n  ${JSON.stringify(object, null, 2).replaceAll("\n", "\n  ")}`
+      before = ","
+    }
+  }
+  yield before === "[" ? "[]\n" : "\n]\n"
+}
 
-/** For people. */
-export const asText = (reports: ReadonlyArray<ServerReport>, coloured: boolean): string => {
+/** For people, piece by piece. */
+export function* asText(streams: Iterable<StreamDays>, coloured: boolean): Generator<string> {
   const paint = coloured
     ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m`
     : (_: number, text: string) => text
-  const blocks = reports.flatMap(({ days, server }) =>
-    days.length === 0 ? [] : [`${paint(1, `server ${server}`)}`, ...days.map((day) => dayText(day, paint))]
-  )
-  return blocks.length === 0
-    ? "Nothing was recorded, as far as the database and the archive know."
-    : [...blocks, legend(paint)].join("\n\n")
+  let last: string | undefined
+  for (const { days, server } of streams) {
+    for (const day of days()) {
+      if (server !== last) yield `${paint(1, `server ${server}`)}\n\n`
+      last = server
+      yield `${dayText(day, paint)}\n\n`
+    }
+  }
+  yield last === undefined
+    ? "Nothing was recorded, as far as the database and the archive know.\n"
+    : `${legend(paint)}\n`
 }
 
 /** An ISO 8601 time in UTC with microseconds. */

@@ -1,4 +1,4 @@
-import { Console, Effect } from "effect"
+import { Effect } from "effect"
 import { daysOf } from "../../domain/CoverageReport.ts"
 import { isProvable } from "../../exchange/registry.ts"
 import { asColoured, logsToStderr } from "../options.ts"
@@ -12,12 +12,18 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     const select = yield* selection(options)
     const reading = yield* loadReading
     const read = yield* readCoverage(reading, select)
-    const reports = read.servers.map(({ clock, server, streams }) => ({
-      server,
-      clock,
-      days: streams.flatMap((of) => daysOf(of, select.range, isProvable(of.stream)))
-    }))
-    yield* Console.log(options.json ? asJson(reports) : asText(reports, yield* asColoured))
+    const streams = read.servers.flatMap(({ clock, server, streams }) =>
+      streams.map((of) => ({ server, clock, days: () => daysOf(of, select.range, isProvable(of.stream)) }))
+    )
+    const pieces = options.json ? asJson(streams) : asText(streams, yield* asColoured)
+    yield* Effect.sync(() => process.stdout.on("error", () => {}))
+    yield* Effect.ignore(Effect.forEach(pieces, print, { discard: true }))
     const fault = faultOf(read)
     if (fault !== undefined) return yield* fault
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
+
+/** Goes on once it is taken: what is printed need not fit into memory. Fails once nobody reads it any more. */
+const print = (text: string) =>
+  Effect.async<void, Error>((resume) => {
+    process.stdout.write(text, (error) => resume(error == null ? Effect.void : Effect.fail(error)))
+  })

@@ -1,0 +1,131 @@
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Effect, Layer, Schema, Stream } from "effect"
+import { journalColumns, journalPage } from "../../../src/archive/Archiver/columns.ts"
+import * as HyparquetWriter from "../../../src/archive/HyparquetWriter.ts"
+import { ParquetWriter } from "../../../src/archive/ParquetWriter.ts"
+import { archiveKey, dateOf, segmentKey } from "../../../src/domain/Archive.ts"
+import type { JournalEvent } from "../../../src/domain/JournalEvent.ts"
+import { streamOf } from "../../../src/domain/JournalEvent.ts"
+import { microsPerDay, microsPerHour } from "../../../src/domain/micros.ts"
+import type { StreamId } from "../../../src/domain/StreamId.ts"
+import type { JournalRow } from "../../../src/storage/EventJournal.ts"
+import { endWithParent, readArgument, tell } from "./channel.ts"
+
+/**
+ * Writes the archived journal of a server that has recorded many streams for many days: of each stream and hour the six steps
+ * of an archive and a count of messages, and once a day a connection.
+ */
+const Options = Schema.Struct({
+  folder: Schema.String,
+  streams: Schema.Int,
+  days: Schema.Int,
+  /** Begin of the first day, microseconds. */
+  from: Schema.Number
+})
+
+const { days, folder, from, streams } = Schema.decodeUnknownSync(Options)(readArgument())
+endWithParent()
+
+const server = "bench"
+const journal = "0123456789abcdef"
+const file = { rows: 36_000, size: 1_000_000, sha256: "ab".repeat(32) }
+const all = Array.from(
+  { length: streams },
+  (_, n): StreamId => ({
+    exchange: "binance",
+    symbol: `s${n >> 1}usdt`,
+    dataType: n % 2 === 0 ? "trade" : "orderbook"
+  })
+)
+const idOf = (at: number, n: number) =>
+  `${Math.floor(at / 1000)
+    .toString(16)
+    .padStart(12, "0")}${n.toString(16).padStart(12, "0")}`
+
+/** What the journal tells of an hour. */
+const eventsOf = (hour: number): ReadonlyArray<readonly [at: number, event: JournalEvent]> => {
+  const begin = from + hour * microsPerHour
+  const end = begin + microsPerHour
+  const events: Array<readonly [number, JournalEvent]> = []
+  if (hour === 0) {
+    events.push(
+      [begin, { _tag: "ProcessStarted", at: begin, process: "p", server, version: "1", previous: null }],
+      [begin, { _tag: "RecordingStarted", at: begin, streams: all }]
+    )
+  }
+  if (hour % 24 === 0) {
+    for (const stream of all) {
+      const connection = `c${hour}`
+      events.push([begin, { _tag: "StreamConnected", at: begin, stream, connection }])
+      if (hour === 0) continue
+      const before = { connection: `c${hour - 24}`, kind: "replaced", reason: "", code: null } as const
+      events.push([begin, { _tag: "StreamDisconnected", at: begin, stream, ...before }])
+    }
+  }
+  for (const [n, stream] of all.entries()) {
+    const archiveId = idOf(end, n)
+    const date = dateOf(begin)
+    const key = archiveKey({ stream, date, serverName: server, firstTimestamp: begin, archiveId })
+    const [firstId, lastId] = [1, 2]
+    events.push(
+      [end - 1, { _tag: "ArchivePlanned", plan: { archiveId, stream, date, firstId, lastId, key } }],
+      [end - 1, { _tag: "ArchiveWritten", archiveId, file }],
+      [end - 1, { _tag: "ArchiveUploaded", archiveId }],
+      [end - 1, { _tag: "ArchiveVerified", archiveId }],
+      [end - 1, { _tag: "ArchiveRowsPurged", archiveId, throughId: lastId, rows: file.rows }],
+      [end - 1, { _tag: "ArchivePurged", archiveId }]
+    )
+  }
+  for (const stream of all) {
+    const counted = {
+      hour: Math.floor(begin / microsPerHour),
+      messages: file.rows,
+      first: begin,
+      last: end - 1
+    }
+    events.push([end - 1, { _tag: "MessagesCommitted", stream, ...counted }])
+  }
+  events.push([end - 1, { _tag: "ProcessAlive", process: "p", lastSeen: end - 1 }])
+  return events
+}
+
+const main = Effect.gen(function* () {
+  const writer = yield* ParquetWriter
+  let id = 0
+  let bytes = 0
+  for (let hour = 0; hour < days * 24; hour++) {
+    const rows = eventsOf(hour).map(
+      ([at, event]): JournalRow => ({
+        id: ++id,
+        at,
+        tag: event._tag,
+        stream: streamOf(event),
+        payload: JSON.stringify(event)
+      })
+    )
+    const begin = from + hour * microsPerHour
+    const archiveId = idOf(begin + microsPerHour, streams)
+    const key = segmentKey({ date: dateOf(begin), serverName: server, journal, archiveId })
+    const pages = Array.from({ length: Math.ceil(rows.length / 1000) }, (_, n) =>
+      journalPage(rows.slice(n * 1000, n * 1000 + 1000))
+    )
+    const { size } = yield* writer.write({
+      path: `${folder}/${key}`,
+      columns: journalColumns,
+      pages: Stream.fromIterable(pages),
+      metadata: {
+        server,
+        archive_id: archiveId,
+        journal,
+        first_id: String(id - rows.length + 1),
+        last_id: String(id)
+      }
+    })
+    bytes += size
+  }
+  tell({ entries: id, bytes, to: from + days * microsPerDay })
+  process.disconnect()
+}).pipe(Effect.provide(Layer.provideMerge(HyparquetWriter.layer(), NodeContext.layer)))
+
+main.pipe(NodeRuntime.runMain)
