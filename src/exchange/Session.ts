@@ -568,7 +568,7 @@ export const openSession = (
       }
     }
 
-    /** The stream ends here, and the connection goes on: nothing to tell of one that was not taken. */
+    /** The stream ends here: nothing to tell of one whose begin was not told. */
     const reportEnd = (subscription: Subscription, end: ConnectionEnded, at: number): void => {
       const { isTold, stream } = subscription
       if (!isTold) return
