@@ -39,7 +39,10 @@ export const layer = (options: {
           checkFileKey("put", object.key).pipe(
             Effect.zipRight(place.isOpen("put", object.key)),
             Effect.zipRight(put(NodePath.join(root, object.key), root, object)),
-            Effect.zipRight(place.isOpen("put", object.key)),
+            Effect.tapBoth({
+              onFailure: () => place.isOpen("put", object.key),
+              onSuccess: () => place.isOpen("put", object.key)
+            }),
             Effect.zipRight(place.hasNow(object))
           ),
         head: (key) =>
@@ -202,7 +205,7 @@ const put = (target: string, root: string, object: LocalObject): Effect.Effect<v
       })
     }
     const directory = NodePath.dirname(target)
-    yield* attempt(() => NodeFs.mkdir(directory, { recursive: true }), failed)
+    yield* attempt(() => makeBelow(root, directory), failed)
     yield* syncFile(object.path, failed)
     yield* publish(object.path, target).pipe(
       Effect.catchIf(
@@ -217,6 +220,15 @@ const put = (target: string, root: string, object: LocalObject): Effect.Effect<v
     )
     yield* syncUpwards(directory, root, failed)
   })
+
+/** Makes the folders below the root that are missing. A root that is gone is not made anew. */
+const makeBelow = async (root: string, directory: string): Promise<void> => {
+  if (directory === root) return
+  await makeBelow(root, NodePath.dirname(directory))
+  await NodeFs.mkdir(directory).catch((cause) => {
+    if (codeOf(cause) !== "EEXIST") throw cause
+  })
+}
 
 /** What an attempt to publish failed with: the operating system's code decides what is tried next. */
 interface Obstacle {

@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib"
-import { Duration, Effect, Logger, LogLevel } from "effect"
+import { Duration, Effect, Logger, LogLevel, Schedule } from "effect"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import { type MarketStream, type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
@@ -111,6 +111,18 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
     }).pipe(Effect.timeoutOption(Duration.seconds(options.seconds)))
     yield* Effect.forEach(simulators.values(), (simulator) => simulator.heal)
     yield* Effect.sleep("8 seconds")
+    const silent = Effect.map(
+      Effect.forEach(recorders, (stream) => stream.status),
+      (statuses) => statuses.flat().filter((of) => of.state !== "live")
+    )
+    // The oftener frames could not be read, the longer it takes until they are believed to be over: up to 5 minutes.
+    yield* silent.pipe(
+      Effect.repeat({
+        while: (left) => left.length > 0 && left.every((of) => of.state === "unreadable"),
+        schedule: Schedule.spaced("1 second")
+      }),
+      Effect.timeoutOption("6 minutes")
+    )
 
     const gaps = events.filter((event) => event._tag === "GapDetected")
     const differences = streams.flatMap((id) => {
@@ -141,9 +153,6 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
     const statuses = yield* Effect.forEach(simulators, ([venue, simulator]) =>
       Effect.map(simulator.status, (status) => ({ name: venue.exchange.name, status }))
     )
-    const silent = (yield* Effect.forEach(recorders, (stream) => stream.status))
-      .flat()
-      .filter((of) => of.state !== "live")
     return {
       messages,
       faults,
@@ -154,7 +163,7 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
         ...refusals(events),
         ...needless(events),
         ...streams.flatMap((id) => open(events, id)),
-        ...silent.map((of) => `${streamKey(of)} is ${of.state} in the end`)
+        ...(yield* silent).map((of) => `${streamKey(of)} is ${of.state} in the end`)
       ],
       violations: statuses.flatMap(({ name, status }) =>
         Object.entries(status.violations).map(([rule, count]) => `${name}: ${rule} ${count}`)
