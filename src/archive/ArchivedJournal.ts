@@ -2,6 +2,7 @@ import type { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
 import { Chunk, Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
 import { journalPrefix, parseKey } from "../domain/Archive.ts"
+import { textOf } from "../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, JournalEvent, nothing } from "../domain/JournalEvent.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
 import { download } from "./download.ts"
@@ -15,6 +16,17 @@ export interface ArchivedJournal {
   /** Names the journal: a server that lost its database begins another. */
   readonly journal: string
   readonly keys: ReadonlyArray<string>
+  /** Checkpoints of what it says of coverage, the latest last. */
+  readonly checkpoints: ReadonlyArray<StoredCheckpoint>
+}
+
+/** A checkpoint in the archive. */
+export interface StoredCheckpoint {
+  readonly key: string
+  /** Parts with greater archive ids tell of what came after it. */
+  readonly archiveId: string
+  /** From this time on it tells all, microseconds. */
+  readonly until: number
 }
 
 /** Where a journal begins. */
@@ -52,23 +64,41 @@ export const archivedJournals: Effect.Effect<
 > = Effect.gen(function* () {
   const store = yield* ArchiveStore
   const journals = new Map<string, Array<Part>>()
-  yield* Stream.runForEach(store.list(journalPrefix), ({ key }) =>
+  const checkpoints = new Map<string, Array<StoredCheckpoint>>()
+  yield* Stream.runForEach(store.list(journalPrefix), ({ key, size }) =>
     Effect.sync(() => {
       const parsed = parseKey(key)
+      if (parsed?._tag === "Checkpoint") {
+        const { archiveId, journal, until } = parsed
+        if (size <= maxCheckpointBytes) addTo(checkpoints, journal, { key, archiveId, until })
+        return
+      }
       if (parsed?._tag !== "Journal") return
       const part = { archiveId: parsed.archiveId, server: parsed.server, key }
-      const known = journals.get(parsed.journal)
-      if (known === undefined) journals.set(parsed.journal, [part])
-      else known.push(part)
+      addTo(journals, parsed.journal, part)
     })
   )
   return Array.from(journals, ([journal, unsorted]) => {
     const parts = unsorted.sort(byArchiveId)
     const latest = parts.at(-1)?.server ?? ""
     const earlier = parts.map(({ server }) => server).filter((server) => server !== latest)
-    return { servers: [...new Set(earlier), latest], journal, keys: parts.map(({ key }) => key) }
+    return {
+      servers: [...new Set(earlier), latest],
+      journal,
+      keys: parts.map(({ key }) => key),
+      checkpoints: (checkpoints.get(journal) ?? []).sort(byArchiveId)
+    }
   })
 })
+
+/** It is read in one piece. One of 100,000 streams has about a tenth of it. */
+const maxCheckpointBytes = 33_554_432
+
+const addTo = <A>(lists: Map<string, Array<A>>, name: string, item: A): void => {
+  const list = lists.get(name)
+  if (list === undefined) lists.set(name, [item])
+  else list.push(item)
+}
 
 interface Part {
   readonly archiveId: string
@@ -76,11 +106,11 @@ interface Part {
   readonly key: string
 }
 
-const byArchiveId = Order.mapInput(Order.string, ({ archiveId }: Part) => archiveId)
+const byArchiveId = Order.mapInput(Order.string, ({ archiveId }: { readonly archiveId: string }) => archiveId)
 
 /** What the first part that can be read says of where its journal begins; and which entry that part begins with. */
 export const archivedBegin = (
-  { keys }: ArchivedJournal,
+  { keys }: Pick<ArchivedJournal, "keys">,
   folder: string
 ): Effect.Effect<
   JournalBegin & { readonly firstId: number },
@@ -111,11 +141,20 @@ export const archivedBegin = (
  * their entries that are others than before follow, from the first one on, with ids that go back.
  */
 export const archivedEntries = <E, R, E2 = never>(
-  { keys }: ArchivedJournal,
+  { keys }: Pick<ArchivedJournal, "keys">,
   folder: string,
   onDamaged: (key: string, error: ParquetError) => Effect.Effect<void, E, R>,
   options: {
+    /** The journal begins behind this entry. */
     readonly after: number
+    /** Only what is behind this entry is read. */
+    readonly behind?: {
+      readonly id: number
+      /** All that it says. */
+      readonly text: string
+      /** It is in no part with a greater one. */
+      readonly archiveId: string
+    }
     readonly tail?: JournalTail<E2>
     /** Events with these tags tell the reader nothing: they only count as there. */
     readonly skip?: ReadonlySet<string>
@@ -127,9 +166,10 @@ export const archivedEntries = <E, R, E2 = never>(
 > =>
   Stream.suspend(() => {
     const path = `${folder}/journal.parquet`
-    let last = options.after
-    let lastText = ""
-    const waiting = [...keys]
+    const { behind } = options
+    let last = behind?.id ?? options.after
+    let lastText = behind?.text ?? ""
+    const waiting = keys.filter((key) => behind === undefined || archiveIdOf(key) > behind.archiveId)
     /** Parts before which others are missing so far. */
     const early: Array<ReadPart> = []
     /** Those that were read. */
@@ -238,6 +278,12 @@ export const archivedEntries = <E, R, E2 = never>(
     return Stream.concat(archived, entriesOf("the database", live))
   })
 
+/** That of a part. */
+const archiveIdOf = (key: string): string => {
+  const parsed = parseKey(key)
+  return parsed === undefined ? "" : parsed.archiveId
+}
+
 interface ReadPart {
   readonly key: string
   readonly first: number
@@ -250,8 +296,6 @@ export const decodeText = (row: JournalText): Either.Either<JournalEntry, ParseR
 
 const entryOf = ({ at, id, isKept }: JournalText, event: JournalEvent): JournalEntry =>
   isKept === true ? { id, at, event, isKept } : { id, at, event }
-
-const textOf = ({ at, payload }: JournalText): string => `${at} ${payload}`
 
 /** The entries of a part that lies in a file. */
 export const textsIn = (path: string): Stream.Stream<JournalText, ParquetError, ParquetReader> =>

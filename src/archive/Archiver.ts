@@ -46,6 +46,7 @@ import type { ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { archiveFailures, parquetSeconds, uploadSeconds } from "../operations/Metrics.ts"
 import type { ArchiveView } from "../operations/StorageView.ts"
+import { advanceCheckpoint } from "../storage/Checkpoint.ts"
 import type { DatabaseError } from "../storage/DatabaseError.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import {
@@ -58,6 +59,7 @@ import {
 } from "../storage/JournalUpkeep.ts"
 import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { version } from "../version.ts"
+import { archiveCheckpoint, isCheckpointDue } from "./Archiver/checkpoint.ts"
 import { archiveColumns, archivePage, journalColumns, journalPage } from "./Archiver/columns.ts"
 import { findOtherEpoch } from "./Archiver/epoch.ts"
 import { warnIfGone } from "./Archiver/kept.ts"
@@ -613,10 +615,15 @@ const make = (options: ArchiverOptions) =>
           const next = yield* planSegment(last)
           more = Option.isSome(next) && (yield* attempt(next.value))
         }
-        const { isWorthIt, through } = yield* prunableThrough(
-          archivedThrough(yield* Ref.get(state)),
-          options.journal ?? journalLimits
-        )
+        const reached = yield* Ref.get(state)
+        const archived = archivedThrough(reached)
+        const { isWorthIt, through } = yield* prunableThrough(archived, options.journal ?? journalLimits)
+        // The parts that tell of what comes after it have greater ids: none that is older may be under way.
+        const isDue = archived === reached.plannedThrough && (yield* isCheckpointDue(archived))
+        if (isWorthIt || isDue) {
+          const checkpoint = yield* advanceCheckpoint(archived)
+          if (isDue) yield* archiveCheckpoint(checkpoint, { ...options, archiveId: yield* makeArchiveId })
+        }
         // Which entries are needed only a whole fold knows: the state has not seen those of others.
         if (isWorthIt) yield* pruneJournal(through, neededIds(yield* fold))
       }).pipe(Effect.provideService(EventJournal, journal))

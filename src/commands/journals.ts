@@ -1,4 +1,5 @@
 import { Effect, Option, Order, Stream } from "effect"
+import { type FoundCheckpoint, findCheckpoint } from "../archive/ArchivedCheckpoint.ts"
 import {
   type ArchivedJournal,
   archivedBegin,
@@ -9,15 +10,22 @@ import type { ArchiveStoreError } from "../archive/ArchiveStore.ts"
 import { openLiveJournal } from "../storage/LiveJournal.ts"
 import type { Reading } from "./reading.ts"
 
+/** What the journals are read from: the archive, and the database if it is our own. */
+export interface JournalSources extends Omit<Reading, "settings"> {
+  readonly settings: Pick<Reading["settings"], "databasePath" | "serverName">
+}
+
 /**
  * The journals of all servers, from the archive and, if it is our own, from the database; in the order in which they were
  * begun. The database is read first and let go, so that a collector can empty its WAL while the archive is read.
  */
 export const wholeJournals = <E, E2>(
-  { folder, settings }: Reading,
+  { folder, settings }: JournalSources,
   options: {
     /** Tags of events that tell the reader nothing. */
     readonly skip?: ReadonlySet<string>
+    /** Only what is told of the time from here on, microseconds, is asked for. */
+    readonly from?: number
     /** What to do if the archive cannot be read. */
     readonly orElse: (error: ArchiveStoreError) => Effect.Effect<ReadonlyArray<ArchivedJournal>, E>
     /** What to do about a part that cannot be read: it is left out, unless this fails. */
@@ -35,7 +43,7 @@ export const wholeJournals = <E, E2>(
     const journals = [
       ...archived.toSorted((a, b) => Order.string(firstArchiveId(a.keys), firstArchiveId(b.keys))),
       ...(Option.isSome(live) && !isArchived(live.value.id)
-        ? [{ servers: [settings.serverName] as const, journal: live.value.id, keys: [] }]
+        ? [{ servers: [settings.serverName] as const, journal: live.value.id, keys: [], checkpoints: [] }]
         : [])
     ]
     return journals.map((journal) => {
@@ -53,6 +61,23 @@ export const wholeJournals = <E, E2>(
           return { after: goesBack || journal.keys.length > 0 ? after : 0, goesBack }
         }
       )
+      /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
+      const entriesBehind = (start: Option.Option<FoundCheckpoint>) =>
+        Stream.unwrap(
+          Effect.map(begin, ({ after }) =>
+            archivedEntries(journal, folder, onDamaged, {
+              after,
+              ...Option.match(start, {
+                onNone: () => ({}),
+                onSome: ({ archiveId, checkpoint: { coverage, lastText } }) => ({
+                  behind: { id: coverage.lastId, text: lastText, archiveId }
+                })
+              }),
+              ...(options.skip === undefined ? {} : { skip: options.skip }),
+              ...(Option.isSome(own) ? { tail: own.value } : {})
+            })
+          )
+        )
       return {
         server,
         journal: journal.journal,
@@ -60,16 +85,10 @@ export const wholeJournals = <E, E2>(
         servers: Option.isSome(own) ? [...journal.servers, settings.serverName] : journal.servers,
         /** Where it begins. */
         begin,
-        /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
-        entries: Stream.unwrap(
-          Effect.map(begin, ({ after }) =>
-            archivedEntries(journal, folder, onDamaged, {
-              after,
-              ...(options.skip === undefined ? {} : { skip: options.skip }),
-              ...(Option.isSome(own) ? { tail: own.value } : {})
-            })
-          )
-        ),
+        entries: entriesBehind(Option.none()),
+        /** What it says as of an entry, so that only those behind it have to be read; none if that is not to be had. */
+        checkpoint: options.from === undefined ? Effect.succeedNone : findCheckpoint(journal, options.from),
+        entriesBehind,
         /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
         lastSeen: Option.match(own, { onNone: () => 0, onSome: ({ lastSeen }) => lastSeen }),
         heard: Option.getOrUndefined(own)?.heard

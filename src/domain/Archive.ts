@@ -82,6 +82,18 @@ export const segmentKey = (options: {
 }): string =>
   `${journalPrefix}date=${options.date}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}.parquet`
 
+/** The key of a checkpoint of coverage, beside the parts of the journal that it spares. `until` is in microseconds. */
+export const checkpointKey = (options: {
+  readonly serverName: string
+  readonly journal: string
+  readonly archiveId: string
+  readonly until: number
+}): string =>
+  `${journalPrefix}date=${dateOf(options.until)}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}_${options.until}${checkpointSuffix}`
+
+/** The end of a checkpoint's name. */
+export const checkpointSuffix = ".checkpoint.json.gz"
+
 /** What the key of an object says about it; undefined if it is no key of ours. */
 export const parseKey = (
   key: string
@@ -92,6 +104,16 @@ export const parseKey = (
       readonly server: string
       readonly journal: string
       readonly archiveId: string
+    }
+  | {
+      readonly _tag: "Checkpoint"
+      readonly date: string
+      readonly server: string
+      readonly journal: string
+      /** Parts of the journal with greater ones tell of what came after it. */
+      readonly archiveId: string
+      /** Microseconds. */
+      readonly until: number
     }
   | {
       readonly _tag: "Archive"
@@ -109,6 +131,21 @@ export const parseKey = (
   if (segment !== null) {
     const [, date = "", server = "", journal = "", archiveId = ""] = segment
     return { _tag: "Journal", date, server: decodeSegment(server), journal, archiveId }
+  }
+  const checkpoint =
+    /^journal\/date=([\d-]{10})\/(.+)_([0-9a-f]{16})_([0-9a-f]{24})_(\d{1,16})\.checkpoint\.json\.gz$/.exec(
+      key
+    )
+  if (checkpoint !== null) {
+    const [, date = "", server = "", journal = "", archiveId = "", until = ""] = checkpoint
+    return {
+      _tag: "Checkpoint",
+      date,
+      server: decodeSegment(server),
+      journal,
+      archiveId,
+      until: Number(until)
+    }
   }
   const archive =
     /^exchange=([^/]+)\/symbol=([^/]+)\/data_type=([^/]+)\/date=([\d-]{10})\/(.+)_\d{8}T\d{9}Z_([0-9a-f]{24})\.parquet$/.exec(

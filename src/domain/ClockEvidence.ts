@@ -1,20 +1,22 @@
+import { Schema } from "effect"
 import type { JournalEvent } from "./JournalEvent.ts"
 
 /** What the journal says about the wall clock of a server, over some time. Microseconds. */
-export interface ClockEvidence {
+export const ClockEvidence = Schema.Struct({
   /** How often it was measured, and of these, how often a time daemon said how far it was from the true time. */
-  readonly measured: number
-  readonly estimated: number
+  measured: Schema.Number,
+  estimated: Schema.Number,
   /** The furthest that it was ahead of the true time, and behind it, as far as was estimated; null if it never was. */
-  readonly maxOffset: number | null
-  readonly minOffset: number | null
+  maxOffset: Schema.NullOr(Schema.Number),
+  minOffset: Schema.NullOr(Schema.Number),
   /** The most by which an estimate may be wrong. */
-  readonly maxBound: number | null
+  maxBound: Schema.NullOr(Schema.Number),
   /** The most by which it went, within a minute, from where the monotonic clock says it should be; without a sign. */
-  readonly maxDrift: number
+  maxDrift: Schema.Number,
   /** How often it was set. */
-  readonly steps: number
-}
+  steps: Schema.Number
+})
+export type ClockEvidence = typeof ClockEvidence.Type
 
 export const noClockEvidence: ClockEvidence = {
   measured: 0,
@@ -25,6 +27,23 @@ export const noClockEvidence: ClockEvidence = {
   maxDrift: 0,
   steps: 0
 }
+
+/** Of two times that do not overlap. */
+export const together = (a: ClockEvidence, b: ClockEvidence): ClockEvidence => ({
+  measured: a.measured + b.measured,
+  estimated: a.estimated + b.estimated,
+  maxOffset: either(Math.max, a.maxOffset, b.maxOffset),
+  minOffset: either(Math.min, a.minOffset, b.minOffset),
+  maxBound: either(Math.max, a.maxBound, b.maxBound),
+  maxDrift: Math.max(a.maxDrift, b.maxDrift),
+  steps: a.steps + b.steps
+})
+
+const either = (
+  choose: (a: number, b: number) => number,
+  a: number | null,
+  b: number | null
+): number | null => (a === null ? b : b === null ? a : choose(a, b))
 
 export const isAboutClock = ({ _tag }: JournalEvent): boolean =>
   _tag === "ClockStepped" || _tag === "ClockMeasured"

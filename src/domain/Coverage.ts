@@ -27,22 +27,26 @@ export interface ConnectedWindow extends Window {
   readonly process: number
 }
 
+/** Why a stream may be in doubt until something else is told. */
+export const lastingReasons = ["silent", "unreadable"] as const
+export type LastingReason = (typeof lastingReasons)[number]
+
+/** `journal`: entries of the journal are missing, which may have told of anything. */
+export const doubtReasons = [
+  "reconnect",
+  "snapshot",
+  "set back",
+  "untold",
+  "id reused",
+  "journal",
+  "clock",
+  ...lastingReasons
+] as const
+
 /** A time of which nobody can say whether messages are missing. */
 export interface Doubt extends Window {
-  /** `journal`: entries of the journal are missing, which may have told of anything. */
-  readonly reason:
-    | "reconnect"
-    | "snapshot"
-    | "set back"
-    | "untold"
-    | "id reused"
-    | "journal"
-    | "clock"
-    | LastingReason
+  readonly reason: (typeof doubtReasons)[number]
 }
-
-/** Why a stream may be in doubt until something else is told. */
-export type LastingReason = "silent" | "unreadable"
 
 /** What the journal says about a stream. Times in microseconds since the epoch. */
 export interface StreamCoverage {
@@ -78,9 +82,6 @@ export interface StreamCoverage {
   readonly uncounted: number
   /** Since when it is in doubt, by what makes it so. */
   readonly lasting: HashMap.HashMap<LastingReason, number>
-  /** Messages that had been reported as missing and came late. */
-  readonly late: number
-  readonly refusals: number
 }
 
 /** What a journal says about the recording: a fold over its entries. */
@@ -312,6 +313,19 @@ export const forgetOutside = (state: Coverage, range: Window): Coverage => ({
   }))
 })
 
+/** Tags of events, most of them the steps of archives, that say nothing of the recording: coverage is the same without them. */
+export const withoutBearing: ReadonlySet<string> = new Set<JournalEvent["_tag"]>([
+  "ArchiveUploaded",
+  "ArchiveVerified",
+  "ArchiveRowsPurged",
+  "ArchiveFailed",
+  "JournalSegmentPlanned",
+  "JournalSegmentArchived",
+  "JournalPruned",
+  "ConnectionOpened",
+  "ConnectionEnded"
+])
+
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 
 const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverage => {
@@ -359,7 +373,7 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
         )
       })
     case "SubscriptionRefused":
-      return wanted((of) => ({ ...of, refusals: of.refusals + 1 }))
+      return wanted(identity)
     case "StreamSilent": {
       const from = at - event.seconds * 1_000_000
       return wanted((of) =>
@@ -391,8 +405,6 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
         ...of,
         doubts: Chunk.append(of.doubts, { ...between(event, at), reason: event.reason })
       }))
-    case "OutOfOrder":
-      return change(at, (of) => ({ ...of, late: of.late + event.count }))
     default:
       return change(at, identity)
   }
@@ -675,7 +687,5 @@ const newStream = ({ missing, unsureSince }: Coverage, stream: StreamId, at: num
   lastMessageAt: 0,
   unarchived: [],
   uncounted: 0,
-  lasting: HashMap.empty(),
-  late: 0,
-  refusals: 0
+  lasting: HashMap.empty()
 })

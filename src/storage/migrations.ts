@@ -95,11 +95,22 @@ export const migrations = Migrator.fromRecord({
     const sql = yield* SqlClient.SqlClient
     yield* sql`ALTER TABLE collector ADD COLUMN running INTEGER NOT NULL DEFAULT 0`
     yield* sql`UPDATE archived_generations SET at = 0`
-  })
+  }),
+  /** What the journal says of coverage (JSON); up to which entry, and since when, microseconds, the archive has it. */
+  "8_checkpoint": Effect.flatMap(
+    SqlClient.SqlClient,
+    (sql) => sql`
+      CREATE TABLE checkpoint (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        state TEXT NOT NULL,
+        archived_id INTEGER NOT NULL,
+        archived_at INTEGER NOT NULL
+      )`
+  )
 })
 
 /** The id of the newest step: a database with a newer one was made by a newer version. */
-export const schemaVersion = 7
+export const schemaVersion = 8
 
 /** Where the migrator notes which steps were taken. */
 export const migrationsTable = "schema_migrations"

@@ -766,3 +766,57 @@ describe("the schedule", () => {
     )
   )
 })
+
+describe("a checkpoint of the journal", () => {
+  const checkpoints = (world: World) =>
+    Array.from(world.journal.keys()).filter((key) => key.endsWith(".checkpoint.json.gz"))
+  const tell = (count: number) =>
+    Effect.flatMap(EventJournal, (journal) =>
+      journal.appendAll(
+        Array.from({ length: count }, () => ({ _tag: "StreamHeard", at: 1, stream: book, after: null }))
+      )
+    )
+
+  it.effect("is made once a day, and after every 50,000 entries", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        yield* TestClock.setTime(newYear / 1000)
+        yield* tell(10)
+        yield* cycle
+        expect(checkpoints(world)).toHaveLength(1)
+        yield* tell(10)
+        yield* cycle
+        expect(checkpoints(world)).toHaveLength(1)
+        yield* TestClock.adjust("1 day")
+        yield* tell(10)
+        yield* cycle
+        expect(checkpoints(world)).toHaveLength(2)
+        yield* tell(50_000)
+        yield* cycle
+        expect(checkpoints(world)).toHaveLength(3)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("that the store does not take is made again by the next cycle, and holds nothing up", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        yield* TestClock.setTime(newYear / 1000)
+        world.faults.refuses = (key) => key.endsWith(".checkpoint.json.gz")
+        yield* append(snapshot(1))
+        expect((yield* cycle).failed).toEqual([])
+        expect(yield* rowsLeft).toBe(0)
+        expect(checkpoints(world)).toEqual([])
+        expect(yield* fs.readDirectory(world.outbox)).toEqual([])
+        // left by a process that was killed
+        yield* fs.writeFileString(`${world.outbox}/${"0".repeat(24)}.checkpoint.json.gz`, "")
+        world.faults.refuses = () => false
+        yield* append(snapshot(2))
+        expect((yield* cycle).failed).toEqual([])
+        expect(checkpoints(world)).toHaveLength(1)
+        expect(yield* fs.readDirectory(world.outbox)).toEqual([])
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+})

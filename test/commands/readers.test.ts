@@ -22,7 +22,7 @@ const environment = (folder: string, variables: Variables): Variables => ({
 
 const journalParts = (folder: string, server: string) =>
   filesBelow(`${folder}/archive`).filter(
-    (file) => file.startsWith("journal/") && file.includes(`/${server}_`)
+    (file) => /^journal\/.*\.parquet$/.test(file) && file.includes(`/${server}_`)
   )
 
 const Days = Schema.parseJson(Schema.Array(Schema.Struct({ server: Schema.String, messages: Schema.Int })))

@@ -1,9 +1,10 @@
 import * as NodeFs from "node:fs"
 import { expect } from "@effect/vitest"
-import { Duration, Effect, Layer } from "effect"
+import { Clock, Duration, Effect, Layer } from "effect"
 import { Archiver } from "../../src/archive/Archiver.ts"
 import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
 import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
+import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { type JournalLimits, journalLimits } from "../../src/storage/JournalUpkeep.ts"
 import * as ProcessLife from "../../src/storage/ProcessLife.ts"
@@ -17,10 +18,15 @@ export const record = (folder: string, server: string, ...processes: ReadonlyArr
 
 /**
  * The same; `limits`: how much of the archived journal stays in the database; `from`: when the messages came, microseconds;
- * `isArchived`: whether there are archive cycles.
+ * `isArchived`: whether there are archive cycles; `events`: what the journal tells besides.
  */
 export const recordWith = (
-  options: { readonly limits?: JournalLimits; readonly from?: number; readonly isArchived?: boolean },
+  options: {
+    readonly limits?: JournalLimits
+    readonly from?: number
+    readonly isArchived?: boolean
+    readonly events?: ReadonlyArray<JournalEvent>
+  },
   folder: string,
   server: string,
   ...processes: ReadonlyArray<ReadonlyArray<number>>
@@ -35,7 +41,8 @@ export const recordWith = (
       const at = batch.blocks[0]?.timestamp[0] ?? 0
       yield* journal.append(
         { _tag: "RecordingStarted", at, streams: [trade] },
-        { _tag: "StreamConnected", at, stream: trade, connection: "1" }
+        { _tag: "StreamConnected", at, stream: trade, connection: "1" },
+        ...(options.events ?? [])
       )
       yield* repo.append(batch)
       if (options.isArchived !== false) expect((yield* archiver.runCycle).failed).toEqual([])
@@ -50,7 +57,11 @@ export const recordWith = (
           Layer.provide(HyparquetWriter.layer()),
           Layer.provide(FileArchiveStore.layer({ directory: `${folder}/archive` })),
           Layer.provideMerge(
-            ProcessLife.layer({ process: { name: `${server}${n}`, startedAt: Date.now() * 1000 }, server })
+            Layer.unwrapEffect(
+              Effect.map(Clock.currentTimeMillis, (now) =>
+                ProcessLife.layer({ process: { name: `${server}${n}`, startedAt: now * 1000 }, server })
+              )
+            )
           ),
           Layer.provideMerge(storageOn(`${folder}/${server}.db`))
         )

@@ -163,7 +163,9 @@ const missingEntries = (folder: string) =>
     const kept = yield* query<{ id: number }>(`${folder}/collector.db`, "SELECT id FROM journal")
     const ids = new Set(kept.map(({ id }) => id))
     const last = Math.max(0, ...ids)
-    for (const file of filesBelow(`${folder}/archive`).filter((name) => name.startsWith("journal/"))) {
+    for (const file of filesBelow(`${folder}/archive`).filter((name) =>
+      /^journal\/.*\.parquet$/.test(name)
+    )) {
       yield* Stream.runForEach(reader.pages(`${folder}/archive/${file}`, { columns: ["id"] }), (page) =>
         Effect.sync(() => {
           for (const id of page.columns[0] ?? []) ids.add(Number(id))

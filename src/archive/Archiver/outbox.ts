@@ -1,5 +1,6 @@
 import { FileSystem, Path } from "@effect/platform"
 import { Effect } from "effect"
+import { checkpointSuffix } from "../../domain/Archive.ts"
 
 /**
  * Puts the outbox in order, while nothing is written into it: the files of pending archives stay, those of archives that
@@ -21,7 +22,10 @@ export const tidyOutbox = (options: {
       if (name === quarantineName) continue
       const file = path.join(options.directory, name)
       const [, archiveId = "", part] = /^([0-9a-f]{24})\.parquet(\.part)?$/.exec(name) ?? []
-      if (options.isPending(archiveId)) {
+      if (name.endsWith(checkpointSuffix)) {
+        // It can be made again.
+        yield* fs.remove(file)
+      } else if (options.isPending(archiveId)) {
         if (part !== undefined) yield* fs.remove(file)
       } else if (archiveId !== "" && (yield* options.isDone(archiveId))) {
         yield* fs.remove(file)

@@ -1,26 +1,30 @@
-import { Console, Data, Effect, HashMap, Order, Stream } from "effect"
+import { Chunk, Console, Data, Effect, HashMap, Option, Order, Stream } from "effect"
+import type { FoundCheckpoint } from "../../archive/ArchivedCheckpoint.ts"
 import type { ArchiveStoreError } from "../../archive/ArchiveStore.ts"
 import { dateOf } from "../../domain/Archive.ts"
 import {
   applyToClock,
   type ClockEvidence,
   isAboutClock,
-  noClockEvidence
+  noClockEvidence,
+  together
 } from "../../domain/ClockEvidence.ts"
 import {
   applyToCoverage,
   beginJournal,
+  type Coverage,
   endOfJournal,
   forgetOutside,
   noCoverage,
-  type StreamCoverage
+  type StreamCoverage,
+  withoutBearing
 } from "../../domain/Coverage.ts"
+import { resumed } from "../../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, nothing } from "../../domain/JournalEvent.ts"
 import { microsPerDay } from "../../domain/micros.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { intersection, union, type Window } from "../../domain/Window.ts"
-import { wholeJournals } from "../journals.ts"
-import type { Reading } from "../reading.ts"
+import { type JournalSources, wholeJournals } from "../journals.ts"
 import type { Selection } from "../selection.ts"
 import { isoOf } from "./render.ts"
 
@@ -78,38 +82,64 @@ export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
 }
 
 /** Folds the journals of all servers, as far as they are about selected streams. */
-export const readCoverage = (reading: Reading, select: Selection) =>
+export const readCoverage = (reading: JournalSources, select: Selection) =>
   Effect.gen(function* () {
-    const servers = new Map<string, typeof noCoverage>()
+    const servers = new Map<string, Coverage>()
     const clocks = new Map<string, Map<string, ClockEvidence>>()
     let read = 0
     const around = { from: select.range.from - microsPerDay, to: select.range.to + microsPerDay }
     const names = new Map<string, Set<string>>()
     const abandoned = new Set<string>()
-    const unreadable: Array<JournalDamaged> = []
+    const unreadable = new Map<string, JournalDamaged>()
     const journals = yield* wholeJournals(reading, {
-      skip: sayNothing,
+      skip: withoutBearing,
+      from: select.range.from,
       orElse: withoutArchive,
-      onDamaged: (part) => Effect.sync(() => void unreadable.push(new JournalDamaged(part)))
+      onDamaged: (part) => Effect.sync(() => void unreadable.set(part.key, new JournalDamaged(part)))
     })
-    for (const { begin, entries, heard, lastSeen, server, servers: all } of journals) {
+    for (const { begin, checkpoint, entriesBehind, heard, lastSeen, server, servers: all } of journals) {
       names.set(server, new Set([...(names.get(server) ?? []), ...all]))
-      const start = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
-      const clock = clocks.get(server) ?? new Map<string, ClockEvidence>()
+      const before = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
+      const clockBefore = clocks.get(server) ?? new Map<string, ClockEvidence>()
+
+      const foldBehind = (start: Option.Option<FoundCheckpoint>) =>
+        Effect.gen(function* () {
+          const from = Option.getOrElse(
+            Option.map(start, ({ checkpoint }) => selected(resumed(before, checkpoint), select)),
+            () => before
+          )
+          const clock = new Map(clockBefore)
+          if (Option.isSome(start)) {
+            for (const [date, evidence] of start.value.checkpoint.clock) {
+              clock.set(date, together(clock.get(date) ?? noClockEvidence, evidence))
+            }
+          }
+          const damagedBefore = unreadable.size
+          const state = yield* Stream.runFold(entriesBehind(start), from, (before, entry) => {
+            if (isAboutClock(entry.event)) {
+              const date = dateOf(entry.at)
+              clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
+            }
+            if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
+            const after = applyToCoverage(before, restrict(entry, select))
+            return ++read % entriesBetween === 0 ? forgetOutside(after, around) : after
+          })
+          const isWhole =
+            Chunk.size(state.missing) === Chunk.size(from.missing) &&
+            (Option.isNone(state.missingSince) || Option.isSome(from.missingSince))
+          return { state, clock, isWhole: isWhole || unreadable.size > damagedBefore }
+        })
+
+      const start = yield* checkpoint
+      const folded = yield* foldBehind(start)
+      // What does not follow on the checkpoint may do so on what is before it, as where the clock was set back.
+      const { clock, state } =
+        Option.isNone(start) || folded.isWhole ? folded : yield* foldBehind(Option.none())
       clocks.set(server, clock)
-      const state = yield* Stream.runFold(entries, start, (before, entry) => {
-        if (isAboutClock(entry.event)) {
-          const date = dateOf(entry.at)
-          clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
-        }
-        if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
-        const after = applyToCoverage(before, restrict(entry, select))
-        return ++read % entriesBetween === 0 ? forgetOutside(after, around) : after
-      })
       servers.set(server, endOfJournal(state, lastSeen, heard))
     }
     // What was to be in an object that was given up is in another one.
-    const damaged = unreadable.filter(({ key }) => !abandoned.has(key))
+    const damaged = Array.from(unreadable.values()).filter(({ key }) => !abandoned.has(key))
     for (const { server } of damaged) servers.delete(server)
     return {
       servers: Array.from(
@@ -132,19 +162,6 @@ export const readCoverage = (reading: Reading, select: Selection) =>
     } satisfies ReadCoverage
   }).pipe(Effect.provide(reading.services))
 
-/** Of these, most of which are the steps of archives, coverage does not depend. */
-const sayNothing = new Set([
-  "ArchiveUploaded",
-  "ArchiveVerified",
-  "ArchiveRowsPurged",
-  "ArchiveFailed",
-  "JournalSegmentPlanned",
-  "JournalSegmentArchived",
-  "JournalPruned",
-  "ConnectionOpened",
-  "ConnectionEnded"
-])
-
 /** After so many the state is made small again. */
 const entriesBetween = 50_000
 
@@ -153,6 +170,12 @@ const withoutArchive = (error: ArchiveStoreError) =>
     Console.error(`the archive cannot be read, this is what the database alone says: ${error.message}`),
     []
   )
+
+/** The state as far as it is about selected streams. */
+const selected = (state: Coverage, { takes }: Selection): Coverage => ({
+  ...state,
+  streams: HashMap.filter(state.streams, ({ stream }) => takes(stream))
+})
 
 /** The entry as far as it is about selected streams; what is not, only counts as there. */
 const restrict = (entry: JournalEntry, { takes }: Selection): JournalEntry => {

@@ -1,5 +1,6 @@
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Clock, Effect, Option, Stream } from "effect"
+import { readCheckpoint } from "../../archive/ArchivedCheckpoint.ts"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import { journalPrefix, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
@@ -166,9 +167,14 @@ export const findFaults = (
         }
         if (known !== undefined || unreadable.has(key)) return
         const parsed = parseKey(key)
+        if (parsed?._tag === "Checkpoint" && knownUntil.has(parsed.journal)) {
+          return options.deep && Option.isNone(yield* readCheckpoint(key, parsed))
+            ? yield* fault({ kind: "damaged", key, reason: "it cannot be read, and can be removed" })
+            : undefined
+        }
         const madeAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId)
         // What a journal does not know of its own last part, which another database has, is no matter of the server's newer one.
-        const until = knownUntil.get((parsed?._tag === "Journal" ? parsed.journal : parsed?.server) ?? "")
+        const until = knownUntil.get((parsed?._tag === "Archive" ? parsed.server : parsed?.journal) ?? "")
         if (until === undefined || madeAt * 1000 < until || madeAt > latestPlausible) {
           return yield* fault({ kind: "unknown", key, reason: "no journal knows it" })
         }

@@ -1,12 +1,23 @@
+import { writeFileSync } from "node:fs"
+import { gzipSync } from "node:zlib"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Layer, Schema, Stream } from "effect"
+import { entriesBetween } from "../../../src/archive/Archiver/checkpoint.ts"
 import { journalColumns, journalPage } from "../../../src/archive/Archiver/columns.ts"
 import * as HyparquetWriter from "../../../src/archive/HyparquetWriter.ts"
 import { ParquetWriter } from "../../../src/archive/ParquetWriter.ts"
-import { archiveKey, dateOf, segmentKey } from "../../../src/domain/Archive.ts"
-import type { JournalEvent } from "../../../src/domain/JournalEvent.ts"
-import { streamOf } from "../../../src/domain/JournalEvent.ts"
+import { archiveKey, checkpointKey, dateOf, segmentKey } from "../../../src/domain/Archive.ts"
+import { withoutBearing } from "../../../src/domain/Coverage.ts"
+import {
+  advanced,
+  CheckpointText,
+  type CoverageCheckpoint,
+  emptyCheckpoint,
+  shortened,
+  textOf
+} from "../../../src/domain/CoverageCheckpoint.ts"
+import { type JournalEntry, type JournalEvent, nothing, streamOf } from "../../../src/domain/JournalEvent.ts"
 import { microsPerDay, microsPerHour } from "../../../src/domain/micros.ts"
 import type { StreamId } from "../../../src/domain/StreamId.ts"
 import type { JournalRow } from "../../../src/storage/EventJournal.ts"
@@ -14,7 +25,7 @@ import { endWithParent, readArgument, tell } from "./channel.ts"
 
 /**
  * Writes the archived journal of a server that has recorded many streams for many days: of each stream and hour the six steps
- * of an archive and a count of messages, and once a day a connection.
+ * of an archive and a count of messages, and once a day a connection; with checkpoints, as often as the archiver makes them.
  */
 const Options = Schema.Struct({
   folder: Schema.String,
@@ -27,6 +38,7 @@ const Options = Schema.Struct({
 const { days, folder, from, streams } = Schema.decodeUnknownSync(Options)(readArgument())
 endWithParent()
 
+const encode = Schema.encodeSync(CheckpointText)
 const server = "bench"
 const journal = "0123456789abcdef"
 const file = { rows: 36_000, size: 1_000_000, sha256: "ab".repeat(32) }
@@ -90,10 +102,28 @@ const eventsOf = (hour: number): ReadonlyArray<readonly [at: number, event: Jour
   return events
 }
 
+/**
+ * Of days that nobody asks for only what lasts is told to the fold: what was counted and archived within an hour leaves nothing,
+ * and a year of it would take an hour to write.
+ */
+const foldHour = (checkpoint: CoverageCheckpoint, hour: number, rows: ReadonlyArray<JournalRow>) => {
+  const last = rows.at(-1)
+  const isTold = hour >= (days - 3) * 24
+  const entries = eventsOf(hour).flatMap(([at, event], n): ReadonlyArray<JournalEntry> => {
+    const id = rows[n]?.id ?? 0
+    if (isTold) return [{ id, at, event: withoutBearing.has(event._tag) ? nothing : event }]
+    return "stream" in event && event._tag !== "MessagesCommitted" ? [{ id: 0, at, event }] : []
+  })
+  const next = advanced(checkpoint, entries, last === undefined ? "" : textOf(last))
+  return { ...next, until: last?.at ?? 0, coverage: { ...next.coverage, lastId: last?.id ?? 0 } }
+}
+
 const main = Effect.gen(function* () {
   const writer = yield* ParquetWriter
   let id = 0
   let bytes = 0
+  let checkpoint = emptyCheckpoint(journal)
+  let checkpointed = 0
   for (let hour = 0; hour < days * 24; hour++) {
     const rows = eventsOf(hour).map(
       ([at, event]): JournalRow => ({
@@ -105,6 +135,7 @@ const main = Effect.gen(function* () {
       })
     )
     const begin = from + hour * microsPerHour
+    checkpoint = shortened(foldHour(checkpoint, hour, rows))
     const archiveId = idOf(begin + microsPerHour, streams)
     const key = segmentKey({ date: dateOf(begin), serverName: server, journal, archiveId })
     const pages = Array.from({ length: Math.ceil(rows.length / 1000) }, (_, n) =>
@@ -123,6 +154,12 @@ const main = Effect.gen(function* () {
       }
     })
     bytes += size
+    if (id - checkpointed >= entriesBetween) {
+      checkpointed = id
+      const next = idOf(begin + microsPerHour, streams + 1)
+      const place = checkpointKey({ serverName: server, journal, archiveId: next, until: checkpoint.until })
+      writeFileSync(`${folder}/${place}`, gzipSync(encode(checkpoint)))
+    }
   }
   tell({ entries: id, bytes, to: from + days * microsPerDay })
   process.disconnect()

@@ -1,0 +1,54 @@
+import { gunzip } from "node:zlib"
+import { Chunk, Effect, Option, Schema, Stream } from "effect"
+import { CheckpointText, type CoverageCheckpoint } from "../domain/CoverageCheckpoint.ts"
+import type { ArchivedJournal } from "./ArchivedJournal.ts"
+import { ArchiveStore } from "./ArchiveStore.ts"
+
+/**
+ * The newest checkpoint of an archived journal that tells all from a time on, microseconds, with its archive id. One that is
+ * missing, damaged, or of another version of the collector is passed over: who has none reads the whole journal.
+ */
+export const findCheckpoint = (
+  { checkpoints, journal }: ArchivedJournal,
+  from: number
+): Effect.Effect<Option.Option<FoundCheckpoint>, never, ArchiveStore> =>
+  Effect.gen(function* () {
+    const usable = checkpoints.filter(({ until }) => until <= from).slice(-maxAttempts)
+    for (const { archiveId, key, until } of usable.toReversed()) {
+      const checkpoint = yield* readCheckpoint(key, { journal, until })
+      if (Option.isSome(checkpoint)) return Option.some({ checkpoint: checkpoint.value, archiveId })
+    }
+    return Option.none()
+  })
+
+/** The checkpoint under a key, which says of which journal it is and from when on it tells all; none if it is no such one. */
+export const readCheckpoint = (
+  key: string,
+  { journal, until }: { readonly journal: string; readonly until: number }
+): Effect.Effect<Option.Option<CoverageCheckpoint>, never, ArchiveStore> =>
+  Effect.flatMap(ArchiveStore, (store) => Stream.runCollect(store.get(key))).pipe(
+    Effect.flatMap((bytes) => decompress(Buffer.concat(Chunk.toReadonlyArray(bytes)))),
+    Effect.flatMap(decode),
+    Effect.filterOrFail((of) => of.journal === journal && of.until === until),
+    Effect.option
+  )
+
+/** A checkpoint with the archive id that it has: parts of the journal with greater ones tell of what came after it. */
+export interface FoundCheckpoint {
+  readonly checkpoint: CoverageCheckpoint
+  readonly archiveId: string
+}
+
+const maxAttempts = 5
+
+/** Of a checkpoint's text, bytes. */
+const maxOutputLength = 268_435_456
+
+const decompress = (bytes: Buffer) =>
+  Effect.async<string, Error>((resume) =>
+    gunzip(bytes, { maxOutputLength }, (error, text) =>
+      resume(error === null ? Effect.succeed(text.toString()) : Effect.fail(error))
+    )
+  )
+
+const decode = Schema.decode(CheckpointText)
