@@ -92,6 +92,9 @@ export const timedOut = (within: Duration.DurationInput): S3Failure => ({
   reason: `no answer within ${Duration.format(Duration.decode(within))}`
 })
 
+/** As many requests as `verify` has under way; the SDK's own limit is 50. */
+const maxSockets = 64
+
 const newClient = ({ credentials, endpoint, region }: S3Settings, timeouts: S3Timeouts): S3Client =>
   new S3Client({
     region,
@@ -113,7 +116,9 @@ const newClient = ({ credentials, endpoint, region }: S3Settings, timeouts: S3Ti
     expectContinueHeader: false, // a server that ignores it would cost seconds a request
     requestHandler: {
       connectionTimeout: Duration.toMillis(timeouts.connect),
-      socketTimeout: Duration.toMillis(timeouts.idle)
+      socketTimeout: Duration.toMillis(timeouts.idle),
+      httpAgent: { maxSockets },
+      httpsAgent: { maxSockets }
     },
     logger: silent
   })
