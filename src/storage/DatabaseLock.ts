@@ -1,13 +1,15 @@
 import * as Reactivity from "@effect/experimental/Reactivity"
 import { FileSystem, Path } from "@effect/platform"
+import type { PlatformError } from "@effect/platform/Error"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Layer, Option, type Scope } from "effect"
 import { DatabaseUnusable, ResourceUnavailable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 
 /**
- * Makes this process the only one that writes and archives a database: an exclusive lock on the file `<path>.lock`, which
- * the operating system lets go of when the process ends, however it ends. Fails if another process has it.
+ * Makes this process the only one that writes and archives a database: an exclusive lock on the file `<path>.lock`, beside the
+ * file that a symbolic link leads to, which the operating system lets go of when the process ends, however it ends. Fails if
+ * another process has it.
  */
 export const layer = (
   path: string
@@ -25,7 +27,7 @@ export const lock = (
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     yield* fs.makeDirectory((yield* Path.Path).dirname(path), { recursive: true })
-    const file = yield* SqliteClient.make({ filename: `${path}.lock`, disableWAL: true })
+    const file = yield* SqliteClient.make({ filename: `${yield* realPath(path)}.lock`, disableWAL: true })
     yield* file.unsafe(`PRAGMA busy_timeout = ${waitMillis}`)
     yield* Effect.acquireRelease(file.unsafe("BEGIN EXCLUSIVE"), () => Effect.ignore(file.unsafe("ROLLBACK")))
   }).pipe(
@@ -40,6 +42,22 @@ export const lock = (
         : new DatabaseUnusable({ path, reason: `cannot be locked by ${path}.lock: ${error.message}` })
     })
   )
+
+/** Where the file is, or will be: a link may lead to one that is still to be made. */
+const realPath = (path: string): Effect.Effect<string, PlatformError, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const { basename, dirname, join, resolve } = yield* Path.Path
+    const toBeMade = Effect.flatMap(Effect.option(fs.readLink(path)), (target) =>
+      Option.isSome(target)
+        ? realPath(resolve(dirname(path), target.value))
+        : Effect.map(fs.realPath(dirname(path)), (folder) => join(folder, basename(path)))
+    )
+    return yield* Effect.catchIf(fs.realPath(path), isNotFound, () => toBeMade)
+  })
+
+const isNotFound = (error: PlatformError): boolean =>
+  error._tag === "SystemError" && error.reason === "NotFound"
 
 /** A process that has just been killed may take a moment to vanish. */
 const waitMillis = 1000
