@@ -35,8 +35,9 @@ export const binance: Exchange = {
   url: "wss://stream.binance.com:9443/stream",
   dataTypes: ["orderbook", "trade", "orderbook_diff"],
   parseSymbol: symbolLike(
-    /^[\p{L}\p{N}_-]{2,40}$/u,
+    /^[\p{L}\p{N}]{2,40}$/u,
     "letters and digits without a separator, as in btcusdt",
+    (base, quote) => `${base}${quote}`,
     (text) => text.toLowerCase()
   ),
   channelOf: (stream) => `${stream.symbol}${suffixes[stream.dataType]}`,

@@ -33,7 +33,11 @@ export const bybit: Exchange = {
   name: "bybit",
   url: "wss://stream.bybit.com/v5/public/spot",
   dataTypes: ["orderbook", "trade"],
-  parseSymbol: symbolLike(/^[A-Z0-9]{2,40}$/, "letters and digits without a separator, as in BTCUSDT"),
+  parseSymbol: symbolLike(
+    /^[A-Z0-9]{2,40}$/,
+    "letters and digits without a separator, as in BTCUSDT",
+    (base, quote) => `${base}${quote}`
+  ),
   channelOf,
   continuity: (dataType) => (dataType === "trade" ? unproven : bookRule),
   limits: {

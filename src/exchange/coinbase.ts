@@ -35,7 +35,8 @@ export const coinbase: Exchange = {
   dataTypes: ["orderbook", "trade"],
   parseSymbol: symbolLike(
     /^[A-Z0-9]{1,20}(-[A-Z0-9]{1,20}){1,2}$/,
-    "a product id with hyphens, as in BTC-USD"
+    "a product id with hyphens, as in BTC-USD",
+    (base, quote) => `${base}-${quote}`
   ),
   channelOf: (stream) => `${inFrames[stream.dataType]}:${stream.symbol}`,
   continuity: () => connectionCounter,

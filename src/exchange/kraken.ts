@@ -41,6 +41,7 @@ export const kraken: Exchange = {
   parseSymbol: symbolLike(
     /^[A-Za-z0-9.]{1,20}\/[A-Za-z0-9]{2,10}$/,
     "a pair with a slash, as in BTC/USD",
+    (base, quote) => `${base}/${quote}`,
     // Tokenised stocks have lower-case letters, as in TSLAx/USD.
     (text) => (text === text.toLowerCase() ? text.toUpperCase() : text)
   ),

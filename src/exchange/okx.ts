@@ -36,7 +36,8 @@ export const okx: Exchange = {
   dataTypes: ["orderbook", "trade"],
   parseSymbol: symbolLike(
     /^(?=.{1,40}$)[A-Z0-9]+(-[A-Z0-9_]+){1,4}$/,
-    "an instrument id with hyphens, as in BTC-USDT"
+    "an instrument id with hyphens, as in BTC-USDT",
+    (base, quote) => `${base}-${quote}`
   ),
   channelOf: (stream) => `${channels[stream.dataType]}:${stream.symbol}`,
   continuity: (dataType) => (dataType === "trade" ? tradeRule : bookRule),

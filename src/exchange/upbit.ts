@@ -33,7 +33,8 @@ export const upbit: Exchange = {
   dataTypes: ["orderbook", "trade"],
   parseSymbol: symbolLike(
     /^[A-Z0-9]{2,10}-[A-Z0-9]{1,20}$/,
-    "a market code with the quote currency first, as in KRW-BTC"
+    "a market code with the quote currency first, as in KRW-BTC",
+    (base, quote) => `${quote}-${base}`
   ),
   channelOf: (stream) => `${types[stream.dataType]}:${stream.symbol}`,
   continuity: () => unproven,

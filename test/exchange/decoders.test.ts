@@ -607,6 +607,21 @@ describe("symbols", () => {
   })
 
   it.each([
+    ["binance", "BTC-USDT", "btcusdt"],
+    ["binance", "ETH/BTC", "ethbtc"],
+    ["coinbase", "BTCUSD", "BTC-USD"],
+    ["coinbase", "eth/usd", "ETH-USD"],
+    ["bybit", "BTC-USDT", "BTCUSDT"],
+    ["okx", "btcusdt", "BTC-USDT"],
+    ["upbit", "BTCKRW", "KRW-BTC"],
+    ["upbit", "KRW/BTC", "KRW-BTC"],
+    ["kraken", "BTC-USD", "BTC/USD"]
+  ])("%s %s: it says that %s was meant", (name, text, meant) => {
+    const parsed = exchangeOf(name).parseSymbol(text)
+    expect(Either.getOrThrow(Either.flip(parsed))).toContain(`(did you mean "${meant}"?)`)
+  })
+
+  it.each([
     ["coinbase", "BTCUSD"],
     ["bybit", "BTC-USDT"],
     ["okx", "BTCUSDT"],
