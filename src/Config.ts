@@ -32,6 +32,8 @@ export interface Settings extends StorageSettings, Markets {
   readonly silenceTimeout: Duration.Duration
   readonly logRetention: Duration.Duration
   readonly httpHost: string
+  /** Other names than its own that the status page is asked for by; `*`: any. */
+  readonly httpAllowedHosts: ReadonlyArray<string>
   /** 0: any that is free. */
   readonly httpPort: number
 }
@@ -93,6 +95,7 @@ const check = (
     logRetention: withDefault(sources, ["LOG_RETENTION_DAYS"], rules.days(36_500), Duration.days(1)),
     httpPort: withDefault(sources, ["HTTP_PORT"], rules.port, 9090),
     httpHost: withDefault(sources, ["HTTP_HOST"], rules.host, "127.0.0.1"),
+    httpAllowedHosts: withDefault(sources, ["HTTP_ALLOWED_HOSTS"], rules.hostNames, []),
     otlpEndpoint: optional(sources, [otlpEndpointName], rules.httpUrl)
   })
   return Either.map(checked, ({ markets, otlpEndpoint, ...settings }) => ({
@@ -128,6 +131,7 @@ const names = [
   "LOG_RETENTION_DAYS",
   "HTTP_PORT",
   "HTTP_HOST",
+  "HTTP_ALLOWED_HOSTS",
   otlpEndpointName
 ]
 

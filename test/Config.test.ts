@@ -106,7 +106,7 @@ describe("loadSettings", () => {
         'BATCH_INTERVAL="abc": must be a number of seconds greater than 0, at most 3600',
         'QUEUE_CAPACITY="1": must be a whole number from 2 to 10000000',
         'SILENCE_TIMEOUT="-1": must be a number of seconds greater than 0, at most 86400',
-        'DATABASE_PATH=":memory:": must be the path of a file',
+        'DATABASE_PATH=":memory:": must be the path of a file, without ~, which only a shell knows',
         'ARCHIVE_INTERVAL="1e3": must be a number of seconds greater than 0, at most 604800',
         'S3_ENDPOINT="localhost:9000": must be an http:// or https:// URL without user, query and fragment',
         'AWS_REGION="Oregon": must be a region: up to 63 lower-case letters, digits and hyphens',
@@ -135,6 +135,69 @@ describe("loadSettings", () => {
       })
       expect(Duration.toSeconds(settings.batchInterval)).toBe(5)
       expect(settings.archiveStore._tag).toBe("File")
+    })
+  )
+
+  it.effect("does not pass over a name that is nearly that of a setting", () =>
+    Effect.gen(function* () {
+      const problems = yield* problemsOf({
+        MARKET: "binance:btcusdt",
+        BATCH_INTERVALL: "1",
+        CONFG_PATH: "x.toml",
+        DATABSAE_PATH: "x.db",
+        BINANCE_WS_ULR: "ws://127.0.0.1",
+        HTTP_PROXY: "http://127.0.0.1",
+        LANG: "C",
+        PATH: "/bin"
+      })
+      expect([...problems].sort()).toEqual([
+        "BATCH_INTERVALL: there is no such setting (did you mean BATCH_INTERVAL?)",
+        "BINANCE_WS_ULR: there is no such setting (did you mean BINANCE_WS_URL?)",
+        "CONFG_PATH: there is no such setting (did you mean CONFIG_PATH?)",
+        "DATABSAE_PATH: there is no such setting (did you mean DATABASE_PATH?)",
+        "MARKET: there is no such setting (did you mean MARKETS?)"
+      ])
+    })
+  )
+
+  it.effect("names quotes that a container's file keeps, and a home folder that only a shell knows", () =>
+    Effect.gen(function* () {
+      const quoted = "must not be in quotes (docker --env-file keeps them)"
+      expect(
+        yield* problemsOf({
+          MARKETS: '"binance:btcusdt"',
+          HTTP_PORT: "'9090'",
+          DATABASE_PATH: "~/c.db",
+          LOG_DIR: "~collector",
+          ARCHIVE_DIR: '"/archive"',
+          AWS_SECRET_KEY: '"sesame"'
+        })
+      ).toEqual([
+        `MARKETS="\\"binance:btcusdt\\"": ${quoted}`,
+        'DATABASE_PATH="~/c.db": must be the path of a file, without ~, which only a shell knows',
+        `ARCHIVE_DIR="\\"/archive\\"": ${quoted}`,
+        `AWS_SECRET_KEY (value not shown): ${quoted}`,
+        'LOG_DIR="~collector": must be a path without control characters, and without ~, which only a shell knows',
+        `HTTP_PORT="'9090'": ${quoted}`
+      ])
+      expect(yield* problemsOf({ CONFIG_PATH: '"c.toml"' })).toEqual([
+        `CONFIG_PATH="\\"c.toml\\"": ${quoted}`
+      ])
+    })
+  )
+
+  it.effect("takes host names for the status page", () =>
+    Effect.gen(function* () {
+      const hosts = (text: string) =>
+        Effect.map(load({ HTTP_ALLOWED_HOSTS: text }), ({ httpAllowedHosts }) => httpAllowedHosts)
+      expect(yield* hosts("Collector.example.com, prometheus")).toEqual([
+        "collector.example.com",
+        "prometheus"
+      ])
+      expect(yield* hosts("*")).toEqual(["*"])
+      expect(yield* problemsOf({ HTTP_ALLOWED_HOSTS: "a:9090" })).toEqual([
+        'HTTP_ALLOWED_HOSTS="a:9090": must be host names without ports, separated by commas, or * for any'
+      ])
     })
   )
 

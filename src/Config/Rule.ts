@@ -55,7 +55,11 @@ export const describe = (given: Given, show: Rule<unknown>["show"]): string => {
 export const blank = (name: string, allowed: string): Checked<never> => problem(`${name}="": ${allowed}`)
 
 const textOf = (given: Given, rule: Rule<unknown>): Either.Either<string, string> => {
-  if (given._tag === "Variable") return Either.right(given.text)
+  if (given._tag === "Variable") {
+    return /^(["']).*\1$/s.test(given.text)
+      ? Either.left("must not be in quotes (docker --env-file keeps them)")
+      : Either.right(given.text)
+  }
   const { value } = given
   if (rule.type === "number") {
     return typeof value === "number"

@@ -1,7 +1,9 @@
 import type { FileSystem } from "@effect/platform"
-import { Config, Effect, Option } from "effect"
+import { Config, Effect, Either, HashSet, Option } from "effect"
 import { quote } from "../domain/quote.ts"
-import { didYouMean } from "./nearest.ts"
+import { didYouMean, nearest } from "./nearest.ts"
+import { check } from "./Rule.ts"
+import * as rules from "./rules.ts"
 import { readTomlFile, type TomlFile } from "./TomlFile.ts"
 
 /** A setting as it was given, before any check. */
@@ -37,9 +39,18 @@ export const loadSources = (
   Effect.gen(function* () {
     const entries = yield* Effect.forEach(["CONFIG_PATH", ...names], variable)
     const variables = new Map(entries.flatMap(Option.toArray))
+    const misspelt = yield* misspeltVariables(["CONFIG_PATH", ...names])
+    const sources = yield* sourcesOf(names, variables)
+    return { ...sources, problems: [...misspelt, ...sources.problems] }
+  })
+
+const sourcesOf = (names: ReadonlyArray<string>, variables: ReadonlyMap<string, string>) =>
+  Effect.gen(function* () {
     const path = variables.get("CONFIG_PATH")
     if (path === undefined) return make(names, variables, Option.none(), [])
     if (path === "") return make(names, variables, Option.none(), [blankPath])
+    const checked = check({ _tag: "Variable", name: "CONFIG_PATH", text: path }, rules.path)
+    if (Either.isLeft(checked)) return make(names, variables, Option.none(), checked.left)
     return yield* Effect.match(readTomlFile(path), {
       onFailure: (line) => make(names, variables, Option.none(), [line]),
       onSuccess: (file) => make(names, variables, Option.some(file), unknownKeys(file, names))
@@ -81,6 +92,31 @@ const variable = (name: string): Effect.Effect<Option.Option<readonly [string, s
     Effect.map((text) => [name, text.trim()] as const),
     Effect.option
   )
+
+/** The variables that nearly have the name of a setting: what they say would be passed over. */
+const misspeltVariables = (names: ReadonlyArray<string>) =>
+  Effect.map(variableNames, (found) =>
+    found.flatMap((name) => {
+      const meant = names.includes(name) ? undefined : nearest(name, names, maxMistakes)
+      return meant === undefined ? [] : [`${name}: there is no such setting (did you mean ${meant}?)`]
+    })
+  )
+
+/** Longer names may differ by more, but then it is often somebody else's variable. */
+const maxMistakes = 2
+
+/** Of all variables that the provider knows. It takes a name apart at its separators, and cannot list whole ones. */
+const variableNames = Effect.configProviderWith(({ flattened }) => {
+  const below = (path: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
+    Effect.gen(function* () {
+      const children = yield* Effect.orElseSucceed(flattened.enumerateChildren(path), HashSet.empty<string>)
+      const names = yield* Effect.forEach(children, (child) => below([...path, child]))
+      const own = path.join("_")
+      const isSet = path.length > 0 && Option.isSome(yield* variable(own))
+      return [...(isSet ? [own] : []), ...names.flat()]
+    })
+  return below([])
+})
 
 const blankPath = 'CONFIG_PATH="": must be the path of a TOML file (leave the variable out to use none)'
 

@@ -1,6 +1,16 @@
 /** ` (did you mean "x"?)` for a word that is nearly one of the candidates, else nothing. */
 export const didYouMean = (word: string, candidates: Iterable<string>): string => {
-  const limit = Math.max(1, Math.floor(word.length / 4))
+  const best = nearest(word, candidates)
+  return best === undefined ? "" : ` (did you mean "${best}"?)`
+}
+
+/** The candidate that a word is nearly: one character in four may be wrong, at least one, and at most `most`. */
+export const nearest = (
+  word: string,
+  candidates: Iterable<string>,
+  most = Number.POSITIVE_INFINITY
+): string | undefined => {
+  const limit = Math.min(most, Math.max(1, Math.floor(word.length / 4)))
   let best: string | undefined
   let bestDistance = limit + 1
   for (const candidate of candidates) {
@@ -10,19 +20,26 @@ export const didYouMean = (word: string, candidates: Iterable<string>): string =
       bestDistance = away
     }
   }
-  return best === undefined ? "" : ` (did you mean "${best}"?)`
+  return best
 }
 
-/** How many characters must be inserted, removed or replaced; anything above `limit` where it is more than that. */
+/**
+ * How many characters must be inserted, removed, replaced or exchanged with the next one (the optimal string alignment
+ * distance); anything above `limit` where it is more than that.
+ */
 const distance = (a: string, b: string, limit: number): number => {
   if (Math.abs(a.length - b.length) > limit) return limit + 1
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  let before: ReadonlyArray<number> = []
+  let row: ReadonlyArray<number> = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
       const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const isExchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const exchanged = isExchanged ? (before[j - 2] ?? 0) + 1 : replaced
+      next.push(Math.min(replaced, exchanged, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
     }
+    before = row
     row = next
   }
   return row[b.length] ?? 0

@@ -59,12 +59,15 @@ export const port: Rule<number> = {
 }
 
 /** A path of a file or a folder. */
-export const path = text("must be a path without control characters", (text) => !/\p{Cc}/u.test(text))
+export const path = text(
+  "must be a path without control characters, and without ~, which only a shell knows",
+  (text) => !/\p{Cc}/u.test(text) && !isOfHome(text)
+)
 
 /** The path of the database file. SQLite takes ":memory:" for a database that is gone with the process. */
 export const databasePath = text(
-  "must be the path of a file",
-  (text) => !/\p{Cc}/u.test(text) && text !== ":memory:" && !/[/\\]$/.test(text)
+  "must be the path of a file, without ~, which only a shell knows",
+  (text) => !/\p{Cc}/u.test(text) && !isOfHome(text) && text !== ":memory:" && !/[/\\]$/.test(text)
 )
 
 /** Names the collector in object keys and file names, so it may not be long even when percent-encoded. */
@@ -78,6 +81,18 @@ export const host = text(
   "must be an IP address or a host name",
   (text) => isIP(text) !== 0 || (text.length <= 253 && hostName.test(text) && !/^[\d.]+$/.test(text))
 )
+
+/** Host names, separated by commas, or `*` for any. */
+export const hostNames: Rule<ReadonlyArray<string>> = {
+  type: "text",
+  show: "value",
+  parse: (text) => {
+    const names = text.split(",").map((name) => name.trim().toLowerCase())
+    return names.every((name) => name === "*" || (name.length <= 253 && hostName.test(name)))
+      ? Either.right(names)
+      : Either.left("must be host names without ports, separated by commas, or * for any")
+  }
+}
 
 /** A URL of an exchange's WebSocket endpoint. */
 export const webSocketUrl = url("must be a ws:// or wss:// URL without a fragment", (url) =>
@@ -138,6 +153,8 @@ function url(allowed: string, isAllowed: (url: URL) => boolean): Rule<URL> {
       )
   }
 }
+
+const isOfHome = (path: string): boolean => /^~[^/\\]*([/\\]|$)/.test(path)
 
 /** NaN for anything but plain decimals: no "0x10", "1e3" or "Infinity", and no empty text that counts as 0. */
 const decimal = (text: string): number => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN)

@@ -10,7 +10,7 @@ import type { Holes } from "./Holes.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 import * as handlers from "./handlers.ts"
 import { listen } from "./listen.ts"
-import { isLoopback, refusalOf } from "./refusals.ts"
+import { hostCheck, refusalOf } from "./refusals.ts"
 import { securityHeaders } from "./securityHeaders.ts"
 
 /** Where the status page is, as `http://127.0.0.1:9090`. */
@@ -35,13 +35,14 @@ export const layer = (settings: HttpSettings): Layer.Layer<HttpAddress, Resource
 /** Milliseconds. */
 const answerWithin = 30_000
 
-const serve = ({ httpHost, httpPort }: HttpSettings) =>
+const serve = (settings: HttpSettings) =>
   Effect.gen(function* () {
     const handle = yield* NodeHttpServer.makeHandler(yield* HttpApiBuilder.httpApp)
-    const onlyLocalNames = isLoopback(httpHost)
+    const { httpHost, httpPort } = settings
+    const isAllowed = hostCheck(settings)
     const server = createServer(limits, (request, response) => {
       for (const [name, value] of securityHeaders) response.setHeader(name, value)
-      const refusal = refusalOf(request, onlyLocalNames)
+      const refusal = refusalOf(request, isAllowed)
       if (refusal === undefined) {
         limitTime(request, response)
         return handle(request, response)

@@ -7,6 +7,8 @@ import { ArchiveStoreSettings, LogDirectives, StorageSettings } from "../../doma
  */
 export const HttpSettings = Schema.Struct({
   httpHost: Schema.String,
+  /** Other names than its own that it is asked for by; `*`: any. */
+  httpAllowedHosts: Schema.Array(Schema.String),
   /** 0: any that is free. */
   httpPort: Schema.Int,
   serverName: Schema.String,

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http"
 import { isIP } from "node:net"
+import { hostname } from "node:os"
 
 /** Why a request is not answered. */
 export interface Refusal {
@@ -8,11 +9,11 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/**
- * Refuses what is no plain request to read something. With `onlyLocalNames` also what names this server by a host name
- * other than localhost: a page of somebody else whose name was pointed at this machine.
- */
-export const refusalOf = (request: IncomingMessage, onlyLocalNames: boolean): Refusal | undefined => {
+/** Refuses what is no plain request to read something, and what asks for another host. */
+export const refusalOf = (
+  request: IncomingMessage,
+  isAllowed: (host: string) => boolean
+): Refusal | undefined => {
   const { headers, method, url = "" } = request
   if (method !== "GET" && method !== "HEAD") {
     return { status: 405, reason: "this server can only be read", headers: { allow: "GET, HEAD" } }
@@ -21,19 +22,30 @@ export const refusalOf = (request: IncomingMessage, onlyLocalNames: boolean): Re
     return { status: 413, reason: "requests have no body here" }
   }
   if (!url.startsWith("/") || url.length > maxUrl) return { status: 400, reason: "not a path of this server" }
-  if (onlyLocalNames && !isLocalName(headers.host ?? "")) {
-    return { status: 421, reason: "ask for localhost or an IP address" }
+  if (!isAllowed(headers.host ?? "")) {
+    return {
+      status: 421,
+      reason: "ask for localhost or an IP address, or name this host in HTTP_ALLOWED_HOSTS"
+    }
   }
   return undefined
 }
 
-/** Whether only programs of this machine reach a host. */
-export const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host)
+/**
+ * Whether a request's Host header names this server: an address, localhost, the machine's name, HTTP_HOST or one of
+ * HTTP_ALLOWED_HOSTS. Other names are those of pages of somebody else that were pointed at this machine (DNS rebinding): their
+ * scripts would read what is told here.
+ */
+export const hostCheck = (settings: {
+  readonly httpHost: string
+  readonly httpAllowedHosts: ReadonlyArray<string>
+}): ((authority: string) => boolean) => {
+  const own = [hostname(), settings.httpHost].map((name) => name.toLowerCase())
+  const names = new Set(["", "localhost", ...own, ...settings.httpAllowedHosts])
+  return (authority) => {
+    const name = authority.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1")
+    return names.has("*") || isIP(name) !== 0 || names.has(name.toLowerCase())
+  }
+}
 
 const maxUrl = 2048
-
-const isLocalName = (authority: string): boolean => {
-  const name = authority.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1")
-  return name === "" || name.toLowerCase() === "localhost" || isIP(name) !== 0
-}

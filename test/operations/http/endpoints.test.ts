@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs"
 import { connect, createServer, type Server } from "node:net"
+import { hostname } from "node:os"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Schedule, Schema } from "effect"
 import parsePrometheus from "parse-prometheus-text-format"
@@ -327,6 +328,11 @@ describe.skipIf(!existsSync(program))(
         expect((yield* raw(page, "GET /health HTTP/1.1\r\nhost: evil.example\r\n\r\n")).slice(0, 12)).toBe(
           "HTTP/1.1 421"
         )
+        for (const host of ["127.0.0.1", "[::1]:9090", "LOCALHOST", hostname()]) {
+          expect((yield* raw(page, `GET /health HTTP/1.1\r\nhost: ${host}\r\n\r\n`)).slice(0, 12)).toBe(
+            "HTTP/1.1 200"
+          )
+        }
         expect(
           (yield* raw(
             page,

@@ -17,6 +17,7 @@ const coverageWhen = (folder: string, what: string, isSo: (coverage: Coverage) =
     Effect.provide(
       Holes.layer({
         httpHost: "127.0.0.1",
+        httpAllowedHosts: [],
         httpPort: 0,
         serverName: "a",
         outboxDirectory: `${folder}/outbox`,
