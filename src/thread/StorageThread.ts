@@ -75,7 +75,7 @@ export const layer = (
       const started = yield* Deferred.make<void, StartupError>()
       const thread = makeThread<StorageRequest>({
         entry,
-        workerData,
+        workerData: () => workerData,
         early,
         start: { initialMessage: () => new Start() },
         onStarted: () => Deferred.succeed(started, undefined)

@@ -22,7 +22,8 @@ export interface Thread<Request extends Schema.TaggedRequest.All> {
 
 export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
   readonly entry: URL
-  readonly workerData: unknown
+  /** Asked for at each start. */
+  readonly workerData: () => unknown
   /** Its first life, if that has begun and it was told `workerData`. */
   readonly early?: EarlyThread | undefined
   readonly resourceLimits?: NonNullable<WorkerOptions["resourceLimits"]>
@@ -34,7 +35,7 @@ export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
     worker: Worker.SerializedWorker<Request>
   ) => Effect.Effect<unknown, WorkerError.WorkerError | ParseResult.ParseError>
 }): Thread<Request> => {
-  const { atEnd = "close", early, entry, onStarted, start, ...given } = options
+  const { atEnd = "close", early, entry, onStarted, resourceLimits, start, workerData } = options
   let waiting = early
   let current: Worker.SerializedWorker<Request> | undefined
 
@@ -42,7 +43,7 @@ export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
     const died = yield* Deferred.make<never, ThreadDied>()
     let spawned: NodeThread | undefined
     const spawn = () => {
-      const thread = waiting?.worker ?? startThread(entry, given)
+      const thread = waiting?.worker ?? startThread(entry, { workerData: workerData(), resourceLimits })
       waiting = undefined
       spawned = thread
       thread.once("exit", (code) =>

@@ -24,7 +24,7 @@ const startsAfter = Duration.millis(300)
 
 /**
  * The status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
- * that dies after it had started is started again. In the end it is not waited for: its priority is low, and it owns nothing.
+ * that dies after it had started is started again, on the same port. In the end it is not waited for: its priority is low, and it owns nothing.
  */
 export const layer = (
   settings: HttpSettings,
@@ -33,16 +33,20 @@ export const layer = (
   Layer.scoped(
     StatusPage,
     Effect.gen(function* () {
-      const workerData: unknown = yield* Effect.orDie(Schema.encode(HttpSettings)(settings))
+      const given = yield* Effect.orDie(Schema.encode(HttpSettings)(settings))
+      let httpPort = settings.httpPort
       const address = yield* Deferred.make<string, StartupError>()
       const thread = makeThread<HttpRequest>({
         entry,
-        workerData,
+        workerData: () => ({ ...given, httpPort }),
         resourceLimits,
         atEnd: "terminate",
         start: { initialMessage: () => new Start() },
         onStarted: (worker) =>
-          Effect.flatMap(worker.executeEffect(new GetAddress()), (url) => Deferred.succeed(address, url))
+          Effect.flatMap(worker.executeEffect(new GetAddress()), (url) => {
+            httpPort = Number(new URL(url).port)
+            return Deferred.succeed(address, url)
+          })
       })
 
       const lives = Effect.gen(function* () {
@@ -61,8 +65,9 @@ export const layer = (
       return {
         url: Deferred.await(address),
         publish: (report) =>
-          Effect.suspend(() =>
-            Effect.ignore(thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void)
+          Effect.suspend(() => thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void).pipe(
+            // A thread that ends interrupts what it was asked.
+            Effect.catchAllCause(() => Effect.void)
           )
       }
     })
