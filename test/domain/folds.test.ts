@@ -449,31 +449,16 @@ describe("a stream that cannot be read, or is silent", () => {
   }
   const down = { from: at(0), to: at(1), reasons: ["down"] }
 
-  it("is in doubt for all of that time", () => {
-    const readable = {
-      _tag: "StreamReadable",
-      at: at(30),
-      stream: book,
-      frames: 9,
-      kept: 9,
-      after: at(18)
-    } as const
-    expect(holes(journal(...connected, unreadable, [30, readable], alive(60)))).toEqual([
-      down,
-      { from: at(18), to: at(30), reasons: ["unreadable"] }
-    ])
-  })
+  const readable = [
+    30,
+    { _tag: "StreamReadable", at: at(30), stream: book, frames: 9, kept: 9, after: at(18) }
+  ] as const
 
-  it("is so also where the entry is missing that told that it began", () => {
-    const readable = {
-      _tag: "StreamReadable",
-      at: at(30),
-      stream: book,
-      frames: 9,
-      kept: 9,
-      after: at(18)
-    } as const
-    expect(holes(journal(...connected, [30, readable], alive(60)))).toEqual([
+  it.each([
+    ["is in doubt for all of that time", [unreadable]],
+    ["is so also where the entry is missing that told that it began", []]
+  ])("%s", (_, began) => {
+    expect(holes(journal(...connected, ...began, readable, alive(60)))).toEqual([
       down,
       { from: at(18), to: at(30), reasons: ["unreadable"] }
     ])

@@ -1,10 +1,11 @@
 import { spawnSync } from "node:child_process"
 import * as NodeFs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { archiveNow, startReceiving, workspace } from "../support/collector.ts"
 import { eventually } from "../support/process.ts"
+import { healthOf, statusPageOf } from "../support/statusPage.ts"
 import {
   archivedRows,
   archiveFiles,
@@ -14,10 +15,6 @@ import {
   filesBelow,
   sentMessages
 } from "../support/stored.ts"
-
-const decodeHealth = Schema.decodeUnknown(
-  Schema.Struct({ status: Schema.String, reasons: Schema.Array(Schema.String) })
-)
 
 const run = (program: string, ...options: ReadonlyArray<string>) =>
   spawnSync(program, options, { stdio: "pipe" }).status === 0
@@ -47,10 +44,7 @@ const survives = (disk: {
       () => `some archives\n${collector.printed()}`,
       Effect.sync(() => archiveFiles(where.archive).length > 2)
     )
-    const url = /url=(\S+?)\/?\s/.exec(`${yield* collector.awaitLine(/ status page url=/)} `)?.[1] ?? ""
-    const health = Effect.promise(async () => (await fetch(`${url}/health`)).json()).pipe(
-      Effect.flatMap(decodeHealth)
-    )
+    const health = healthOf(yield* statusPageOf(collector))
     disk.takeAway(where.archive)
     yield* collector.awaitLine(/ERROR .*the archive store is down: .*ARCHIVE_DIR=/)
     yield* eventually(

@@ -1,9 +1,10 @@
 import * as NodeFs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { startCollector, startReceiving, workspace } from "../support/collector.ts"
 import { eventually } from "../support/process.ts"
+import { healthOf, statusPageOf } from "../support/statusPage.ts"
 import {
   archivedRows,
   countRows,
@@ -13,10 +14,6 @@ import {
   query,
   sentMessages
 } from "../support/stored.ts"
-
-const decodeHealth = Schema.decodeUnknown(
-  Schema.Struct({ status: Schema.String, reasons: Schema.Array(Schema.String) })
-)
 
 /** Records, lets `harm` be done to the database's file, and looks for every message that was ever sent. */
 const survives = (
@@ -38,10 +35,7 @@ const survives = (
       "some commits",
       Effect.map(countRows(where.database), (rows) => rows > 100)
     )
-    const url = /url=(\S+?)\/?\s/.exec(`${yield* collector.awaitLine(/ status page url=/)} `)?.[1] ?? ""
-    const health = Effect.promise(async () => (await fetch(`${url}/health`)).json()).pipe(
-      Effect.flatMap(decodeHealth)
-    )
+    const health = healthOf(yield* statusPageOf(collector))
     harm(where.database)
     if (options.stopAtOnce !== true) {
       yield* eventually(
