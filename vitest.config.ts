@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 import { sqliteFor } from "./esbuild.config.js"
 import { pace } from "./test/support/pace.ts"
 
@@ -24,6 +25,31 @@ const effectModulesOf = (folder: string): ReadonlyArray<string> =>
     .flatMap((source) =>
       Array.from(source.matchAll(/ from "(effect|@effect\/[^"]+)"$/gm), ([, name]) => name ?? "")
     )
+
+/** What takes longest, longest first: begun last, one of them would be waited for alone. */
+const longest = [
+  "e2e/s3",
+  "operations/http/endpoints",
+  "thread/fullDisk",
+  "thread/StorageThread",
+  "soak/soak",
+  "exchange/session",
+  "exchange/Conformance",
+  "exchange/lifecycle",
+  "exchange/ExchangeStream",
+  "archive/Archiver"
+].map((name) => join(import.meta.dirname, "test", `${name}.test.ts`))
+
+/** Those first; then as usual: by what the last run took, or by size. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>) {
+    const place = ({ moduleId }: TestSpecification) => {
+      const at = longest.indexOf(moduleId)
+      return at < 0 ? longest.length : at
+    }
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b))
+  }
+}
 
 const processors = availableParallelism()
 
@@ -57,7 +83,9 @@ export default defineConfig({
     },
     // Not threads: on a busy machine the end of one was lost, and the run waited for ever.
     pool: "forks",
-    poolOptions: { forks: { minForks: processors, maxForks: processors } },
+    // Twice as many files as processors: the long ones wait most of the time.
+    poolOptions: { forks: { minForks: 2 * processors, maxForks: 2 * processors } },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

@@ -44,6 +44,7 @@ const streamCounters = ["received", "committed", "duplicate", "dropped", "reject
 
 describe.skipIf(!existsSync(program))(
   "the endpoints of a running collector (needs the built program)",
+  { concurrent: true },
   () => {
     it.scopedLive("say what it does, and its metrics have every label combination from the start", () =>
       Effect.gen(function* () {
