@@ -5,6 +5,7 @@ import type { LogDirectives } from "../domain/StorageSettings.ts"
 import { type LogEntry, logEntry } from "./Logging/LogEntry.ts"
 import { makeLogFile } from "./Logging/LogFile.ts"
 import { jsonLine, readableLine } from "./Logging/lines.ts"
+import { nonBlockingStdout } from "./Logging/nonBlocking.ts"
 import { makeStdout, type Output } from "./Logging/Stdout.ts"
 
 /**
@@ -25,7 +26,7 @@ export const layer = (options: {
 }): Layer.Layer<never, ResourceUnavailable, FileSystem.FileSystem> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
-      const output = options.stdout ?? process.stdout
+      const output = options.stdout ?? nonBlockingStdout()
       const colours = (output.isTTY ?? false) && !(yield* isSet("NO_COLOR"))
       const write = yield* makeStdout(output)
       const print = (entry: LogEntry) => write(readableLine(entry, colours))

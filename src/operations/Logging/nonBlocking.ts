@@ -1,0 +1,46 @@
+import * as NodeFs from "node:fs"
+import { Writable } from "node:stream"
+import { Either, Predicate } from "effect"
+import type { Output } from "./Stdout.ts"
+
+/**
+ * Standard output that never holds up the thread that writes to it, where there is one to be had: Node writes to terminals and
+ * pipes synchronously, so that a terminal that is stopped (Ctrl-S, a hung ssh), or a reader that reads no more, would stop
+ * whoever logs. On Linux they are opened anew, without blocking, and what they do not take is tried again; other programs that
+ * have them open do not notice. Files, sockets and other systems are left to Node.
+ */
+export const nonBlockingStdout = (): Output => {
+  const opened = Either.try(() => {
+    const stats = NodeFs.fstatSync(stdout)
+    const canBlock = process.platform === "linux" && (stats.isFIFO() || stats.isCharacterDevice())
+    return canBlock ? NodeFs.openSync(`/proc/self/fd/${stdout}`, flags) : undefined
+  })
+  const fd = Either.getOrUndefined(opened)
+  if (fd === undefined) return process.stdout
+  return Object.assign(writableOf(fd), { isTTY: process.stdout.isTTY ?? false })
+}
+
+const stdout = 1
+const { O_APPEND, O_NOCTTY, O_NONBLOCK, O_WRONLY } = NodeFs.constants
+const flags = O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK
+
+const writableOf = (fd: number): Writable =>
+  new Writable({
+    write: (chunk: Buffer, _, done) => {
+      const attempt = (from: number): void => {
+        const written = Either.try(() => NodeFs.writeSync(fd, chunk, from))
+        if (Either.isLeft(written)) {
+          const error = written.left
+          if (isFull(error)) setTimeout(attempt, retryMillis, from).unref()
+          else done(error instanceof Error ? error : new Error(String(error)))
+        } else if (from + written.right < chunk.length) attempt(from + written.right)
+        else done()
+      }
+      attempt(0)
+    },
+    destroy: (error, done) => NodeFs.close(fd, () => done(error))
+  })
+
+const isFull = (error: unknown): boolean => Predicate.hasProperty(error, "code") && error.code === "EAGAIN"
+
+const retryMillis = 100
