@@ -2,6 +2,7 @@ import * as NodeFs from "node:fs/promises"
 import { dirname } from "node:path"
 import { Clock, Effect, Option, Schedule } from "effect"
 import { DiskSpace } from "../domain/JournalEvent.ts"
+import { monotonicMillis } from "../monotonicMillis.ts"
 import { EventJournal } from "./EventJournal.ts"
 
 /** Bytes. */
@@ -33,7 +34,7 @@ export const watchDisk = (options: {
       if (Option.isNone(disk)) return
       const { database, free } = disk.value
       const state: typeof last = free < options.minFree ? "low" : "enough"
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMillis
       if (state === "low" && now - warnedAt >= millisBetweenWarnings) {
         warnedAt = now
         yield* Effect.logWarning("the disk is nearly full, archiving now").pipe(
@@ -43,7 +44,8 @@ export const watchDisk = (options: {
       }
       if (state !== last) {
         last = state
-        untold = [...untold, DiskSpace.make({ at: now * 1000, state, free, database })]
+        const at = (yield* Clock.currentTimeMillis) * 1000
+        untold = [...untold, DiskSpace.make({ at, state, free, database })]
         if (state === "enough") {
           warnedAt = Number.NEGATIVE_INFINITY
           yield* Effect.logInfo("the disk has room again").pipe(Effect.annotateLogs({ free, database }))
