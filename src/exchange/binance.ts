@@ -6,6 +6,7 @@ import {
   answerReader,
   flawOf,
   heartbeat,
+  isExact,
   noOthers,
   noSequenceId,
   noSymbol,
@@ -202,13 +203,13 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
       }
       case "trade": {
         const id = textOf("t")
-        if (id === undefined) return ofStream(noSequenceId, stream)
+        if (id === undefined || !isExact(id)) return ofStream(noSequenceId, stream)
         return message(stream, id, timeOf("T"), start, end, Number(id) - 1, Number(id))
       }
       case "orderbook_diff": {
         const first = textOf("U")
         const last = textOf("u")
-        if (first === undefined || last === undefined) return ofStream(noSequenceId, stream)
+        if (first === undefined || last === undefined || !isExact(last)) return ofStream(noSequenceId, stream)
         return message(stream, `${first}-${last}`, timeOf("E"), start, end, Number(first) - 1, Number(last))
       }
     }
@@ -263,7 +264,8 @@ const answer = answerReader(
     if (refusal !== undefined) {
       return { _tag: "Refused", request, streams: [], reason: refusal, others: "dropped" }
     }
-    if (result === undefined) return unknownShape
+    // A message has other members, and may have them in a new envelope.
+    if (result !== null && result !== true && !Array.isArray(result)) return unknownShape
     return request === null ? heartbeat : { _tag: "Acknowledged", request, streams: null, others: "pending" }
   },
   // The answer to LIST_SUBSCRIPTIONS with 1024 streams is the largest one.

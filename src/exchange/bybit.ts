@@ -6,6 +6,7 @@ import {
   answerReader,
   flawOf,
   heartbeat,
+  isExact,
   noOthers,
   noSequenceId,
   ofNobody,
@@ -126,7 +127,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const [idAt = -1, seqAt = -1] = inBook
     const id = Scan.integerTextAt(frame, idAt)
     const seq = Scan.integerTextAt(frame, seqAt)
-    if (id === undefined || seq === undefined) return ofStream(noSequenceId, stream)
+    if (id === undefined || !isExact(id) || seq === undefined) return ofStream(noSequenceId, stream)
     // `u` begins anew at 1 when the exchange's side was restarted.
     const snapshot = id === "1" || Scan.stringAt(frame, typeAt) === "snapshot"
     return {
@@ -190,7 +191,9 @@ const answer = answerReader(
     const request = requestOf(req_id)
     if (success === true) {
       return request === null
-        ? heartbeat
+        ? op === undefined
+          ? unknownShape
+          : heartbeat
         : { _tag: "Acknowledged", request, streams: null, others: "pending" }
     }
     if (success === undefined) return unknownShape

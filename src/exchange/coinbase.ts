@@ -13,6 +13,7 @@ import {
   ofNobody,
   ofStream,
   readMembers,
+  type Unreadable,
   unknownChannel,
   unknownShape
 } from "./frames.ts"
@@ -135,6 +136,10 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   const inFrame = new Int32Array(frameKeys.length)
   const inEvent = new Int32Array(eventKeys.length)
   const inTrade = new Int32Array(tradeKeys.length)
+  /** The first stream that the frame names, whether it names others, and what is wrong with one of them. */
+  let only: MarketStream | undefined
+  let isMixed = false
+  let flaw: Unreadable | undefined
 
   return (frame) => {
     const early = flawOf(frame) ?? longBook(frame) ?? readMembers(frame, frameKeys, inFrame, member)
@@ -186,7 +191,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       else if (Scan.isKey(frame, member, "type")) snapshot = Scan.stringAt(frame, value) === "snapshot"
       value = Scan.nextMember(frame, Scan.skipValue(frame, value), member)
     }
-    if (product === undefined || value < 0 || frame.indexOf(productKey, value) >= 0) return undefined
+    if (product === undefined || value < 0) return undefined
+    if (frame.indexOf(productKey, value) >= 0 || frame.indexOf(updatesKey, value) >= 0) return undefined
     const stream = streamOf("l2_data", product)
     if (stream === undefined) return { ...ofNobody(coinbase, `l2_data:${product}`, product), counter }
     return {
@@ -196,6 +202,12 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       end: frame.length,
       also: noOthers
     }
+  }
+
+  /** The frame names this stream, and nothing of it is recorded if another one's part cannot be read. */
+  function noteNamed(stream: MarketStream): void {
+    only ??= stream
+    isMixed ||= only !== stream
   }
 
   /** `events: [{type, product_id, updates}, ...]` of books, `events: [{type, trades}, ...]` of trades. */
@@ -210,6 +222,9 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const trades: Array<TradeGroup> = []
     let nobodys: Malformed | undefined
     let ofSnapshot = false
+    only = undefined
+    isMixed = false
+    flaw = undefined
     let at = Scan.nextItem(frame, eventsAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, eventKeys, inEvent, member)
@@ -226,12 +241,18 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
         const product = Scan.stringAt(frame, productAt)
         const stream = product === undefined ? undefined : streamOf(channel, product)
         if (stream === undefined) nobodys = nobodysOf(channel, product)
-        else if (frame[updatesAt] !== Scan.openBracket) nobodys = ofStream(unknownShape, stream)
-        else if (!parts.some((part) => part.stream === stream)) {
-          parts.push(bookPart(stream, sent, counter, snapshot))
+        else {
+          noteNamed(stream)
+          if (frame[updatesAt] !== Scan.openBracket) flaw = unknownShape
+          else if (!parts.some((part) => part.stream === stream)) {
+            parts.push(bookPart(stream, sent, counter, snapshot))
+          }
         }
       }
       if (nobodys !== undefined && isAnybodys(nobodys)) return { ...nobodys, counter }
+    }
+    if (flaw !== undefined) {
+      return only === undefined || isMixed ? { ...flaw, counter } : { ...ofStream(flaw, only), counter }
     }
     for (const group of trades) {
       const part = partOf(group, ofSnapshot)
@@ -252,8 +273,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 
   /**
-   * `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. Returns what is wrong with one of them, or
-   * that it is of a stream that was not asked for.
+   * `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. Returns what is wrong with one that names no
+   * stream of the connection.
    */
   function collectTrades(frame: Buffer, tradesAt: number, groups: Array<TradeGroup>): Malformed | undefined {
     if (frame[tradesAt] !== Scan.openBracket) return unknownShape
@@ -271,9 +292,10 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
         if (isAnybodys(nobodys)) return nobodys
         continue
       }
+      noteNamed(stream)
       const id = Scan.idAt(frame, idAt)
-      if (id === undefined) return ofStream(noSequenceId, stream)
-      addTrade(groups, stream, id, readTime(frame, timeAt))
+      if (id === undefined) flaw = noSequenceId
+      else addTrade(groups, stream, id, readTime(frame, timeAt))
     }
     return nobodys
   }
@@ -341,6 +363,7 @@ const refusal = (frame: Buffer, typeAt: number, messageAt: number): Frame =>
 const longFrame = 512
 const bookTail = Buffer.from("}]}]}")
 const productKey = Buffer.from('"product_id"')
+const updatesKey = Buffer.from('"updates"')
 
 const decodeSubscriptions = Schema.decodeUnknownEither(
   Schema.parseJson(

@@ -19,6 +19,9 @@ export const unknownChannel = malformed("of an unknown channel")
 export const noSequenceId = malformed("without a sequence id")
 export const noSymbol = malformed("without a symbol")
 
+/** Whether a number is exact as one of JavaScript's: above 2^53 neighbours are the same, and none would be missed. */
+export const isExact = (digits: string): boolean => Number.isSafeInteger(Number(digits))
+
 /** The same of a frame that names its stream. */
 export const ofStream = (flaw: Unreadable, stream: MarketStream): Unreadable => ({ ...flaw, stream })
 

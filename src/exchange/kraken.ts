@@ -9,6 +9,7 @@ import {
   flawOf,
   heartbeat,
   isAnybodys,
+  isExact,
   type Malformed,
   noOthers,
   noSequenceId,
@@ -142,7 +143,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const [channelAt = -1, typeAt = -1, dataAt = -1] = inFrame
     if (channelAt < 0) return answer(frame, streams)
     const channel = Scan.stringAt(frame, channelAt)
-    if (channel === "heartbeat" || channel === "status") return heartbeat
+    if (channel === "status" || (channel === "heartbeat" && dataAt < 0)) return heartbeat
     if (channel === undefined || frame[dataAt] !== Scan.openBracket) return unknownShape
     const snapshot = Scan.stringAt(frame, typeAt) === "snapshot"
     if (channel === channels.trade) return trades(frame, dataAt, snapshot)
@@ -180,6 +181,9 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   function trades(frame: Buffer, dataAt: number, snapshot: boolean): Frame {
     const groups: Array<TradeGroup> = []
     let nobodys: Malformed = unknownShape
+    let only: MarketStream | undefined
+    let isMixed = false
+    let hasFlaw = false
     let at = Scan.nextItem(frame, dataAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, itemKeys, inItem, member)
@@ -194,10 +198,13 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
         if (isAnybodys(nobodys)) return nobodys
         continue
       }
+      only ??= stream
+      isMixed ||= only !== stream
       const id = Scan.integerTextAt(frame, idAt)
-      if (id === undefined) return ofStream(noSequenceId, stream)
-      addTrade(groups, stream, id, readTime(frame, timeAt))
+      if (id === undefined || !isExact(id)) hasFlaw = true
+      else addTrade(groups, stream, id, readTime(frame, timeAt))
     }
+    if (hasFlaw) return isMixed || only === undefined ? noSequenceId : ofStream(noSequenceId, only)
     const [first, ...others] = groups.map((group) => partOf(group, snapshot))
     return first === undefined
       ? nobodys
@@ -227,7 +234,8 @@ const answer = answerReader(
       const taken = found(result?.channel ?? "", result?.symbol)
       return { _tag: "Acknowledged", request, streams: taken, others: "pending" }
     }
-    if (success !== false) return heartbeat
+    if (success === true && method === "unsubscribe") return heartbeat
+    if (success !== false) return unknownShape
     // The channel is that of the request; the pair is a member, or a word of the text.
     const words = symbol === undefined ? (error ?? "").split(/\s+/) : [symbol]
     const refused = words.flatMap((word) => [...found("book", word), ...found("trade", word)])

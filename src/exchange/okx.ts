@@ -243,8 +243,15 @@ const answer = answerReader(
       }
       case "notice":
         return { _tag: "Closing", reason: `${code ?? ""} ${msg ?? ""}`.trim() }
-      default:
+      case "unsubscribe":
+      case "login":
+      case "channel-conn-count":
+      case "channel-conn-count-error":
         return heartbeat
+      default: {
+        const [stream] = found(arg?.channel, arg?.instId)
+        return stream === undefined ? unknownShape : ofStream(unknownShape, stream)
+      }
     }
   }
 )

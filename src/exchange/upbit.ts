@@ -168,7 +168,7 @@ const message = (
 const answer = answerReader(
   Schema.Union(
     Schema.Struct({ error: Schema.Struct({ name: Schema.String, message: Schema.String }) }),
-    Schema.Struct({ status: Schema.String })
+    Schema.Struct({ status: Schema.Literal("UP") })
   ),
   (answer): Frame =>
     "error" in answer

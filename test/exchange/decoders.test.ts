@@ -437,6 +437,46 @@ const valid = FastCheck.oneof(
   )
 )
 
+describe("frames that are like answers", () => {
+  it.each([
+    ["binance", '{"id":7,"result":{"e":"trade","s":"BTCUSDT","t":5}}'],
+    ["binance", '{"id":null,"result":{"e":"trade","s":"BTCUSDT","t":5}}'],
+    ["bybit", '{"success":true,"ret_msg":"","data":[{"i":"1"}]}'],
+    ["okx", '{"event":"update","arg":{"channel":"trades","instId":"BTC-USDT"},"payload":[{"tradeId":"5"}]}'],
+    ["okx", '{"event":"push","trades":[]}'],
+    ["kraken", '{"method":"update","params":{"symbol":"BTC/USD","trade_id":7}}'],
+    ["kraken", '{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"}}'],
+    ["kraken", '{"channel":"heartbeat","data":[{"symbol":"BTC/USD","trade_id":7}]}'],
+    ["upbit", '{"status":"trade","sid":5}']
+  ])("%s: what is no known one may be a message: %s", (name, text) => {
+    expect(decodeText(name, text)._tag).toBe("Malformed")
+  })
+
+  it.each([
+    ["binance", '{"result":["btcusdt@trade"],"id":null}'],
+    ["okx", '{"event":"unsubscribe","arg":{"channel":"trades","instId":"BTC-USDT"},"connId":"a"}'],
+    ["okx", '{"event":"channel-conn-count","channel":"trades","connCount":"2","connId":"a"}'],
+    ["kraken", '{"method":"unsubscribe","success":true,"result":{"channel":"trade","symbol":"BTC/USD"}}']
+  ])("%s: %s is one", (name, text) => {
+    expect(decodeText(name, text)._tag).toBe("Heartbeat")
+  })
+})
+
+describe("numbers above 2^53, of which neighbours look the same", () => {
+  it.each([
+    ["binance", '{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":9007199254740993}}'],
+    ["binance", '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","U":1,"u":"9007199254740993"}}'],
+    [
+      "bybit",
+      '{"topic":"orderbook.50.BTCUSDT","type":"delta","data":{"s":"BTCUSDT","u":9007199254740993,"seq":7}}'
+    ],
+    ["okx", okxTrades([2 ** 60, 1])],
+    ["kraken", krakenTrades(2 ** 60)]
+  ])("%s: prove nothing: %s", (name, text) => {
+    expect(decodeText(name, text)).toMatchObject({ _tag: "Malformed", reason: "without a sequence id" })
+  })
+})
+
 describe("properties", () => {
   it("agrees with JSON.parse on every valid frame, however it is written", () => {
     const decoders = new Map(Array.from(symbols.keys(), (name) => [name, decoderOf(name)]))
@@ -500,6 +540,43 @@ describe("frames of several streams", () => {
     expect(frame).toMatchObject({
       stream: { symbol: "BTC-USD" },
       also: [{ stream: { symbol: "ETH-USD" }, exchangeSequenceId: "c9-4" }]
+    })
+  })
+
+  describe("of which one part cannot be read", () => {
+    const trade = (product_id: string, trade_id: unknown) => ({ product_id, trade_id })
+    const book = (product_id: string, updates: unknown) => ({ type: "update", product_id, updates })
+    const coinbaseFrame = (channel: string, ...events: ReadonlyArray<unknown>) =>
+      JSON.stringify({ channel, timestamp: "2026-09-30T02:39:54Z", sequence_num: 4, events })
+    const coinbaseTrades = (...trades: ReadonlyArray<unknown>) =>
+      coinbaseFrame("market_trades", { type: "update", trades })
+    const krakenFrame = (...data: ReadonlyArray<unknown>) =>
+      JSON.stringify({ channel: "trade", type: "update", data })
+    const krakenTrade = (symbol: string, trade_id: unknown) => ({ symbol, trade_id })
+    const levels = Array.from({ length: 20 }, () => ({ side: "bid", price_level: "1", new_quantity: "2" }))
+
+    it.each([
+      ["coinbase", coinbaseTrades(trade("BTC-USD", "12"), trade("ETH-USD", null))],
+      ["coinbase", coinbaseTrades(trade("ETH-USD", null), trade("BTC-USD", "12"))],
+      ["coinbase", coinbaseTrades(trade("BTC-USD", null), trade("ETH-USD", null))],
+      ["coinbase", coinbaseFrame("l2_data", book("BTC-USD", levels), book("ETH-USD", {}))],
+      ["coinbase", coinbaseFrame("l2_data", book("ETH-USD", null), book("BTC-USD", []))],
+      ["coinbase", coinbaseFrame("l2_data", book("BTC-USD", levels), { type: "update", updates: levels })],
+      ["kraken", krakenFrame(krakenTrade("BTC/USD", 7), krakenTrade("ETH/USD", null))],
+      ["kraken", krakenFrame(krakenTrade("ETH/USD", null), krakenTrade("BTC/USD", 7))]
+    ])("%s: all that it may belong to are in doubt: %s", (name, text) => {
+      const frame = decodeText(name, text)
+      expect(frame._tag).toBe("Malformed")
+      expect(frame).not.toHaveProperty("stream")
+      if (name === "coinbase") expect(frame).toMatchObject({ counter: 4 })
+    })
+
+    it.each([
+      ["coinbase", coinbaseTrades(trade("ETH-USD", "5"), trade("ETH-USD", null)), "ETH-USD"],
+      ["coinbase", coinbaseFrame("l2_data", book("ETH-USD", {})), "ETH-USD"],
+      ["kraken", krakenFrame(krakenTrade("ETH/USD", 5), krakenTrade("ETH/USD", null)), "ETH/USD"]
+    ])("%s: only the stream that all of it belongs to: %s", (name, text, symbol) => {
+      expect(decodeText(name, text)).toMatchObject({ _tag: "Malformed", stream: { symbol } })
     })
   })
 
