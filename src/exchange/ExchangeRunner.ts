@@ -6,7 +6,7 @@ import { type Connection, makeConnection } from "./Connection.ts"
 import { partition } from "./chunk.ts"
 import type { Exchange } from "./Exchange.ts"
 import { matcher } from "./instruments.ts"
-import { gapOverRestart } from "./resumption.ts"
+import { doubtOverRestart } from "./resumption.ts"
 import type { SessionContext } from "./Session.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
@@ -47,11 +47,11 @@ export const makeExchangeRunner = (options: {
 
   const compare = (stream: TrackedStream): void => {
     if (stream.before === null || stream.first === null) return
-    const gap = gapOverRestart(stream, stream.before, stream.first)
+    const doubt = doubtOverRestart(stream, stream.before, stream.first)
     stream.before = null
-    if (gap === undefined) return
-    stream.gaps++
-    emit(gap)
+    if (doubt === undefined) return
+    if (doubt._tag === "GapDetected") stream.gaps++
+    emit(doubt)
   }
 
   /** The same object for a stream that comes back. */

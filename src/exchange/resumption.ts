@@ -1,4 +1,4 @@
-import type { GapDetected } from "../domain/ExchangeEvent.ts"
+import type { Discontinuity, GapDetected } from "../domain/ExchangeEvent.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import { judge, nothingSeen, numbersAround, type Place } from "./Continuity.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
@@ -18,27 +18,34 @@ export const numberOf = (exchangeSequenceId: string): number => {
 }
 
 /**
- * What is missing between the last message that an earlier process committed and the first one of this process, once both
- * are known. None where their numbers prove that nothing is, or prove nothing.
+ * What is told of the time between the last message that an earlier process committed and the first one of this process, once
+ * both are known: a gap where their numbers prove one, nothing where they prove that there is none. Where they prove nothing, as
+ * where they went back, the stream began anew: messages may be missing from the last one on, while the process before still ran.
  */
-export const gapOverRestart = (
+export const doubtOverRestart = (
   { id, rule }: TrackedStream,
   before: LastMessage,
   first: FirstMessage
-): typeof GapDetected.Type | undefined => {
-  if (rule.kind === "none" || rule.scope !== "stream" || !rule.spansConnections) return undefined
-  const last = numberOf(before.exchangeSequenceId)
+): typeof GapDetected.Type | typeof Discontinuity.Type | undefined => {
+  const spans = rule.kind !== "none" && rule.scope === "stream" && rule.spansConnections
+  const last = spans ? numberOf(before.exchangeSequenceId) : Number.NaN
   const verdict = judge(rule.kind, { ...nothingSeen, last }, first)
-  if (verdict._tag !== "Gap") return undefined
-  return {
-    _tag: "GapDetected",
-    at: first.at,
-    stream: id,
-    rule: rule.kind,
-    scope: "stream",
-    ...numbersAround(rule.kind, verdict.hole),
-    size: verdict.size,
-    after: before.at,
-    before: first.at
+  const times = { after: before.at, before: first.at }
+  if (verdict._tag === "Gap" && rule.kind !== "none") {
+    return {
+      _tag: "GapDetected",
+      at: first.at,
+      stream: id,
+      rule: rule.kind,
+      scope: "stream",
+      ...numbersAround(rule.kind, verdict.hole),
+      size: verdict.size,
+      ...times
+    }
   }
+  const isProven =
+    !Number.isNaN(last) && !first.snapshot && (verdict._tag === "Continues" || first.last === last)
+  if (isProven) return undefined
+  const reason = verdict._tag === "Repeated" ? "set back" : "reconnect"
+  return { _tag: "Discontinuity", at: first.at, stream: id, reason, ...times }
 }
