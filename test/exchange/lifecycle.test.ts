@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Option, Random, Redacted } from "effect"
+import { Duration, Effect, Option, Random, Redacted, Schedule } from "effect"
 import { jwtVerify } from "jose"
 import { WebSocketServer } from "ws"
 import { binance } from "../../src/exchange/binance.ts"
@@ -13,6 +13,7 @@ import { exchanges } from "../../src/exchange/registry.ts"
 import { upbit } from "../../src/exchange/upbit.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import { patience } from "../support/pace.ts"
 import { eventually, receive, simulate, streamOf, textOf } from "./harness.ts"
 
 /** Ids from the first to the last, without those that came twice. */
@@ -34,22 +35,29 @@ describe.concurrent("taking over", () => {
       expect(eventsOf("ConnectionEnded")[0]?.kind).toBe("replaced")
       expect(eventsOf("GapDetected")).toEqual([])
       expect(eventsOf("Discontinuity")).toEqual([])
-      const { accepted, connections, streams: sent } = yield* simulator.status
+      const { accepted, connections } = yield* simulator.status
       expect([accepted, connections.length]).toEqual([2, 1])
+      // All that was sent arrives, however long it is on its way.
+      yield* simulator.inject({ _tag: "silence" })
       for (const id of streams) {
-        const ids = distinct(
-          of(id)
-            .map((snapshot) => snapshot.exchangeSequenceId)
-            .filter((text) => !text.startsWith("snapshot"))
-        )
-        const status = Object.entries(sent).find(
-          ([stream]) =>
-            stream.includes(symbol) &&
-            /depth20|book/.test(stream) === (id.dataType === "orderbook") &&
-            /depth@/.test(stream) === (id.dataType === "orderbook_diff")
-        )
-        // All that was sent has arrived, but what is on its way just now.
-        expect(Math.abs((status?.[1].messages ?? 0) - ids.length)).toBeLessThan(15)
+        const missing = Effect.map(simulator.status, ({ streams: sent }) => {
+          const ids = distinct(
+            of(id)
+              .map((snapshot) => snapshot.exchangeSequenceId)
+              .filter((text) => !text.startsWith("snapshot"))
+          )
+          const status = Object.entries(sent).find(
+            ([stream]) =>
+              stream.includes(symbol) &&
+              /depth20|book/.test(stream) === (id.dataType === "orderbook") &&
+              /depth@/.test(stream) === (id.dataType === "orderbook_diff")
+          )
+          return Math.abs((status?.[1].messages ?? 0) - ids.length)
+        })
+        yield* Effect.repeat(missing, {
+          until: (count) => count < 15,
+          schedule: Schedule.spaced("50 millis")
+        }).pipe(Effect.timeout(patience))
       }
       for (const { reconnects } of yield* stream.status) expect(reconnects.get("replaced")).toBe(1)
     })
