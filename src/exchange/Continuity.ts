@@ -32,8 +32,6 @@ export interface Place {
 export interface Continuity {
   /** The number up to which messages were seen; NaN before the first one. */
   readonly last: number
-  /** Up to this number nothing can have been seen: the first message, or the latest snapshot, came behind it. NaN before one. */
-  readonly begin: number
   /** The newest holes: what arrives late lies in one of them. At most `maxHoles`. */
   readonly holes: ReadonlyArray<Hole>
   /** Messages in a row that had been seen before. */
@@ -58,10 +56,10 @@ export type Verdict =
   | { readonly _tag: "Repeated" }
   /** A snapshot: what came before is replaced, and nothing is said about it. */
   | { readonly _tag: "Restarted" }
-  /** The exchange set its numbers back: it said so in a message that continues the chain, or sent one that nobody has seen. */
+  /** The exchange set its numbers back, and said so in a message that continues the chain. */
   | { readonly _tag: "SetBack" }
 
-export const nothingSeen: Continuity = { last: Number.NaN, begin: Number.NaN, holes: [], repeats: 0 }
+export const nothingSeen: Continuity = { last: Number.NaN, holes: [], repeats: 0 }
 
 /** Judges a message against what was seen before it. Pure: the state is changed by `advance`. */
 export const judge = (rule: ContinuityRule["kind"], seen: Continuity, place: Place): Verdict => {
@@ -89,7 +87,6 @@ const judgeEnds = (rule: ContinuityRule["kind"], seen: Continuity, place: Place)
   if (previous > last) return gap(rule, last, previous)
   if (seen.holes.some((hole) => previous >= hole.from && place.last <= hole.to)) return outOfOrder
   if (place.last > last) return rule === "chain" ? gap(rule, last, previous) : continues
-  if (place.last <= seen.begin) return setBack
   return seen.repeats < maxRepeats ? repeated : gap("chain", last, previous)
 }
 
@@ -102,28 +99,23 @@ export const advance = (
 ): Continuity => {
   if (Number.isNaN(place.last)) return seen
   switch (verdict._tag) {
-    case "Continues": {
-      const begin = Number.isNaN(seen.last) ? beginOf(place) : seen.begin
-      return { ...seen, last: place.last, begin, repeats: 0 }
-    }
+    case "Continues":
     case "SetBack":
+      return { last: place.last, holes: seen.holes, repeats: 0 }
     case "Restarted":
-      return { last: place.last, begin: beginOf(place), holes: [], repeats: 0 }
+      return { last: place.last, holes: [], repeats: 0 }
     case "Gap":
       return {
         last: place.last,
-        begin: Math.min(seen.begin, place.last),
         holes: [...seen.holes.slice(1 - remembered), verdict.hole],
         repeats: 0
       }
     case "OutOfOrder":
-      return { ...seen, holes: seen.holes.flatMap((hole) => without(hole, place)), repeats: 0 }
+      return { last: seen.last, holes: seen.holes.flatMap((hole) => without(hole, place)), repeats: 0 }
     case "Repeated":
-      return { ...seen, repeats: seen.repeats + 1 }
+      return { last: seen.last, holes: seen.holes, repeats: seen.repeats + 1 }
   }
 }
-
-const beginOf = ({ last, previous, snapshot }: Place): number => (snapshot ? last : Math.min(previous, last))
 
 /** What another connection has seen of a numbering: the numbers above `start`, but for its holes. NaN before the first. */
 export interface Lane {

@@ -283,14 +283,12 @@ export const openSession = (
         return
       }
       const resumed = isFirst && takeOver(stream, now)
-      let isNew = true
       if (!part.snapshot) stream.watch.messages++
       if (stream.state !== "live" && stream.unreadable === null) stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
         const verdict = judge(stream.rule.kind, stream.continuity, part)
         const { holes } = stream.continuity
         stream.continuity = advance(stream.continuity, part, verdict)
-        isNew = verdict._tag !== "Repeated"
         if (verdict._tag === "Gap" && stream.successor !== null && stream.rule.spansConnections) {
           const missing = missingOn(stream.successor, verdict.hole)
           stream.continuity = { ...stream.continuity, holes: [...holes, ...missing].slice(-maxHoles) }
@@ -305,7 +303,6 @@ export const openSession = (
         report(stream, { _tag: "Restarted" }, now, false)
       }
       stream.lastMessageAt = now
-      if (isNew) stream.lastNewAt = now
       stream.lastSequenceId = part.exchangeSequenceId
     }
 
@@ -384,13 +381,11 @@ export const openSession = (
           ? last
           : {
               last: Math.max(continuity.last, seen.last || continuity.last),
-              begin: Math.min(continuity.begin, Number.isNaN(seen.begin) ? continuity.begin : seen.begin),
               holes: [...continuity.holes, ...missing].slice(-maxHoles),
               repeats: 0
             }
       }
       stream.lastMessageAt = Math.max(lane.lastAt, stream.lastMessageAt || 0)
-      stream.lastNewAt = stream.lastMessageAt
     }
 
     /** No other connection has to do with the stream any more. */
@@ -426,7 +421,7 @@ export const openSession = (
     const report = (stream: TrackedStream, verdict: Verdict, now: number, resumed: boolean): void => {
       switch (verdict._tag) {
         case "Gap":
-          reportGap(stream, verdict, now, { after: stream.lastNewAt, before: now })
+          reportGap(stream, verdict, now, { after: stream.lastMessageAt, before: now })
           return
         case "OutOfOrder":
           stream.outOfOrder++
@@ -990,7 +985,7 @@ const noTags: ReadonlyArray<never> = []
 
 /** What was seen of the frames of a connection when it begins. */
 const beginOf = (rule: ContinuityRule | undefined): Continuity =>
-  rule?.first === undefined ? nothingSeen : { ...nothingSeen, last: rule.first - 1, begin: rule.first - 1 }
+  rule?.first === undefined ? nothingSeen : { ...nothingSeen, last: rule.first - 1 }
 
 /** What neither the connection before has delivered, so far, nor the one that is to take over. */
 const missingHere = ({

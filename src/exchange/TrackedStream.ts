@@ -35,8 +35,6 @@ export interface TrackedStream {
   before: LastMessage | null
   first: FirstMessage | null
   lastMessageAt: number
-  /** When the last one came that was not seen before: what is missing is missing since then. */
-  lastNewAt: number
   /** The sequence id of its newest message. */
   lastSequenceId: string
   messages: number
@@ -70,7 +68,6 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   before: null,
   first: null,
   lastMessageAt: Number.NaN,
-  lastNewAt: Number.NaN,
   lastSequenceId: "",
   messages: 0,
   gaps: 0,
