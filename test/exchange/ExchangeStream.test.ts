@@ -6,7 +6,7 @@ import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
-import { eventually } from "./harness.ts"
+import { eventually, settled } from "./harness.ts"
 
 const streams: ReadonlyArray<MarketStream> = ["btcusdt", "ethusdt"].flatMap((symbol) => [
   { exchange: "binance", symbol, dataType: "orderbook" },
@@ -125,9 +125,16 @@ describe("ExchangeStream", () => {
         yield* Effect.sleep("500 millis")
         const later = of(received, silent).length
         yield* eventually("data of the moved stream", () => of(received, silent).length > later + 10)
-        const { accepted, connections } = yield* simulator.status
+        const { accepted } = yield* settled(
+          "one stream on a connection of its own",
+          simulator,
+          ({ connections }) =>
+            connections
+              .map(({ subscriptions }) => subscriptions.length)
+              .sort()
+              .join() === "1,3"
+        )
         expect(accepted).toBe(2)
-        expect(connections.map((connection) => connection.subscriptions.length).sort()).toEqual([1, 3])
       })
   )
 

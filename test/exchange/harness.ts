@@ -99,6 +99,21 @@ export const eventually = (what: string, condition: () => boolean, seconds?: num
     })
   )
 
+/** Waits until the simulator is in such a state, which the collector's own events are ahead of. */
+export const settled = (
+  what: string,
+  simulator: Simulator.Simulator,
+  wanted: (status: Simulator.SimulatorStatus) => boolean
+) =>
+  simulator.status.pipe(
+    Effect.delay("20 millis"),
+    Effect.repeat({ until: wanted }),
+    Effect.timeoutFail({
+      duration: patience,
+      onTimeout: () => new NeverSeen({ message: `never saw ${what}` })
+    })
+  )
+
 /** A payload as text. */
 export const textOf = (snapshot: Snapshot): string => Buffer.from(snapshot.data).toString()
 
