@@ -8,14 +8,39 @@ export interface AttemptLimiter {
   readonly admit: <A, E, R>(attempt: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-/** An attempt counts from its beginning until the time of a quota has passed since its end, however long it took. */
+/**
+ * An attempt counts from its beginning until the time of a quota has passed since its end, however long it took. Of a large quota
+ * only half can be used at once, the other half is spread evenly over its time: no burst leaves a connection that is lost without
+ * an attempt for minutes.
+ */
 export const makeAttemptLimiter = (quotas: ReadonlyArray<Quota>): Effect.Effect<AttemptLimiter> =>
-  Effect.map(Effect.forEach(quotas, makeLimit), (limits) => ({
-    admit: (attempt) => limits.reduce((admitted, limit) => limit(admitted), attempt)
-  }))
+  Effect.map(
+    Effect.all([
+      ...quotas.map(makeLimit),
+      ...quotas
+        .filter(({ count }) => count >= largeCount)
+        .map((quota) => Effect.sync(() => makeSpacing(quota)))
+    ]),
+    (limits) => ({ admit: (attempt) => limits.reduce((admitted, limit) => limit(admitted), attempt) })
+  )
+
+const largeCount = 20
+
+/** Half of the quota at once, and what is beyond that one after the other. */
+const makeSpacing = ({ count, per }: Quota) => {
+  const atOnce = Math.floor(count / 2)
+  const spacing = Duration.toMillis(per) / (count - atOnce)
+  /** When all of the half can be used again. */
+  let restedAt = Number.NEGATIVE_INFINITY
+  return <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.flatMap(monotonicMillis, (now) => {
+      restedAt = Math.max(restedAt, now) + spacing
+      return Effect.delay(attempt, Duration.millis(Math.max(0, restedAt - atOnce * spacing - now)))
+    })
+}
 
 /** Has a place for each attempt that a quota allows: the time, in milliseconds, from when on it can be taken. */
-const makeLimit = ({ count, per }: Quota) =>
+const makeLimit = ({ count, per }: Quota): Effect.Effect<AttemptLimiter["admit"]> =>
   Effect.gen(function* () {
     const places = yield* Queue.bounded<number>(count)
     yield* Queue.offerAll(places, new Array<number>(count).fill(0))

@@ -1,5 +1,7 @@
-import { Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
+import { Duration, Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
+import { monotonicMillis } from "../monotonicMillis.ts"
 import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
+import { afterCut, afterHandover, noPause } from "./handoverPause.ts"
 import { openSession, type Session, type SessionContext } from "./Session.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
@@ -19,7 +21,7 @@ export interface Connection {
 
 /**
  * Opens a session, and the next one when it ends. When the exchange is about to end it, the next one is opened first and
- * takes over once it has caught up. Data reset the waiting time between attempts. `onMove` hears of streams that stay silent
+ * takes over once it has caught up; where the next one is to end soon too, it is kept for a while before. Data reset the waiting time between attempts. `onMove` hears of streams that stay silent
  * on this connection.
  */
 export const makeConnection = (
@@ -129,21 +131,43 @@ export const makeConnection = (
         }
       })
 
+    /** Keeps one whose end is announced for so long. Answers whether it ended meanwhile. */
+    const isCutWithin = ({ session }: Opened, millis: number) =>
+      millis <= 0
+        ? Effect.succeed(false)
+        : Effect.logInfo("the end of a new connection is announced, it is kept for a while").pipe(
+            Effect.annotateLogs({ seconds: Math.round(millis / 1000) }),
+            Effect.zipRight(
+              Effect.raceFirst(
+                Effect.as(session.ended, true),
+                Effect.as(Effect.sleep(Duration.millis(millis)), false)
+              )
+            )
+          )
+
     let current = yield* open(true)
+    let pause = noPause(exchange.notice === undefined ? undefined : Duration.toMillis(exchange.notice))
     while (true) {
+      const began = yield* monotonicMillis
       const reason = yield* Effect.raceFirst(
         Effect.as(current.session.ended, undefined),
         current.session.handover
       )
       if (current.session.hadData()) yield* backoff.reset
       if (reason !== undefined) {
-        yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
-        const next = yield* successorOf(current)
-        if (next !== undefined) {
-          next.session.promote()
-          yield* close(current, new ConnectionEnded({ kind: "replaced", reason }))
-          current = next
-          continue
+        const age = (yield* monotonicMillis) - began
+        if (yield* isCutWithin(current, pause.millis - age)) {
+          pause = afterCut(pause, (yield* monotonicMillis) - began)
+        } else {
+          yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
+          const next = yield* successorOf(current)
+          if (next !== undefined) {
+            next.session.promote()
+            yield* close(current, new ConnectionEnded({ kind: "replaced", reason }))
+            current = next
+            pause = afterHandover(pause, age)
+            continue
+          }
         }
       }
       const end = yield* current.session.ended

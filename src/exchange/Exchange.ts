@@ -26,6 +26,8 @@ export interface Exchange {
   readonly idleTimeout: Duration.Duration
   /** After what time the exchange closes every connection; without, it does not say. */
   readonly lifetime?: Duration.Duration
+  /** How long before it closes a connection it announces that; without, it does not say. */
+  readonly notice?: Duration.Duration
   /** Messages to send as soon as a connection is open. */
   readonly opening: ReadonlyArray<string>
   /** Whether it answers requests. One that does not is taken to have refused what has no data within some seconds. */

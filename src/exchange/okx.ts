@@ -59,6 +59,7 @@ export const okx: Exchange = {
     pongWithin: Duration.seconds(9)
   },
   idleTimeout: Duration.seconds(30),
+  notice: Duration.seconds(60),
   opening: [],
   acknowledges: true,
   requests: (change, nextId) =>

@@ -28,7 +28,8 @@ const CloseReason = Schema.String.pipe(
  *
  * - `close`: close frames to all connections; `code` 1001 and `reason` empty by default.
  * - `terminate`: all connections cut without a close frame.
- * - `shutdown`: the exchange's notice that it is going to close, to all connections; they stay open.
+ * - `shutdown`: the exchange's notice that it is going to close, to all connections, and for `for` milliseconds (0) to every new
+ *   one at once; they stay open.
  * - `silence`: connections that are open now stop sending anything, pongs and answers included, and ignore what they get;
  *   with `stream`, only this subscription goes silent, until it is asked for again, or, `sticky`, for as long as its
  *   connection lives. New connections work. The market goes on. `for` milliseconds, endless by default.
@@ -47,7 +48,7 @@ const CloseReason = Schema.String.pipe(
 export const Fault = Schema.Union(
   Schema.TaggedStruct("close", { code: exact(CloseCode), reason: exact(CloseReason) }),
   Schema.TaggedStruct("terminate", {}),
-  Schema.TaggedStruct("shutdown", {}),
+  Schema.TaggedStruct("shutdown", { for: exact(Milliseconds) }),
   Schema.TaggedStruct("silence", {
     for: exact(Milliseconds),
     stream: exact(Schema.String),

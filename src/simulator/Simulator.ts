@@ -113,6 +113,7 @@ export const make = (
 
     const connections = new Set<Connection>()
     const refusal = { until: 0, status: 503 }
+    const draining = { until: 0 }
     const violations = new Map<string, number>()
     const violated = (rule: string) => violations.set(rule, (violations.get(rule) ?? 0) + 1)
     const muted = { from: Number.POSITIVE_INFINITY }
@@ -138,6 +139,9 @@ export const make = (
             refusal.until = performance.now() + milliseconds
             refusal.status = status
           },
+          drain: (milliseconds) => {
+            draining.until = performance.now() + milliseconds
+          },
           muteIn: (milliseconds) => {
             muted.from = performance.now() + milliseconds
           },
@@ -146,6 +150,7 @@ export const make = (
         }),
       heal: () => {
         refusal.until = 0
+        draining.until = 0
         muted.from = Number.POSITIVE_INFINITY
         for (const connection of connections) connection.heal()
         feed.heal()
@@ -206,6 +211,7 @@ export const make = (
           onClosed: (closed) => void connections.delete(closed)
         })
         connections.add(connection)
+        if (performance.now() < draining.until) connection.sendClosingNotice(now())
       })
     }
 

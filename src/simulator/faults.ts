@@ -17,6 +17,8 @@ export interface FaultTargets {
   readonly connections: () => ReadonlyArray<Connection>
   /** Answers upgrades with this HTTP status for so many milliseconds. */
   readonly refuse: (milliseconds: number, status: number) => void
+  /** Announces the end to every new connection for so many milliseconds. */
+  readonly drain: (milliseconds: number) => void
   /** Answers no pings after so many milliseconds. */
   readonly muteIn: (milliseconds: number) => void
   readonly symbols: Set<string>
@@ -30,7 +32,10 @@ export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => 
   affected: hit(fault, targets)
 })
 
-const hit = (fault: Fault, { clock, connections, feed, muteIn, refuse, symbols }: FaultTargets): number => {
+const hit = (
+  fault: Fault,
+  { clock, connections, drain, feed, muteIn, refuse, symbols }: FaultTargets
+): number => {
   const toAll = (act: (connection: Connection) => void): number => {
     const open = connections()
     open.forEach(act)
@@ -42,6 +47,7 @@ const hit = (fault: Fault, { clock, connections, feed, muteIn, refuse, symbols }
     case "terminate":
       return toAll((connection) => connection.terminate())
     case "shutdown":
+      drain(fault.for ?? 0)
       return toAll((connection) => connection.sendClosingNotice(clock()))
     case "silence": {
       const time = fault.for ?? Number.POSITIVE_INFINITY

@@ -58,4 +58,22 @@ describe("AttemptLimiter", () => {
       expect(yield* Fiber.join(third)).toBe("made")
     })
   )
+
+  it.effect("keeps half of a large quota for those that come after a burst, evenly spread", () =>
+    Effect.gen(function* () {
+      const limiter = yield* makeAttemptLimiter([{ count: 300, per: Duration.minutes(5) }])
+      const times: Array<number> = []
+      const attempt = limiter.admit(
+        Effect.flatMap(Clock.currentTimeMillis, (now) => Effect.sync(() => times.push(now)))
+      )
+      yield* Effect.forkAll(Array.from({ length: 400 }, () => attempt))
+      yield* TestClock.adjust("1 hour")
+      expect(times).toHaveLength(400)
+      expect(times.filter((at) => at === 0)).toHaveLength(150)
+      expect(Math.max(...times.map((at, i) => at - (times[i - 1] ?? 0)))).toBe(2000)
+      expect(
+        Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + 300_000).length))
+      ).toBeLessThanOrEqual(300)
+    })
+  )
 })

@@ -46,6 +46,18 @@ describe("faults", () => {
     })
   )
 
+  it.scopedLive("shutdown for a time: also to every new connection", () =>
+    Effect.gen(function* () {
+      const simulator = yield* Simulator.make()
+      yield* simulator.inject({ _tag: "shutdown", for: 600_000 })
+      const drained = yield* connect(simulator.url("/ws"))
+      expect((yield* drained.receive(1))[0]).toContain("serverShutdown")
+      yield* simulator.heal
+      const healed = yield* connect(simulator.url(`/ws/${trade}`))
+      expect((yield* healed.receive(1))[0]).not.toContain("serverShutdown")
+    })
+  )
+
   it.scopedLive("silence: open connections get nothing at all, new ones do", () =>
     Effect.gen(function* () {
       const simulator = yield* Simulator.make({ rate: 50, pingEvery: "250 millis" })
