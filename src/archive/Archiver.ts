@@ -24,8 +24,8 @@ import {
   type ArchivePlan,
   archiveKey,
   type JournalSegment,
-  journalPrefix,
   millisOfArchiveId,
+  probeKey,
   segmentKey
 } from "../domain/Archive.ts"
 import {
@@ -127,9 +127,6 @@ const defaultMaxRowsPerArchive = 5_000_000
 const maxBytesPerArchive = 4 * 1024 ** 3
 
 const maxEntriesPerSegment = 100_000
-
-/** When an archive has failed, HEAD of this key, under which nothing lies, shows whether the store answers. */
-const probeKey = `${journalPrefix}probe`
 
 /** For so long a cycle tries in vain what the store does not take, although it answers, before it goes on with other things. */
 const patienceWithFailing = Duration.minutes(5)
@@ -543,7 +540,7 @@ const make = (options: ArchiverOptions) =>
 
     const storeIsDown = Effect.map(Ref.get(storeFailure), (reason) => reason !== null)
 
-    /** Asks the store for something small, and notes whether it is down. */
+    /** Asks the store for something that is not there, and notes whether it is down. */
     const probe = store.head(probeKey).pipe(
       Effect.zipRight(store.tryOut ?? Effect.void),
       Effect.matchEffect({

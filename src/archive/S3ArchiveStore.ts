@@ -2,16 +2,23 @@ import * as NodeFs from "node:fs/promises"
 import { Effect, Layer, Option, Ref, Stream } from "effect"
 import type { ArchiveStoreUnusable } from "../domain/StartupError.ts"
 import { ArchiveStore, ArchiveStoreError, type LocalObject, type StoredObject } from "./ArchiveStore.ts"
+import { streamDigest } from "./download.ts"
+import { fileDigest } from "./fileDigest.ts"
 import { checkKey } from "./objectKey.ts"
 import { ensureBucket, refused } from "./s3/bucket.ts"
 import { defaultTimeouts, makeClient, type S3Settings, type S3Timeouts } from "./s3/Client.ts"
-import { isNotImplemented, isRefusal, kindOf, type S3Failure } from "./s3/errors.ts"
+import { checksContent, isOfContent, isReadBack } from "./s3/content.ts"
+import { type Dialect, isUnsupported, simplerThan, wholeDialect } from "./s3/dialect.ts"
+import { isRefusal, kindOf, type S3Failure, toFailure } from "./s3/errors.ts"
 import { getObject, headObject, listObjects, maximalSize, putObject } from "./s3/objects.ts"
 
 /**
  * Objects in a bucket, on AWS or on any server that speaks S3. Building it finds credentials and looks for the bucket,
  * which is created if it is missing. It fails if there are no credentials or the server refuses them; a server that
  * cannot be reached, or will not create the bucket, is warned of and tried again at the next put.
+ *
+ * What is put is signed with its SHA-256, and is read back before the put is a success: its end where the server was seen
+ * to refuse other content than was signed, all of it elsewhere.
  */
 export const layer = (
   settings: S3Settings,
@@ -30,7 +37,11 @@ const make = (
     const timeouts = { ...defaultTimeouts, ...given }
     const send = yield* makeClient(settings, timeouts)
     const bucketIsThere = yield* Ref.make(false)
-    const knowsIfNoneMatch = yield* Ref.make(true)
+    const dialect = yield* Ref.make({ ...wholeDialect, isProven: false })
+    const knowsChecksumMode = yield* Ref.make(true)
+    const contentIsChecked = yield* Ref.make(Option.none<boolean>())
+    /** What was put and read back last. */
+    const confirmed = yield* Ref.make(Option.none<LocalObject>())
 
     const prepareBucket = Effect.zipRight(ensureBucket(send, settings), Ref.set(bucketIsThere, true))
 
@@ -46,24 +57,120 @@ const make = (
       Effect.unless(() => readOnly)
     )
 
-    /** Success if the object is ours, a conflict if it is not, `otherwise` if there is none. */
-    const compareOr = (object: LocalObject, otherwise: Effect.Effect<void, S3Failure | ArchiveStoreError>) =>
-      Effect.flatMap(
-        headObject(send, bucket, object.key),
-        Option.match({
-          onNone: () => otherwise,
-          onSome: (stored) => (isSame(stored, object) ? Effect.void : conflict(object, stored))
-        })
+    const headOf = (key: string) =>
+      Effect.gen(function* () {
+        const checksums = yield* Ref.get(knowsChecksumMode)
+        return yield* headObject(send, bucket, key, { checksums }).pipe(
+          Effect.catchIf(
+            ({ status }) => checksums && (status === 400 || status === 501),
+            () =>
+              Effect.tap(
+                headObject(send, bucket, key, { checksums: false }),
+                Ref.set(knowsChecksumMode, false)
+              )
+          )
+        )
+      })
+
+    /** Whether the server compares contents with their hashes; asked until its answer tells. */
+    const isChecked = Effect.gen(function* () {
+      const known = yield* Ref.get(contentIsChecked)
+      if (Option.isSome(known)) return known.value
+      const found = yield* checksContent(send, bucket)
+      yield* Ref.set(contentIsChecked, found)
+      if (Option.contains(found, false)) {
+        yield* Effect.logWarning(
+          "the S3 server does not compare what it is sent with its hash: every object is read back as a whole"
+        )
+      }
+      return Option.getOrElse(found, () => false)
+    })
+
+    const isThere = (object: LocalObject, options: { readonly whole: boolean }) =>
+      isReadBack(send, bucket, object, { ...options, idle: timeouts.idle }).pipe(
+        Effect.tap((isSame) => (isSame ? Ref.set(confirmed, Option.some(object)) : Effect.void))
       )
 
-    const putUnlessTaken = (object: LocalObject): Effect.Effect<void, S3Failure | ArchiveStoreError> =>
-      Effect.flatMap(Ref.get(knowsIfNoneMatch), (ifNoneMatch) =>
-        Effect.catchAll(putObject(send, bucket, object, { ifNoneMatch, timeouts }), (failure) => {
+    const confirm = (object: LocalObject) =>
+      Effect.flatMap(isChecked, (checked) => isThere(object, { whole: !checked })).pipe(
+        Effect.flatMap((isSame) => (isSame ? Effect.void : Effect.fail(notWhatWasSent)))
+      )
+
+    /**
+     * Sends the object, in the way in which the server takes one, which is tried out until it has taken one. `over`: what
+     * is there is replaced.
+     */
+    const sendObject = (object: LocalObject, { over }: { readonly over: boolean }) =>
+      Effect.gen(function* () {
+        const { isProven, ...known } = yield* Ref.get(dialect)
+        const first = over ? { ...known, ifNoneMatch: false } : known
+        const attempt = (use: Dialect) =>
+          Effect.zipRight(
+            putObject(send, bucket, object, use, timeouts),
+            Ref.update(dialect, (before) => ({
+              checksums: use.checksums,
+              ifNoneMatch: over ? before.ifNoneMatch : use.ifNoneMatch,
+              isProven: before.isProven || !over
+            }))
+          )
+        const attemptSimpler = (
+          failure: S3Failure,
+          [next, ...others]: ReadonlyArray<Dialect>
+        ): Effect.Effect<void, S3Failure> =>
+          next === undefined
+            ? Effect.fail(failure)
+            : attempt(next).pipe(
+                Effect.zipRight(
+                  Effect.logWarning(
+                    `the S3 server refuses ${difference(first, next)}, objects are put without: ${failure.reason}`
+                  )
+                ),
+                Effect.catchIf(isUnsupported, () => attemptSimpler(failure, others))
+              )
+        yield* Effect.catchIf(
+          attempt(first),
+          (failure) => !isProven && isUnsupported(failure),
+          (failure) => attemptSimpler(failure, simplerThan(first, failure))
+        )
+      }).pipe(Effect.catchIf(isOfContent, (failure) => contentRefused(object, failure)))
+
+    /**
+     * Success if the object is ours, a conflict if it is not, `otherwise` if there is none. One of our own that is not what
+     * was sent is replaced.
+     */
+    const compareOr = (
+      object: LocalObject,
+      otherwise: Effect.Effect<void, S3Failure | ArchiveStoreError>
+    ): Effect.Effect<void, S3Failure | ArchiveStoreError> =>
+      Effect.gen(function* () {
+        const stored = yield* headOf(object.key)
+        if (Option.isNone(stored)) return yield* otherwise
+        const { sha256, size } = stored.value
+        const isNamed = Option.contains(sha256, object.sha256)
+        const whole = !isNamed || !(yield* isChecked)
+        if (
+          size === object.size &&
+          (isNamed || Option.isNone(sha256)) &&
+          (yield* isThere(object, { whole }))
+        ) {
+          return
+        }
+        if (!isNamed) return yield* conflict(object, stored.value)
+        yield* Effect.logWarning("an object is not what was sent, it is sent again").pipe(
+          Effect.annotateLogs({ key: object.key })
+        )
+        yield* sendObject(object, { over: true })
+        yield* confirm(object)
+      })
+
+    const putUnlessTaken = (object: LocalObject) =>
+      sendObject(object, { over: false }).pipe(
+        Effect.zipRight(confirm(object)),
+        Effect.catchIf(
+          ({ status }) => status === 412,
           // an object that vanished after all: whoever has it now will be seen at the next attempt
-          if (failure.status === 412) return compareOr(object, Effect.fail({ ...failure, status: undefined }))
-          if (!ifNoneMatch || !isNotImplemented(failure)) return Effect.fail(failure)
-          return Effect.zipRight(Ref.set(knowsIfNoneMatch, false), putUnlessTaken(object))
-        })
+          (failure) => compareOr(object, Effect.fail({ ...failure, status: undefined }))
+        )
       )
 
     // HEAD first: an upload that was confirmed to nobody is not sent twice, and servers without If-None-Match are safe.
@@ -77,13 +184,24 @@ const make = (
         Effect.mapError(asError("put", object.key))
       )
 
+    /** What HEAD says, with the hash of what can be read where HEAD's may only be the one that was sent along. */
+    const head = (key: string): Effect.Effect<Option.Option<StoredObject>, S3Failure> =>
+      Effect.gen(function* () {
+        const stored = yield* headOf(key)
+        if (readOnly || Option.isNone(stored)) return stored
+        const { sha256 } = stored.value
+        const last = Option.filter(yield* Ref.get(confirmed), (object) => object.key === key)
+        if (Option.isSome(last)) {
+          return Option.some({ ...stored.value, sha256: Option.orElseSome(sha256, () => last.value.sha256) })
+        }
+        if (Option.isSome(sha256) && (yield* isChecked)) return stored
+        const found = yield* streamDigest(getObject(send, bucket, key, timeouts.idle))
+        return Option.some({ key, size: found.size, sha256: Option.some(found.sha256) })
+      })
+
     return ArchiveStore.of({
       put,
-      head: (key) =>
-        Effect.zipRight(
-          checkKey("head", key),
-          Effect.mapError(headObject(send, bucket, key), asError("head", key))
-        ),
+      head: (key) => Effect.zipRight(checkKey("head", key), Effect.mapError(head(key), asError("head", key))),
       get: (key) =>
         Stream.unwrap(
           Effect.as(
@@ -117,8 +235,27 @@ const checkLocal = (object: LocalObject): Effect.Effect<void, ArchiveStoreError>
   )
 }
 
-const isSame = (stored: StoredObject, object: LocalObject): boolean =>
-  stored.size === object.size && Option.contains(stored.sha256, object.sha256)
+/** A body that the server has other bytes of than were signed: either the file has them, or they changed on the way. */
+const contentRefused = (object: LocalObject, failure: S3Failure): Effect.Effect<never, S3Failure> =>
+  Effect.flatMap(fileDigest(object.path, toFailure), ({ sha256 }) =>
+    Effect.fail(
+      sha256 === object.sha256
+        ? { ...failure, status: undefined, reason: `its bytes changed on the way: ${failure.reason}` }
+        : failure
+    )
+  )
+
+const notWhatWasSent: S3Failure = {
+  status: undefined,
+  code: "NotWhatWasSent",
+  reason: "the server took the object, and what can be read back is not what was sent"
+}
+
+const difference = (from: Dialect, to: Dialect): string =>
+  [
+    ...(from.checksums && !to.checksums ? ["checksum headers"] : []),
+    ...(from.ifNoneMatch && !to.ifNoneMatch ? ["If-None-Match"] : [])
+  ].join(" and ")
 
 const conflict = (object: LocalObject, stored: StoredObject): ArchiveStoreError =>
   new ArchiveStoreError({

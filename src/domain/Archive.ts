@@ -73,6 +73,9 @@ export const archiveKey = (options: {
 /** Where the parts of the journal lie. */
 export const journalPrefix = "journal/"
 
+/** Nothing lies here for longer than a moment: what is done with this key shows what a store does. */
+export const probeKey = `${journalPrefix}probe`
+
 /** The key of a part of the journal. `journal` names the database's journal, in which alone its ids are unique. */
 export const segmentKey = (options: {
   readonly date: string

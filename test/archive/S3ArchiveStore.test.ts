@@ -11,6 +11,7 @@ import {
   type FaultyS3,
   faultyS3,
   hanging,
+  keeping,
   refusing,
   resettingAnswer,
   resettingRequest,
@@ -41,16 +42,20 @@ const timeouts = {
 /** Runs with a store on a server of which the bucket is there, and which then answers as told. */
 const onServer = <A, E, R>(
   answer: (method: string, before: number) => Behaviour,
-  use: (store: typeof ArchiveStore.Service, faulty: FaultyS3) => Effect.Effect<A, E, R>
+  use: (store: typeof ArchiveStore.Service, faulty: FaultyS3) => Effect.Effect<A, E, R>,
+  { probed, readOnly = false }: { readonly probed?: Behaviour; readonly readOnly?: boolean } = {}
 ) =>
   Effect.gen(function* () {
-    const faulty = yield* faultyS3((method, before) =>
-      method === "HEAD" && before === 0
-        ? answering(200)
-        : answer(method, method === "HEAD" ? before - 1 : before)
+    const bucketHeads = readOnly ? 0 : 1
+    const faulty = yield* faultyS3(
+      (method, before) =>
+        method === "HEAD" && before < bucketHeads
+          ? answering(200)
+          : answer(method, method === "HEAD" ? before - bucketHeads : before),
+      probed
     )
     return yield* Effect.flatMap(ArchiveStore, (store) => use(store, faulty)).pipe(
-      Effect.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts))
+      Effect.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), { ...timeouts, readOnly }))
     )
   })
 
@@ -65,9 +70,11 @@ const small = localObject("a.parquet", Buffer.from("some bytes"))
 const large = localObject("a.parquet", Buffer.alloc(20_000_000, 7))
 
 describe("S3ArchiveStore with faults", () => {
-  it.scopedLive("does not retry by itself, says that 503 may pass, and succeeds when it has", () =>
-    onServer(
-      (method, before) => (method === "HEAD" ? missing : before < 2 ? refusing(503, "SlowDown") : fine),
+  it.scopedLive("does not retry by itself, says that 503 may pass, and succeeds when it has", () => {
+    const kept = keeping()
+    return onServer(
+      (method, before) =>
+        method === "HEAD" ? missing : method === "PUT" && before < 2 ? refusing(503, "SlowDown") : kept,
       (store, faulty) =>
         Effect.gen(function* () {
           const object = yield* small
@@ -85,11 +92,10 @@ describe("S3ArchiveStore with faults", () => {
           noOpenFile(object)
         })
     ).pipe(Effect.provide(NodeContext.layer))
-  )
+  })
 
   const statuses: ReadonlyArray<readonly [number, string, "Failed" | "Refused"]> = [
     [400, "InvalidRequest", "Refused"],
-    [400, "BadDigest", "Refused"],
     [400, "RequestTimeout", "Failed"],
     [401, "Unauthorized", "Refused"],
     [403, "AccessDenied", "Refused"],
@@ -170,15 +176,23 @@ describe("S3ArchiveStore with faults", () => {
       const heads: ReadonlyArray<readonly [Behaviour, "Right" | "Conflict" | "Failed"]> = [
         [stored(object), "Right"],
         [stored({ ...object, sha256: "0".repeat(64) }), "Conflict"],
-        [stored({ ...object, size: 9 }), "Conflict"],
-        [answering(200, { headers: { "content-length": String(object.size) } }), "Conflict"],
+        [stored({ size: 9, sha256: "0".repeat(64) }), "Conflict"],
+        [answering(200, { headers: { "content-length": String(object.size) } }), "Right"],
+        [answering(200, { headers: { "content-length": "9" } }), "Conflict"],
         [missing, "Failed"],
         [answering(500), "Failed"]
       ]
+      const content = answering(200, { body: "some bytes" })
       for (const [head, expected] of heads) {
         yield* onServer(
           (method, before) =>
-            method === "PUT" ? refusing(412, "PreconditionFailed") : before === 0 ? missing : head,
+            method === "PUT"
+              ? refusing(412, "PreconditionFailed")
+              : method === "GET"
+                ? content
+                : before === 0
+                  ? missing
+                  : head,
           (store) =>
             Effect.gen(function* () {
               const result = yield* Effect.either(store.put(object))
@@ -200,12 +214,14 @@ describe("S3ArchiveStore with faults", () => {
       ]
       for (const answer of answers) {
         const conditions: Array<string | undefined> = []
+        const kept = keeping()
         yield* onServer(
           (method) => (request, response) => {
             if (method === "HEAD") return missing(request, response)
+            if (method === "GET") return kept(request, response)
             const condition = request.headers["if-none-match"]
             conditions.push(condition)
-            return (condition === undefined ? fine : answer)(request, response)
+            return (condition === undefined ? kept : answer)(request, response)
           },
           (store) =>
             Effect.gen(function* () {
@@ -220,23 +236,142 @@ describe("S3ArchiveStore with faults", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
+  it.scopedLive("puts without checksum headers where the server refuses them, and asks only once", () =>
+    Effect.gen(function* () {
+      /** As Backblaze B2 answers; a server that has no such words gives none. */
+      const words = (name: string) =>
+        answering(400, {
+          body: `<Error><Code>InvalidArgument</Code><Message>Unsupported header '${name}' received for this API call.</Message></Error>`
+        })
+      for (const answer of [words, () => answering(400), () => refusing(501, "NotImplemented")]) {
+        const seen: Array<string> = []
+        const kept = keeping()
+        yield* onServer(
+          () => (request, response) => {
+            const name = Object.keys(request.headers).find((header) => /checksum/.test(header))
+            seen.push(`${request.method} ${name === undefined ? "plain" : "checksum"}`)
+            return (name === undefined ? kept : answer(name))(request, response)
+          },
+          (store) =>
+            Effect.gen(function* () {
+              const object = yield* small
+              yield* store.put({ ...object, key: `${seen.length}.parquet` })
+              seen.length = 0
+              yield* store.put({ ...object, key: "b.parquet" })
+              expect(yield* store.head("b.parquet")).toMatchObject({
+                value: { size: object.size, sha256: Option.some(object.sha256) }
+              })
+              noOpenFile(object)
+            })
+        )
+        expect(seen).toEqual(["HEAD plain", "PUT plain", "GET plain", "HEAD plain"])
+      }
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  const flipped = (body: Buffer) => {
+    const damaged = Buffer.from(body)
+    damaged[0] = (damaged[0] ?? 0) ^ 1
+    return damaged
+  }
+
+  it.scopedLive("does not take the word of a server that checks nothing for another content", () =>
+    Effect.gen(function* () {
+      let damage: (body: Buffer) => Buffer = flipped
+      const kept = keeping((body) => damage(body))
+      let probes = 0
+      const probed: Behaviour = (request, response) => {
+        if (request.method === "PUT") probes++
+        return kept(request, response)
+      }
+      yield* onServer(
+        () => kept,
+        (store) =>
+          Effect.gen(function* () {
+            const object = yield* localObject("a.parquet", Buffer.alloc(100_000, 7))
+            for (const _ of [1, 2]) {
+              expect(yield* Effect.flip(store.put(object))).toMatchObject({
+                kind: "Failed",
+                reason: expect.stringContaining("not what was sent")
+              })
+            }
+            // who did not put it is not told the hash that lies beside it either
+            const told = Option.flatMap(yield* store.head(object.key), ({ sha256 }) => sha256)
+            expect(Option.isSome(told) && told.value !== object.sha256).toBe(true)
+            damage = (body) => body
+            yield* store.put(object)
+            expect(yield* store.head(object.key)).toEqual(
+              Option.some({ key: object.key, size: object.size, sha256: Option.some(object.sha256) })
+            )
+            noOpenFile(object)
+          }),
+        { probed }
+      )
+      expect(probes).toBe(1)
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive(
+    "tries again what a server says came with other bytes, and not a file that has other bytes",
+    () =>
+      onServer(
+        (method) => (method === "HEAD" ? missing : refusing(400, "BadDigest")),
+        (store) =>
+          Effect.gen(function* () {
+            const object = yield* small
+            expect(yield* Effect.flip(store.put(object))).toMatchObject({
+              kind: "Failed",
+              reason: "its bytes changed on the way: BadDigest (HTTP 400)"
+            })
+            expect(yield* Effect.flip(store.put({ ...object, sha256: "0".repeat(64) }))).toMatchObject({
+              kind: "Refused"
+            })
+          })
+      ).pipe(Effect.provide(NodeContext.layer))
+  )
+
+  it.scopedLive("does not believe HEAD, nor the answer to a put, where nothing is there to read", () =>
+    Effect.gen(function* () {
+      const object = yield* small
+      for (const get of [missing, answering(200, { body: "some" }), answering(200, { body: "more bytes" })]) {
+        let puts = 0
+        yield* onServer(
+          (method, before) => {
+            if (method === "PUT") puts++
+            return method === "GET" ? get : method === "PUT" ? fine : before === 0 ? missing : stored(object)
+          },
+          (store) =>
+            Effect.gen(function* () {
+              for (const _ of [1, 2]) {
+                expect(yield* Effect.flip(store.put(object))).toMatchObject({ kind: "Failed" })
+              }
+            })
+        )
+        expect(puts).toBe(2)
+      }
+    }).pipe(Effect.provide(NodeContext.layer))
+  )
+
   it.scopedLive("sends a plain body with length, checksum and hash", () =>
     Effect.gen(function* () {
       const object = yield* small
       let headers: NodeJS.Dict<string | string[]> = {}
+      const kept = keeping()
       yield* onServer(
         (method) => (request, response) => {
           if (method === "PUT") headers = request.headers
-          return (method === "HEAD" ? missing : fine)(request, response)
+          return kept(request, response)
         },
         (store) => store.put(object)
       )
       expect(headers).toMatchObject({
         "content-length": String(object.size),
+        "x-amz-content-sha256": object.sha256,
         "x-amz-checksum-sha256": Buffer.from(object.sha256, "hex").toString("base64"),
         "x-amz-meta-sha256": object.sha256,
         "if-none-match": "*"
       })
+      expect(headers.authorization).toMatch(/SignedHeaders=[^,]*x-amz-content-sha256/)
       expect(headers["transfer-encoding"]).toBeUndefined()
       expect(headers["content-encoding"]).toBeUndefined()
       expect(headers.expect).toBeUndefined()
@@ -258,7 +393,8 @@ describe("S3ArchiveStore with faults", () => {
       for (const [headers, sha256] of cases) {
         const head = yield* onServer(
           () => answering(200, { headers: { ...headers, "content-length": "12" } }),
-          (store) => store.head("a")
+          (store) => store.head("a"),
+          { readOnly: true }
         )
         expect(head).toEqual(Option.some({ key: "a", size: 12, sha256 }))
       }
@@ -401,8 +537,9 @@ describe("S3ArchiveStore at start-up", () => {
       expect(yield* Effect.flip(store.put(object))).toMatchObject({ kind: "Failed" })
       noOpenFile(object)
 
+      const kept = keeping()
       const faulty = yield* faultyS3((method, before) =>
-        method === "HEAD" ? (before === 0 ? answering(503) : missing) : fine
+        method === "HEAD" ? (before === 0 ? answering(503) : missing) : kept
       )
       yield* Effect.flatMap(ArchiveStore, (store) => store.put(object)).pipe(
         Effect.provide(
@@ -417,7 +554,8 @@ describe("S3ArchiveStore at start-up", () => {
         "HEAD /bucket/",
         "PUT /bucket/",
         "HEAD /bucket/a.parquet",
-        "PUT /bucket/a.parquet?x-id=PutObject"
+        "PUT /bucket/a.parquet?x-id=PutObject",
+        "GET /bucket/a.parquet?x-id=GetObject"
       ])
     }).pipe(Effect.provide(NodeContext.layer))
   )
@@ -499,28 +637,25 @@ describe("S3ArchiveStore at start-up", () => {
 
 /** A server whose clock differs from ours by `skew`, ms, as AWS answers: it refuses what is signed 15 minutes off. */
 const otherClock = (clock: { skew: number }, refusal: Behaviour = refusing(403, "RequestTimeTooSkewed")) => {
-  const objects = new Map<string, Record<string, string>>()
-  return faultyS3((method) => (request, response) => {
-    const now = Date.now() + clock.skew
-    response.setHeader("date", new Date(now).toUTCString())
-    const [, date = "", time = ""] = /^(\d{8})T(\d{6})Z$/.exec(String(request.headers["x-amz-date"])) ?? []
-    const signed = Date.parse(
-      `${date.replace(/(....)(..)(..)/, "$1-$2-$3")}T${time.replace(/(..)(..)(..)/, "$1:$2:$3")}Z`
-    )
-    if (!(Math.abs(signed - now) < 900_000)) return refusal(request, response)
-    if (!String(request.headers.authorization).includes("Credential=ACCESSKEY/"))
-      return refusing(403, "InvalidAccessKeyId")(request, response)
-    const path = String(request.url).replace(/\?.*/, "")
-    if (method === "PUT") {
-      objects.set(path, {
-        "content-length": String(request.headers["content-length"]),
-        "x-amz-meta-sha256": String(request.headers["x-amz-meta-sha256"])
-      })
-      return fine(request, response)
+  const kept = keeping()
+  const rightly =
+    (answer: Behaviour): Behaviour =>
+    (request, response) => {
+      const now = Date.now() + clock.skew
+      response.setHeader("date", new Date(now).toUTCString())
+      const [, date = "", time = ""] = /^(\d{8})T(\d{6})Z$/.exec(String(request.headers["x-amz-date"])) ?? []
+      const signed = Date.parse(
+        `${date.replace(/(....)(..)(..)/, "$1-$2-$3")}T${time.replace(/(..)(..)(..)/, "$1:$2:$3")}Z`
+      )
+      if (!(Math.abs(signed - now) < 900_000)) return refusal(request, response)
+      if (!String(request.headers.authorization).includes("Credential=ACCESSKEY/"))
+        return refusing(403, "InvalidAccessKeyId")(request, response)
+      return answer(request, response)
     }
-    const object = path === "/bucket/" ? {} : objects.get(path)
-    return (object === undefined ? missing : answering(200, { headers: object }))(request, response)
-  })
+  return faultyS3(
+    () => rightly((request, response) => (request.url === "/bucket/" ? fine : kept)(request, response)),
+    rightly(refusing(400, "XAmzContentSHA256Mismatch"))
+  )
 }
 
 describe("S3ArchiveStore with a wrong clock", () => {

@@ -118,6 +118,21 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
     })
   )
 
+  it.scopedLive("gets other bytes than were sent, of the same length: no row is deleted for them", () =>
+    Effect.gen(function* () {
+      const { bucket, finish, proxy, start, where } = yield* collecting
+      yield* proxy.inject("PUT", { _tag: "FlipBit" }, 1_000_000)
+      const collector = yield* start
+      yield* collector.awaitLine(/WARN .*an upload failed.*(changed on the way|not what was sent)/, 2)
+      yield* Effect.sleep("4 seconds")
+      expect(yield* countEvents(where.database, "ArchiveUploaded", "ArchiveRowsPurged")).toBe(0)
+      expect(yield* countRows(where.database)).toBeGreaterThan(0)
+      yield* proxy.heal
+      yield* finish(collector)
+      expect((yield* bucket.keys).filter((key) => key.endsWith("probe"))).toEqual([])
+    })
+  )
+
   it.scopedLive("answers 500 to two objects for ever: everything else goes on, in every later cycle", () =>
     Effect.gen(function* () {
       const { bucket, finish, proxy, start, where } = yield* collecting

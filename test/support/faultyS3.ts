@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Effect, type Scope } from "effect"
+import { probeKey } from "../../src/domain/Archive.ts"
 
 /** What a server does with a request. */
 export type Behaviour = (request: IncomingMessage, response: ServerResponse) => void
@@ -14,9 +15,13 @@ export interface FaultyS3 {
   readonly connections: Effect.Effect<number>
 }
 
-/** Starts one for the scope. `answer` decides by method and by how many requests of that method came before. */
+/**
+ * Starts one for the scope. `answer` decides by method and by how many requests of that method came before. Whether it
+ * checks contents is not for `answer` to say: `probed` is what it answers to who wants to know.
+ */
 export const faultyS3 = (
-  answer: (method: string, before: number) => Behaviour
+  answer: (method: string, before: number) => Behaviour,
+  probed: Behaviour = refusing(400, "XAmzContentSHA256Mismatch")
 ): Effect.Effect<FaultyS3, never, Scope.Scope> =>
   Effect.gen(function* () {
     const requests: Array<string> = []
@@ -25,11 +30,12 @@ export const faultyS3 = (
       Effect.async<Server>((resume) => {
         const server = createServer((request, response) => {
           const method = request.method ?? ""
+          request.on("error", () => {})
+          response.on("error", () => {})
+          if (request.url?.includes(`/${probeKey}`) === true) return probed(request, response)
           const before = counts.get(method) ?? 0
           counts.set(method, before + 1)
           requests.push(`${method} ${request.url ?? ""}`)
-          request.on("error", () => {})
-          response.on("error", () => {})
           answer(method, before)(request, response)
         })
         server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
@@ -50,6 +56,36 @@ export const faultyS3 = (
       })
     }
   })
+
+/** Keeps what is put, as a store does that checks nothing: `damage` is what becomes of a body. */
+export const keeping = (damage: (body: Buffer) => Buffer = (body) => body): Behaviour => {
+  const objects = new Map<string, { readonly body: Buffer; readonly sha256: string }>()
+  return (request, response) => {
+    const path = String(request.url).replace(/\?.*/, "")
+    const body: Array<Buffer> = []
+    request.on("data", (chunk: Buffer) => body.push(chunk))
+    request.on("end", () => {
+      if (request.method === "PUT") {
+        const sha256 = String(request.headers["x-amz-meta-sha256"])
+        objects.set(path, { body: damage(Buffer.concat(body)), sha256 })
+        return response.writeHead(200).end()
+      }
+      if (request.method === "DELETE") {
+        objects.delete(path)
+        return response.writeHead(204).end()
+      }
+      const object = objects.get(path)
+      if (object === undefined) return response.writeHead(404).end()
+      const from = Number(/^bytes=(\d+)-$/.exec(String(request.headers.range))?.[1] ?? 0)
+      const bytes = object.body.subarray(from)
+      response.writeHead(from > 0 ? 206 : 200, {
+        "content-length": bytes.length,
+        "x-amz-meta-sha256": object.sha256
+      })
+      return response.end(request.method === "HEAD" ? undefined : bytes)
+    })
+  }
+}
 
 /** Takes the whole body, then answers. */
 export const answering =

@@ -20,6 +20,8 @@ export type S3Fault =
   | { readonly _tag: "ResetRequest" }
   /** The server gets it; then the connection is reset before its answer. */
   | { readonly _tag: "LoseAnswer" }
+  /** A bit of the body is another one when the server gets it. */
+  | { readonly _tag: "FlipBit" }
 
 /** A request for an archive, in the order in which they were answered (or not). */
 export interface S3Request {
@@ -116,7 +118,9 @@ export const makeS3Proxy = (server: string): Effect.Effect<S3Proxy, never, Scope
           answer.pipe(response)
         })
         passedOn.on("error", () => request.socket.resetAndDestroy())
-        passedOn.end(Buffer.concat(body))
+        const bytes = Buffer.concat(body)
+        if (fault?._tag === "FlipBit") bytes.writeUInt8(bytes.readUInt8(0) ^ 1)
+        passedOn.end(bytes)
       })
     }
 

@@ -51,10 +51,6 @@ export const kindOf = ({ code, status }: S3Failure): ArchiveStoreError["kind"] =
 export const isRefusal = ({ code, status }: S3Failure): boolean =>
   !clockCodes.has(code) && (status === 401 || status === 403 || refusals.has(code))
 
-/** The server does not know `If-None-Match` on a put. */
-export const isNotImplemented = ({ code, status }: S3Failure): boolean =>
-  status === 501 || (status === 400 && /not_?implemented/i.test(code))
-
 /** Request timeout, conflict with a request that goes on at the same time, too many requests. */
 const passing = new Set([408, 409, 429])
 const passingCodes = new Set([

@@ -11,7 +11,9 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Chunk, Duration, Effect, Option, Stream } from "effect"
 import type { LocalObject, StoredObject } from "../ArchiveStore.ts"
 import { type S3Timeouts, type Send, timedOut } from "./Client.ts"
+import type { Dialect } from "./dialect.ts"
 import { type S3Failure, toFailure } from "./errors.ts"
+import { signBody } from "./payload.ts"
 
 /** What an object may at most have to be put in one request, bytes. */
 export const maximalSize = 5 * 1024 ** 3
@@ -19,12 +21,15 @@ export const maximalSize = 5 * 1024 ** 3
 /** Uploads slower than this, bytes per second, are given up. */
 const slowestUpload = 65_536
 
-/** Sends the file. The server verifies the hash, and keeps it in the metadata for servers that have no checksums. */
+/**
+ * Sends the file, signed with its hash, which the server keeps as its checksum, and in the metadata where it knows none.
+ */
 export const putObject = (
   send: Send,
   bucket: string,
   object: LocalObject,
-  options: { readonly ifNoneMatch: boolean; readonly timeouts: S3Timeouts }
+  { checksums, ifNoneMatch }: Dialect,
+  timeouts: S3Timeouts
 ): Effect.Effect<void, S3Failure> =>
   Effect.acquireUseRelease(
     openBody(object.path),
@@ -33,21 +38,23 @@ export const putObject = (
         send(
           (client, { abortSignal }) =>
             client.send(
-              new PutObjectCommand({
-                Bucket: bucket,
-                Key: object.key,
-                Body: body,
-                ContentLength: object.size,
-                ContentType: "application/vnd.apache.parquet",
-                ChecksumAlgorithm: "SHA256", // without it the checksum beside it is ignored by some servers
-                ChecksumSHA256: Buffer.from(object.sha256, "hex").toString("base64"),
-                Metadata: { sha256: object.sha256 },
-                ...(options.ifNoneMatch ? { IfNoneMatch: "*" } : {})
-              }),
+              signBody(
+                new PutObjectCommand({
+                  Bucket: bucket,
+                  Key: object.key,
+                  Body: body,
+                  ContentLength: object.size,
+                  ContentType: "application/vnd.apache.parquet",
+                  Metadata: { sha256: object.sha256 },
+                  ...(checksums ? checksumOf(object.sha256) : {}),
+                  ...(ifNoneMatch ? { IfNoneMatch: "*" } : {})
+                }),
+                object.sha256
+              ),
               { abortSignal }
             ),
           {
-            within: Duration.sum(options.timeouts.request, Duration.seconds(object.size / slowestUpload)),
+            within: Duration.sum(timeouts.request, Duration.seconds(object.size / slowestUpload)),
             once: true
           }
         )
@@ -55,14 +62,24 @@ export const putObject = (
     closeBody
   )
 
+/** The algorithm too: without it the checksum beside it is ignored by some servers. */
+const checksumOf = (sha256: string) => ({
+  ChecksumAlgorithm: "SHA256" as const,
+  ChecksumSHA256: Buffer.from(sha256, "hex").toString("base64")
+})
+
 /** What the server says of an object; none if it says 404. */
 export const headObject = (
   send: Send,
   bucket: string,
-  key: string
+  key: string,
+  { checksums }: Pick<Dialect, "checksums">
 ): Effect.Effect<Option.Option<StoredObject>, S3Failure> =>
   send((client, options) =>
-    client.send(new HeadObjectCommand({ Bucket: bucket, Key: key, ChecksumMode: "ENABLED" }), options)
+    client.send(
+      new HeadObjectCommand({ Bucket: bucket, Key: key, ...(checksums ? { ChecksumMode: "ENABLED" } : {}) }),
+      options
+    )
   ).pipe(
     Effect.map((head) => Option.some({ key, size: head.ContentLength ?? 0, sha256: sha256Of(head) })),
     Effect.catchIf(
@@ -71,17 +88,27 @@ export const headObject = (
     )
   )
 
-/** The bytes of an object. The connection is closed when the stream ends, however it does. */
+/** The bytes of an object, from one on. The connection is closed when the stream ends, however it does. */
 export const getObject = (
   send: Send,
   bucket: string,
   key: string,
-  idle: Duration.DurationInput
+  idle: Duration.DurationInput,
+  from = 0
 ): Stream.Stream<Uint8Array, S3Failure> =>
   Stream.unwrapScoped(
     Effect.uninterruptibleMask((restore) =>
       restore(
-        send((client, options) => client.send(new GetObjectCommand({ Bucket: bucket, Key: key }), options))
+        send((client, options) =>
+          client.send(
+            new GetObjectCommand({
+              Bucket: bucket,
+              Key: key,
+              ...(from > 0 ? { Range: `bytes=${from}-` } : {})
+            }),
+            options
+          )
+        )
       ).pipe(
         Effect.tap(({ Body }) =>
           Effect.addFinalizer(() => Effect.sync(() => Body instanceof Readable && Body.destroy()))

@@ -1,0 +1,85 @@
+import { createHash } from "node:crypto"
+import * as NodeFs from "node:fs/promises"
+import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3"
+import { type Duration, Effect, Option } from "effect"
+import { probeKey } from "../../domain/Archive.ts"
+import type { LocalObject } from "../ArchiveStore.ts"
+import { streamDigest } from "../download.ts"
+import type { Send } from "./Client.ts"
+import { type S3Failure, toFailure } from "./errors.ts"
+import { getObject } from "./objects.ts"
+import { signBody } from "./payload.ts"
+
+/**
+ * Whether the server compares what it is sent with what was signed: it is sent something that it then has to refuse. None
+ * where its answer tells nothing.
+ */
+export const checksContent = (send: Send, bucket: string): Effect.Effect<Option.Option<boolean>> =>
+  send((client, options) =>
+    client.send(
+      signBody(
+        new PutObjectCommand({ Bucket: bucket, Key: probeKey, Body: Buffer.from("probe") }),
+        createHash("sha256").update("another").digest("hex")
+      ),
+      options
+    )
+  ).pipe(
+    Effect.zipRight(
+      Effect.ignore(
+        send((client, options) =>
+          client.send(new DeleteObjectCommand({ Bucket: bucket, Key: probeKey }), options)
+        )
+      )
+    ),
+    Effect.as(Option.some(false)),
+    Effect.catchAll((failure) =>
+      Effect.succeed(isOfContent(failure) ? Option.some(true) : Option.none<boolean>())
+    )
+  )
+
+/** The server says that the body is not what was signed or announced. */
+export const isOfContent = ({ code, status }: S3Failure): boolean =>
+  status === 400 && /sha256mismatch|digest/i.test(code)
+
+/** How much of an object's end is compared where the server has checked its content, bytes. */
+const tailSize = 4096
+
+/**
+ * Whether the object that is there is the local one: by all of its bytes, or, where the server has compared these with its
+ * hash, by its last ones, since what HEAD says is not always what can be read.
+ */
+export const isReadBack = (
+  send: Send,
+  bucket: string,
+  object: LocalObject,
+  options: { readonly whole: boolean; readonly idle: Duration.DurationInput }
+): Effect.Effect<boolean, S3Failure> =>
+  Effect.gen(function* () {
+    const from = options.whole ? 0 : Math.max(0, object.size - tailSize)
+    const expected = from === 0 ? object : yield* tailDigest(object.path, from, object.size - from)
+    const found = yield* streamDigest(getObject(send, bucket, object.key, options.idle, from))
+    // a server that does not know ranges sends all of it
+    return [expected, object].some(({ sha256, size }) => found.sha256 === sha256 && found.size === size)
+  }).pipe(
+    Effect.catchIf(
+      ({ status }) => status === 404 || status === 416,
+      () => Effect.succeed(false)
+    )
+  )
+
+const tailDigest = (path: string, from: number, size: number) =>
+  Effect.tryPromise({
+    try: async () => {
+      const file = await NodeFs.open(path)
+      try {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, from)
+        return {
+          size: bytesRead,
+          sha256: createHash("sha256").update(buffer.subarray(0, bytesRead)).digest("hex")
+        }
+      } finally {
+        await file.close()
+      }
+    },
+    catch: toFailure
+  })

@@ -1,0 +1,35 @@
+import type { S3Failure } from "./errors.ts"
+
+/** What a server takes on a put besides the object. */
+export interface Dialect {
+  /** The condition that nothing has the key. */
+  readonly ifNoneMatch: boolean
+  /** `x-amz-checksum-sha256` and what belongs to it; without it the signature alone tells of the content. */
+  readonly checksums: boolean
+}
+
+export const wholeDialect: Dialect = { ifNoneMatch: true, checksums: true }
+
+/** Whether the server may have refused a request for what it asks for besides the object. */
+export const isUnsupported = ({ code, status }: S3Failure): boolean =>
+  status === 501 || (status === 400 && !verdicts.test(code))
+
+/** The simpler dialects to try where that happened, the likeliest first. */
+export const simplerThan = (
+  { checksums, ifNoneMatch }: Dialect,
+  { code, reason, status }: S3Failure
+): ReadonlyArray<Dialect> => {
+  const unconditional = { ifNoneMatch: false, checksums }
+  const withoutChecksums = { ifNoneMatch, checksums: false }
+  const isOfCondition =
+    !/checksum/i.test(reason) &&
+    (status === 501 || /not_?implemented/i.test(code) || /if-none-match/i.test(reason))
+  const one = isOfCondition ? [unconditional, withoutChecksums] : [withoutChecksums, unconditional]
+  return ifNoneMatch && checksums
+    ? [...one, { ifNoneMatch: false, checksums: false }]
+    : one.filter((dialect) => dialect.ifNoneMatch !== ifNoneMatch || dialect.checksums !== checksums)
+}
+
+/** What S3 answers with 400 to say of the body, the time, the place or the key, whatever else was asked for. */
+const verdicts =
+  /digest|mismatch|^IncompleteBody|Timeout|TimeTooSkewed|Expired|InTheFuture|TooLarge|TooSmall|TooLong|Malformed|Location|Token|BucketName|ObjectName|Throttl|SlowDown|AccessKey/i
