@@ -3,6 +3,7 @@ import { monotonicMillis } from "../monotonicMillis.ts"
 import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
 import { afterCut, afterHandover, noPause } from "./handoverPause.ts"
 import { openSession, type Session, type SessionContext } from "./Session.ts"
+import { makeSilenceWatch } from "./SilenceWatch.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
 
@@ -34,6 +35,7 @@ export const makeConnection = (
   const opened = new Set<Opened>()
   const emptied = Effect.unsafeMakeLatch(false)
   const allowance = makeAllowance(unreadableLimits)
+  const silence = makeSilenceWatch(Duration.toSeconds(context.silenceTimeout), context.habit)
 
   const reportEnd = (connection: string, end: ConnectionEnded) =>
     emit({
@@ -70,7 +72,7 @@ export const makeConnection = (
         const session = yield* restore(
           Effect.suspend(() => {
             asked = new Set(wanted)
-            return openSession(context, { id, streams: [...asked], primary, allowance, onMove })
+            return openSession(context, { id, streams: [...asked], primary, allowance, silence, onMove })
           }).pipe(
             Scope.extend(scope),
             Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } }),

@@ -10,6 +10,7 @@ import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
 import { makeEventLog } from "./eventLog.ts"
 import { latencyOf } from "./Latency.ts"
 import { makePacer } from "./Pacer.ts"
+import { makePauseHabit } from "./PauseHabit.ts"
 import { ReceiveClock } from "./ReceiveClock.ts"
 import type { SessionStatus } from "./Session.ts"
 import { skippedOf } from "./skipped.ts"
@@ -130,6 +131,7 @@ const makeRunners = (
           exchange,
           url: options.endpoints.get(exchange.name)?.href ?? exchange.url,
           silenceTimeout: options.silenceTimeout,
+          habit: makePauseHabit(),
           clock,
           offer,
           emit,

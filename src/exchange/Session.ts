@@ -22,8 +22,10 @@ import {
 import type { Exchange, Frame, Part, Signer, SubscriptionChange } from "./Exchange.ts"
 import { isAnybodys, type Malformed } from "./frames.ts"
 import { makePacer, type Pacer } from "./Pacer.ts"
+import type { PauseHabit } from "./PauseHabit.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
-import { attempted, isSilent, restart, tick } from "./StreamWatch.ts"
+import type { SilenceWatch } from "./SilenceWatch.ts"
+import { attempted, restart } from "./StreamWatch.ts"
 import { refuse, type TrackedStream, timeOf } from "./TrackedStream.ts"
 import { isTalking, makeUnreadable } from "./Unreadable.ts"
 import { ConnectionEnded, connect } from "./WebSocket.ts"
@@ -34,6 +36,8 @@ export interface SessionContext {
   readonly url: string
   /** How long a lively stream may say nothing. */
   readonly silenceTimeout: Duration.Duration
+  /** What is usual for all streams of the exchange. */
+  readonly habit: PauseHabit
   readonly clock: ReceiveClock["Type"]
   /** Takes every message, on the socket's call stack. */
   readonly offer: (snapshot: Snapshot) => void
@@ -107,6 +111,7 @@ export interface SessionOptions {
   readonly primary: boolean
   /** How many frames that cannot be read are kept. */
   readonly allowance: Allowance
+  readonly silence: SilenceWatch
   /** Streams that were asked for again in vain: they should get another connection. */
   readonly onMove: (streams: ReadonlyArray<TrackedStream>) => void
 }
@@ -172,7 +177,7 @@ export const openSession = (
 ): Effect.Effect<Session, ConnectionEnded, Scope.Scope> =>
   Effect.gen(function* () {
     const { clock, emit, exchange, offer } = context
-    const { id } = options
+    const { id, silence } = options
     const ended = yield* Deferred.make<ConnectionEnded>()
     const handover = yield* Deferred.make<string>()
     const ready = yield* Deferred.make<void>()
@@ -832,21 +837,23 @@ export const openSession = (
     }
 
     const checkStreams = (now: number): ConnectionEnded | undefined => {
-      const timeout = Duration.toSeconds(context.silenceTimeout)
       const millis = monotonicMillis()
-      const again: Array<TrackedStream> = []
-      const move: Array<TrackedStream> = []
+      const watched: Array<TrackedStream> = []
       for (const subscription of subscriptions.values()) {
         const { stream } = subscription
-        const { watch } = stream
         if (seconds % reportSeconds === 0) reportCounts(stream, now)
         if (subscription.answer === "refused" && clock.unsafeElapsed() >= stream.retryAt) {
           subscription.answer = "asked"
           change([stream.id], [])
         }
-        if (subscription.answer === "asked" || subscription.answer === "refused") continue
-        tick(watch)
-        if (!isSilent(watch, timeout) || isTalking(stream, millis, context.silenceTimeout)) continue
+        if (subscription.answer === "taken" || subscription.answer === "assumed") watched.push(stream)
+      }
+      silence.tick(watched.map(({ watch }) => watch))
+      const again: Array<TrackedStream> = []
+      const move: Array<TrackedStream> = []
+      for (const stream of watched) {
+        const { watch } = stream
+        if (!silence.isSilent(watch) || isTalking(stream, millis, context.silenceTimeout)) continue
         const action = watch.attempts % 2 === 0 ? "resubscribed" : "moved"
         emit({
           _tag: "StreamSilent",
