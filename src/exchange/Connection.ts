@@ -1,4 +1,4 @@
-import { Duration, Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
+import { Cause, Duration, Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
 import { monotonicMillis } from "../monotonicMillis.ts"
 import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
 import { afterCut, afterHandover, noPause } from "./handoverPause.ts"
@@ -53,8 +53,13 @@ export const makeConnection = (
     Effect.suspend(() => {
       opened.delete(ending)
       const at = clock.unsafeNow()
+      const others = new Set(Array.from(opened).flatMap(({ session }) => session.carried()))
       for (const stream of ending.session.carried()) {
-        if (end.kind !== "replaced") stream.state = "connecting"
+        if (end.kind !== "replaced") {
+          // It was to take over: the stream lives on.
+          if (others.has(stream)) continue
+          stream.state = "connecting"
+        }
         stream.reconnects.set(end.kind, (stream.reconnects.get(end.kind) ?? 0) + 1)
       }
       ending.session.reportEnds(end, at)
@@ -103,6 +108,9 @@ export const makeConnection = (
     const elapsed = clock.unsafeElapsed()
     return Array.from(wanted).some((stream) => stream.state !== "refused" || stream.retryAt <= elapsed)
   }
+
+  const closeAll = (end: ConnectionEnded) =>
+    Effect.suspend(() => Effect.forEach([...opened], (ending) => close(ending, end), { discard: true }))
 
   const run = Effect.gen(function* () {
     const parent = yield* Effect.scope
@@ -198,14 +206,15 @@ export const makeConnection = (
     run: Effect.scoped(
       Effect.raceFirst(run, emptied.await).pipe(
         Effect.zipRight(
-          Effect.suspend(() =>
-            Effect.forEach(
-              [...opened],
-              (ending) =>
-                close(ending, new ConnectionEnded({ kind: "empty", reason: "it has no streams any more" })),
-              { discard: true }
-            )
-          )
+          closeAll(new ConnectionEnded({ kind: "empty", reason: "it has no streams any more" }))
+        ),
+        // What is open ends with it.
+        Effect.onError((cause) =>
+          Cause.isInterruptedOnly(cause)
+            ? Effect.void
+            : closeAll(
+                new ConnectionEnded({ kind: "closed", reason: `a defect: ${String(Cause.squash(cause))}` })
+              )
         )
       )
     )

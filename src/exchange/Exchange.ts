@@ -51,9 +51,15 @@ export interface Quota {
   readonly per: Duration.Duration
 }
 
+/** Of messages that a client sends. */
+export interface MessageQuota extends Quota {
+  /** Whether it counts only requests, and no pings. */
+  readonly requestsOnly?: boolean
+}
+
 export interface Limits {
-  /** Messages that a client may send, keepalive included. */
-  readonly messages: ReadonlyArray<Quota>
+  /** Messages that a client may send. */
+  readonly messages: ReadonlyArray<MessageQuota>
   /** Of what: of each connection, or of all connections of this address together. */
   readonly messagesOf: "connection" | "address"
   /** Attempts to connect that one address may make. */

@@ -736,7 +736,7 @@ export const openSession = (
       pingDue = clock.unsafeElapsed() + Duration.toMillis(every) * 1000
       if (ping._tag === "None") return
       // It does not wait for its turn: quotas leave room for it.
-      pacer.reserve(monotonicMillis())
+      pacer.ping(monotonicMillis())
       if (ping._tag === "Text") connection.unsafeSend(ping.text)
       else connection.unsafePing()
       pings++
@@ -956,6 +956,7 @@ export const openSession = (
           const { answer, live, stream } = subscription
           forgetLane(subscription)
           restart(stream.watch)
+          if (answer === "refused") stream.state = "refused"
           if (answer === "taken" && stream.connection !== null) stream.connection = id
           if (!live) {
             if (answer === "taken" && !stream.rule.spansConnections) stream.continuity = nothingSeen

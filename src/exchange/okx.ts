@@ -45,7 +45,7 @@ export const okx: Exchange = {
     // Subscribing and unsubscribing, 480 an hour; what else is sent has no limit of its own.
     messages: [
       { count: 10, per: Duration.seconds(1) },
-      { count: 480, per: Duration.hours(1) }
+      { count: 480, per: Duration.hours(1), requestsOnly: true }
     ],
     messagesOf: "connection",
     connections: [{ count: 3, per: Duration.seconds(1) }],

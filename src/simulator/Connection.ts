@@ -58,7 +58,7 @@ export const makeConnection = (options: {
   /** Milliseconds since the epoch. */
   readonly clock: () => number
   /** Whether a message that came at this time (monotonic) is within the limits. */
-  readonly admits: (now: number) => boolean
+  readonly admits: (now: number, isPing: boolean) => boolean
   /** Whether pings are answered just now. */
   readonly answersPings: () => boolean
   readonly onClosed: (connection: Connection) => void
@@ -129,11 +129,11 @@ export const makeConnection = (options: {
 
   const patience = makePatience(protocol, () => close(1001, "Idle"))
   /** Whether a message of the client is to be answered. */
-  const admit = (): boolean => {
+  const admit = (isPing: boolean): boolean => {
     received++
     patience.heard()
     if (!isOpen() || isSilent(performance.now())) return false
-    if (!options.admits(performance.now())) {
+    if (!options.admits(performance.now(), isPing)) {
       close(1008, "Too many requests")
       return false
     }
@@ -149,16 +149,16 @@ export const makeConnection = (options: {
   })
 
   socket.on("message", (data, isBinary) => {
-    if (!admit()) return
     const text = isBinary || !Buffer.isBuffer(data) ? "" : data.toString()
+    if (!admit(isPing(text))) return
     if (isPing(text) && !options.answersPings()) return
     for (const answer of session.receive(text, peer)) sendNow(answer)
   })
   socket.on("ping", (payload) => {
-    if (admit() && options.answersPings()) socket.pong(payload, undefined, ignoreError)
+    if (admit(true) && options.answersPings()) socket.pong(payload, undefined, ignoreError)
   })
   socket.on("pong", (payload) => {
-    if (admit()) pings.answered(payload.toString())
+    if (admit(true)) pings.answered(payload.toString())
   })
   socket.on("error", ignoreError)
   socket.on("close", () => {

@@ -18,6 +18,12 @@ export interface Quota {
   readonly per: Duration.Duration
 }
 
+/** Of messages that a client sends. */
+export interface MessageQuota extends Quota {
+  /** Whether it counts only requests, and no pings. */
+  readonly requestsOnly?: boolean
+}
+
 /**
  * An exchange's public WebSocket protocol, as the server side speaks it. The server does the rest: listening, pacing,
  * fan-out, keepalive, faults.
@@ -27,7 +33,7 @@ export interface Protocol {
   /** The path that clients connect to by default. */
   readonly path: string
   /** Messages a client may send, protocol pings and pongs included; one more closes the connection. */
-  readonly messages: ReadonlyArray<Quota>
+  readonly messages: ReadonlyArray<MessageQuota>
   /** Whether they are counted for each connection or for all together. */
   readonly messagesOf: "connection" | "address"
   /** Attempts to connect within a time; one more is refused. */

@@ -117,10 +117,13 @@ export const make = (
     const violations = new Map<string, number>()
     const violated = (rule: string) => violations.set(rule, (violations.get(rule) ?? 0) + 1)
     const muted = { from: Number.POSITIVE_INFINITY }
-    const messageLimit = (): ((now: number) => boolean) => {
-      const limiters = protocol.messages.map(makeLimiter)
-      return (now) => {
-        const admitted = limiters.map((limiter) => limiter(now)).every((admits) => admits)
+    const messageLimit = (): ((now: number, isPing: boolean) => boolean) => {
+      const limiters = protocol.messages.map((quota) => ({ ...quota, admits: makeLimiter(quota) }))
+      return (now, isPing) => {
+        const admitted = limiters
+          .filter(({ requestsOnly = false }) => !(isPing && requestsOnly))
+          .map(({ admits }) => admits(now))
+          .every((admits) => admits)
         if (!admitted) violated("messages")
         return admitted
       }

@@ -16,7 +16,7 @@ export const okx = (options: MarketOptions): Protocol => {
   return {
     name: "okx",
     path: "/ws/v5/public",
-    messages: [{ count: 480, per: Duration.hours(1) }],
+    messages: [{ count: 480, per: Duration.hours(1), requestsOnly: true }],
     messagesOf: "connection",
     connections: { count: 3, per: Duration.seconds(1) },
     binary: false,

@@ -32,6 +32,24 @@ describe("Pacer", () => {
     )
   })
 
+  it("has pings take no place where only requests count", () => {
+    const pacer = makePacer([
+      { count: 10, per: Duration.seconds(1) },
+      { count: 480, per: Duration.hours(1), requestsOnly: true }
+    ])
+    // for an hour a ping every 20 s, and a request after each
+    for (let at = 0; at < 3_600_000; at += 20_000) {
+      pacer.ping(at)
+      expect(pacer.reserve(at + 5)).toBe(0)
+    }
+    // 480 less the 180 requests, and one that is kept back
+    const waits = Array.from({ length: 300 }, (_, i) => pacer.reserve(3_599_000 + i * 200))
+    expect(waits.slice(0, 299).every((wait) => wait === 0)).toBe(true)
+    const counting = makePacer([{ count: 3, per: Duration.seconds(1) }])
+    counting.ping(0)
+    expect([counting.reserve(0), counting.reserve(0) > 1000]).toEqual([0, true])
+  })
+
   it("lets the first ones through at once", () => {
     const pacer = makePacer([{ count: 5, per: Duration.seconds(1) }])
     expect([1, 2, 3, 4].map(() => pacer.reserve(0))).toEqual([0, 0, 0, 0])
