@@ -100,12 +100,19 @@ export const makeExchangeRunner = (options: {
       }
     }
 
+    /** Each connection that has room is asked for all of its new streams at once. */
     const add = (streams: ReadonlyArray<TrackedStream>): void => {
+      const rooms = Array.from(connections, (connection) => {
+        const added: Array<TrackedStream> = []
+        return { connection, all: [...connection.streams], added }
+      })
       const homeless = streams.filter((stream) => {
-        const room = Array.from(connections).find((connection) => fits([...connection.streams, stream]))
-        room?.add([stream])
+        const room = rooms.find(({ all }) => fits([...all, stream]))
+        room?.all.push(stream)
+        room?.added.push(stream)
         return room === undefined
       })
+      for (const { added, connection } of rooms) if (added.length > 0) connection.add(added)
       start(homeless)
     }
 

@@ -839,12 +839,13 @@ export const openSession = (
     const checkStreams = (now: number): ConnectionEnded | undefined => {
       const millis = monotonicMillis()
       const watched: Array<TrackedStream> = []
+      const due: Array<MarketStream> = []
       for (const subscription of subscriptions.values()) {
         const { stream } = subscription
         if (seconds % reportSeconds === 0) reportCounts(stream, now)
         if (subscription.answer === "refused" && clock.unsafeElapsed() >= stream.retryAt) {
           subscription.answer = "asked"
-          change([stream.id], [])
+          due.push(stream.id)
         }
         if (subscription.answer === "taken" || subscription.answer === "assumed") watched.push(stream)
       }
@@ -869,6 +870,7 @@ export const openSession = (
         if (action === "moved") move.push(stream)
         else again.push(stream)
       }
+      if (due.length > 0) change(due, [])
       if (again.length > 0) {
         const streams = again.map((stream) => stream.id)
         change(streams, streams)
