@@ -8,6 +8,9 @@ const Micros = Schema.Number
 /** When it happened. */
 const at = { at: Micros }
 
+/** For how many such events in a row it stands, and for what lies between them; for itself by default. */
+const count = { count: Schema.optionalWith(Schema.Int, { exact: true }) }
+
 /** The receive times of the messages before and after it; null where there is none. */
 const between = { after: Schema.NullOr(Micros), before: Schema.NullOr(Micros) }
 
@@ -121,6 +124,7 @@ export const GapDetected = Schema.TaggedStruct("GapDetected", {
   received: Schema.Number,
   /** How many numbers are missing; null where that cannot be known. */
   size: Schema.NullOr(Schema.Number),
+  ...count,
   ...between
 })
 
@@ -133,6 +137,7 @@ export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
   ...at,
   stream: StreamId,
   reason: Schema.Literal("reconnect", "snapshot", "set back", "untold", "id reused"),
+  ...count,
   ...between
 })
 

@@ -1,30 +1,47 @@
-import { Effect, Mailbox } from "effect"
+import { Duration, Effect, Mailbox } from "effect"
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import { makeEventRuns } from "../domain/eventRuns.ts"
 import { streamKey } from "../domain/StreamId.ts"
 
 /** Events waiting to be logged: beyond these they are counted only. */
 const capacity = 1000
 
-/** Writes events to the log, off the call stack that they come from. */
+/**
+ * Writes events to the log, off the call stack that they come from. Of gaps and discontinuities that come in a row, as with every
+ * frame, it writes one line every 10 s for each stream, and for many streams one a second at most.
+ */
 export const makeEventLog = Effect.gen(function* () {
   const mailbox = yield* Mailbox.make<ExchangeEvent>({ capacity, strategy: "dropping" })
   let dropped = 0
+  const runs = makeEventRuns<ExchangeEvent>((event) => {
+    if (!mailbox.unsafeOffer(event)) dropped++
+  })
+  const tellRuns = Effect.gen(function* () {
+    let seconds = secondsPerRun
+    while (true) {
+      yield* Effect.sleep(Duration.seconds(seconds))
+      seconds = Math.max(secondsPerRun, runs.take())
+    }
+  })
+  const write = Effect.gen(function* () {
+    while (true) {
+      yield* Effect.flatMap(Effect.orDie(mailbox.take), logEvent)
+      if (dropped === 0) continue
+      yield* Effect.logWarning("events came too fast to be logged").pipe(
+        Effect.annotateLogs({ events: dropped })
+      )
+      dropped = 0
+    }
+  })
   return {
-    offer: (event: ExchangeEvent): void => {
-      if (!mailbox.unsafeOffer(event)) dropped++
-    },
-    run: Effect.gen(function* () {
-      while (true) {
-        yield* Effect.flatMap(Effect.orDie(mailbox.take), logEvent)
-        if (dropped === 0) continue
-        yield* Effect.logWarning("events came too fast to be logged").pipe(
-          Effect.annotateLogs({ events: dropped })
-        )
-        dropped = 0
-      }
-    }).pipe(Effect.annotateLogs({ module: "exchange" }))
+    offer: runs.pass,
+    run: Effect.all([write, tellRuns], { concurrency: "unbounded", discard: true }).pipe(
+      Effect.annotateLogs({ module: "exchange" })
+    )
   }
 })
+
+const secondsPerRun = 10
 
 /** A connection that another one took over from is no trouble. */
 const logEvent = (event: ExchangeEvent): Effect.Effect<void> =>

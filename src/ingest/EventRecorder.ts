@@ -1,4 +1,5 @@
 import { Clock, Context, Effect, Fiber, Layer, Schedule } from "effect"
+import { makeEventRuns } from "../domain/eventRuns.ts"
 import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
@@ -11,7 +12,8 @@ import { takeDrops } from "./takeDrops.ts"
 
 /**
  * Takes what receiving has to tell the journal, and what gave way in the queue, and hands it to storage once a second; what
- * storage does not take is kept and tried again. With it go signs of life, as long as all that was received is committed:
+ * storage does not take is kept and tried again. Gaps and discontinuities that come in a row, as with every frame, are told as
+ * one. With it go signs of life, as long as all that was received is committed:
  * what the journal says about a time is only said once the messages of that time are safe. A commit is a sign of life, too:
  * it waits until what was told before is journalled, or a process that is killed just after it would leave holes untold.
  *
@@ -66,6 +68,10 @@ const make = (maxWaiting: number) =>
     const queue = yield* SnapshotQueue
     const forgotten = makeForgottenEvents()
     let waiting: Array<ReceivingEvent> = []
+    const runs = makeEventRuns((event) => {
+      if (forgotten.count > 0 || waiting.length >= maxWaiting) forgotten.add(event)
+      else waiting.push(event)
+    })
     /** While they wait there is at most one for each stream. */
     let drops = new Map<string, Drop>()
     let isAllCommitted: Effect.Effect<boolean> = Effect.succeed(false)
@@ -82,6 +88,7 @@ const make = (maxWaiting: number) =>
         const at = endedAt ?? (yield* Clock.currentTimeMillis) * 1000
         const isAlive = now - aliveAt >= every && forgotten.count === 0 && (yield* isAllCommitted)
         for (const drop of yield* takeDrops) addDrop(drop)
+        runs.take()
         const events = waiting
         const dropped = drops
         if (events.length === 0 && dropped.size === 0 && !isAlive) return
@@ -162,10 +169,7 @@ const make = (maxWaiting: number) =>
     )
 
     return EventRecorder.of({
-      unsafeRecord: (event) => {
-        if (forgotten.count > 0 || waiting.length >= maxWaiting) forgotten.add(event)
-        else waiting.push(event)
-      },
+      unsafeRecord: runs.pass,
       giveSignsOfLife: (proof, heardNow) =>
         Effect.sync(() => {
           isAllCommitted = proof

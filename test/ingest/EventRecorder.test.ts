@@ -218,6 +218,27 @@ describe("EventRecorder", () => {
     })
   )
 
+  it.effect("tells of a run of gaps once a second, and before the messages around them are committed", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        const recorder = yield* EventRecorder
+        const queue = yield* SnapshotQueue
+        for (let at = 1; at <= 1000; at++) recorder.unsafeRecord(gap(at))
+        queue.unsafeOffer(snapshot(1))
+        queue.unsafeOffer(snapshot(2))
+        while (!told.order.includes("batch")) yield* TestClock.adjust("10 millis")
+        expect(told.order.indexOf("batch")).toBeGreaterThan(0)
+        expect(told.events.at(-1)).toMatchObject({ count: 990, after: 10, before: 1000 })
+        for (let second = 0; second < 60; second++) {
+          for (let at = 1; at <= 1000; at++) recorder.unsafeRecord(gap(1000 * second + at))
+          yield* TestClock.adjust("1 second")
+        }
+        expect(told.events.length).toBeLessThanOrEqual(11 + 61)
+      }).pipe(Effect.provide(recording(layer, { maxWaiting: 100 })))
+    })
+  )
+
   it.effect("has holes where the database refused messages", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
