@@ -9,8 +9,9 @@ import { ensureBucket, refused } from "./s3/bucket.ts"
 import { defaultTimeouts, makeClient, type S3Settings, type S3Timeouts } from "./s3/Client.ts"
 import { checksContent, isOfContent, isReadBack } from "./s3/content.ts"
 import { type Dialect, isUnsupported, simplerThan, wholeDialect } from "./s3/dialect.ts"
-import { isRefusal, kindOf, type S3Failure, toFailure } from "./s3/errors.ts"
-import { getObject, headObject, listObjects, maximalSize, putObject } from "./s3/objects.ts"
+import { isAccessDenied, isRefusal, kindOf, lacking, type S3Failure, toFailure } from "./s3/errors.ts"
+import { getObject, headObject, listObjects, putObject } from "./s3/objects.ts"
+import { defaultPartLimits, maximalSize, type PartLimits, putParts } from "./s3/parts.ts"
 
 /**
  * Objects in a bucket, on AWS or on any server that speaks S3. Building it finds credentials and looks for the bucket,
@@ -25,12 +26,17 @@ export const layer = (
   options: Partial<S3Timeouts> & {
     /** Leaves the bucket as it is, and does not ask whether it is there. */
     readonly readOnly?: boolean
+    readonly parts?: PartLimits
   } = {}
 ): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> => Layer.scoped(ArchiveStore, make(settings, options))
 
 const make = (
   settings: S3Settings,
-  { readOnly = false, ...given }: Partial<S3Timeouts> & { readonly readOnly?: boolean }
+  {
+    parts = defaultPartLimits,
+    readOnly = false,
+    ...given
+  }: Partial<S3Timeouts> & { readonly readOnly?: boolean; readonly parts?: PartLimits }
 ) =>
   Effect.gen(function* () {
     const { bucket } = settings
@@ -43,7 +49,14 @@ const make = (
     /** What was put and read back last. */
     const confirmed = yield* Ref.make(Option.none<LocalObject>())
 
-    const prepareBucket = Effect.zipRight(ensureBucket(send, settings), Ref.set(bucketIsThere, true))
+    const prepareBucket = Effect.zipRight(
+      ensureBucket(send, settings, ({ reason }) =>
+        Effect.logWarning(
+          `BUCKET_NAME=${bucket}: the bucket may be written and not listed (s3:ListBucket), which commands that read the archive need: ${reason}`
+        )
+      ),
+      Ref.set(bucketIsThere, true)
+    )
 
     yield* prepareBucket.pipe(
       Effect.catchAll((failure) =>
@@ -88,6 +101,11 @@ const make = (
 
     const isThere = (object: LocalObject, options: { readonly whole: boolean }) =>
       isReadBack(send, bucket, object, { ...options, idle: timeouts.idle }).pipe(
+        Effect.mapError((failure) =>
+          isAccessDenied(failure)
+            ? { ...failure, reason: `it may be written and not read (s3:GetObject): ${failure.reason}` }
+            : failure
+        ),
         Effect.tap((isSame) => (isSame ? Ref.set(confirmed, Option.some(object)) : Effect.void))
       )
 
@@ -106,7 +124,9 @@ const make = (
         const first = over ? { ...known, ifNoneMatch: false } : known
         const attempt = (use: Dialect) =>
           Effect.zipRight(
-            putObject(send, bucket, object, use, timeouts),
+            object.size > parts.above
+              ? putParts(send, bucket, object, use, timeouts, parts)
+              : putObject(send, bucket, object, use, timeouts),
             Ref.update(dialect, (before) => ({
               checksums: use.checksums,
               ifNoneMatch: over ? before.ifNoneMatch : use.ifNoneMatch,
@@ -218,7 +238,7 @@ const checkLocal = (object: LocalObject): Effect.Effect<void, ArchiveStoreError>
   const refuse = (reason: string, cause?: unknown) =>
     new ArchiveStoreError({ operation: "put", key: object.key, kind: "Refused", reason, cause })
   if (object.size > maximalSize) {
-    return refuse(`${object.size} bytes are more than S3 takes in one request (${maximalSize})`)
+    return refuse(`${object.size} bytes are more than S3 takes (${maximalSize})`)
   }
   return checkKey("put", object.key).pipe(
     Effect.zipRight(
@@ -274,6 +294,9 @@ const asError =
           operation,
           key,
           kind: kindOf(failure),
-          reason: failure.status === 404 && operation === "get" ? "no such object" : failure.reason,
+          reason:
+            failure.status === 404 && operation === "get"
+              ? "no such object"
+              : `${failure.reason}${lacking(failure, operation)}`,
           cause: failure
         })

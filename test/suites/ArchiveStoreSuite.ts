@@ -242,7 +242,7 @@ export const bytesOf = (key: string) =>
 const stored = (object: LocalObject) =>
   Option.some({ key: object.key, size: object.size, sha256: Option.some(object.sha256) })
 
-const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
 const randomBytes = (length: number) => {
   const bytes = Buffer.alloc(length)

@@ -57,8 +57,8 @@ export const faultyS3 = (
     }
   })
 
-/** Keeps what is put, as a store does that checks nothing: `damage` is what becomes of a body. */
-export const keeping = (damage: (body: Buffer) => Buffer = (body) => body): Behaviour => {
+/** Keeps what is put, as a store does that checks nothing: `damage` is what becomes of a body, `absent` what is not there. */
+export const keeping = (damage: (body: Buffer) => Buffer = (body) => body, absent = 404): Behaviour => {
   const objects = new Map<string, { readonly body: Buffer; readonly sha256: string }>()
   return (request, response) => {
     const path = String(request.url).replace(/\?.*/, "")
@@ -75,7 +75,7 @@ export const keeping = (damage: (body: Buffer) => Buffer = (body) => body): Beha
         return response.writeHead(204).end()
       }
       const object = objects.get(path)
-      if (object === undefined) return response.writeHead(404).end()
+      if (object === undefined) return response.writeHead(absent).end()
       const from = Number(/^bytes=(\d+)-$/.exec(String(request.headers.range))?.[1] ?? 0)
       const bytes = object.body.subarray(from)
       response.writeHead(from > 0 ? 206 : 200, {

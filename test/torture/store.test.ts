@@ -71,9 +71,13 @@ describe(`a store that fails (${s3ServerName})`, () => {
             expect(yield* rowsIn(database), fault).toBe(isSeenThrough ? 0 : rowsPerFault)
             yield* proxy.set(undefined)
             const after = yield* archiver.runCycle
+            expect(after.failed, fault).toEqual([])
             // another object lies under the key of each stream: the rows are in a second one
-            const given = fault === "wrong length" ? Array.from(abandoned) : []
-            expect(after.failed.map(({ what }) => what).sort(), fault).toEqual(given.sort())
+            if (fault === "wrong length") {
+              expect(during.failed.map(({ what }) => what)).toEqual(
+                expect.arrayContaining(Array.from(abandoned))
+              )
+            }
             expect(yield* rowsIn(database), fault).toBe(0)
           }
           expect(abandoned.size).toBe(2)

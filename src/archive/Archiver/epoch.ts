@@ -40,6 +40,16 @@ export const findOtherEpoch = (plannedThrough: number) =>
     }
     return newer.length === 0 ? Option.none<number>() : yield* sameThrough(newer, plannedThrough)
   }).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "ArchiveStoreError" && error.operation === "list" && error.kind === "Refused",
+      (error) =>
+        Effect.as(
+          Effect.logWarning(
+            "the archive may not be listed: whether the database was restored from a copy cannot be seen"
+          ).pipe(Effect.annotateLogs({ reason: error.message })),
+          Option.none<number>()
+        )
+    ),
     Effect.mapError((error) => (error._tag === "ArchiveStoreError" ? error : DatabaseError.from(error)))
   )
 

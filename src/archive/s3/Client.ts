@@ -3,7 +3,17 @@ import { Duration, Effect, Option, Redacted } from "effect"
 import "../../addressAttempts.ts"
 import { ArchiveStoreUnusable } from "../../domain/StartupError.ts"
 import type { ArchiveStoreSettings } from "../../domain/StorageSettings.ts"
-import { clockSkew, isOfClock, isRefusal, ofClock, type S3Failure, toFailure } from "./errors.ts"
+import {
+  clockSkew,
+  isMended,
+  isOfClock,
+  isOfRegion,
+  isRefusal,
+  ofClock,
+  ofRegion,
+  type S3Failure,
+  toFailure
+} from "./errors.ts"
 
 export type S3Settings = Extract<ArchiveStoreSettings, { readonly _tag: "S3" }>
 
@@ -28,8 +38,8 @@ export const defaultTimeouts: S3Timeouts = {
 
 /**
  * Runs one request, at most as long as `within`; what the SDK throws becomes a failure without secrets. One that was
- * refused because this machine's clock is wrong is sent a second time with the server's time, unless it has a body that
- * cannot be.
+ * refused because this machine's clock is wrong, or the bucket in another region, is sent a second time with the server's
+ * time, or to that region, unless it has a body that cannot be.
  */
 export type Send = <A>(
   request: (client: S3Client, options: { readonly abortSignal: AbortSignal }) => Promise<A>,
@@ -39,19 +49,56 @@ export type Send = <A>(
 /** The client, closed with the scope. Fails if no credentials are found. */
 export const makeClient = (settings: S3Settings, timeouts: S3Timeouts) =>
   Effect.gen(function* () {
+    const place = { region: settings.region }
     const client = yield* Effect.acquireRelease(
-      Effect.sync(() => newClient(settings, timeouts)),
+      Effect.sync(() => newClient(settings, place, timeouts)),
       (open) => Effect.sync(() => open.destroy())
     )
     if (Option.isNone(settings.credentials)) yield* findCredentials(client, timeouts)
     const send: Send = (request, { once = false, within = timeouts.request } = {}) =>
-      Effect.tryPromise({ try: (abortSignal) => request(client, { abortSignal }), catch: toFailure }).pipe(
+      Effect.tryPromise({
+        try: (abortSignal) => request(client, { abortSignal }),
+        catch: (cause) => withoutSecrets(toFailure(cause), settings)
+      }).pipe(
         Effect.timeoutFail({ duration: within, onTimeout: () => timedOut(within) }),
         withServersTime(client),
-        Effect.retry({ times: once ? 0 : 1, while: isOfClock })
+        inBucketsRegion(place, settings),
+        Effect.retry({ times: once ? 0 : 1, while: isMended })
       )
     return send
   })
+
+/** Some servers repeat the request in what they say of it. */
+const withoutSecrets = (failure: S3Failure, { credentials }: S3Settings): S3Failure => {
+  const secrets = Option.match(credentials, {
+    onNone: () => [],
+    onSome: ({ secretAccessKey, sessionToken }) => [secretAccessKey, ...Option.toArray(sessionToken)]
+  })
+  return {
+    ...failure,
+    reason: secrets.reduce(
+      (text, secret) => text.replaceAll(Redacted.value(secret), "<secret>"),
+      failure.reason
+    )
+  }
+}
+
+/** Signs for the region in which the server says that the bucket is, from then on. */
+const inBucketsRegion =
+  (place: { region: string }, { bucket }: S3Settings) =>
+  <A>(request: Effect.Effect<A, S3Failure>): Effect.Effect<A, S3Failure> =>
+    Effect.catchAll(request, (failure) => {
+      const { region } = failure
+      if (!isOfRegion(failure) || region === undefined || region === place.region) return Effect.fail(failure)
+      const before = place.region
+      place.region = region
+      return Effect.zipRight(
+        Effect.logWarning(
+          `BUCKET_NAME=${bucket}: the bucket is in another region: AWS_REGION=${before} should be ${region}, which is used`
+        ),
+        Effect.fail(ofRegion(failure, region))
+      )
+    })
 
 /** A difference between clocks, milliseconds, that is told of: the least that a server has been seen to refuse is more. */
 const notableSkew = 60_000
@@ -95,9 +142,13 @@ export const timedOut = (within: Duration.DurationInput): S3Failure => ({
 /** As many requests as `verify` has under way; the SDK's own limit is 50. */
 const maxSockets = 64
 
-const newClient = ({ credentials, endpoint, region }: S3Settings, timeouts: S3Timeouts): S3Client =>
+const newClient = (
+  { credentials, endpoint }: S3Settings,
+  place: { readonly region: string },
+  timeouts: S3Timeouts
+): S3Client =>
   new S3Client({
-    region,
+    region: () => Promise.resolve(place.region),
     ...(Option.isSome(endpoint) ? { endpoint: endpoint.value.href, forcePathStyle: true } : {}),
     ...(Option.isSome(credentials)
       ? {

@@ -1,16 +1,39 @@
-import { CreateBucketCommand, HeadBucketCommand } from "@aws-sdk/client-s3"
+import { CreateBucketCommand, HeadBucketCommand, ListObjectsV2Command } from "@aws-sdk/client-s3"
 import { Effect, Option } from "effect"
 import { ArchiveStoreUnusable } from "../../domain/StartupError.ts"
 import type { S3Settings, Send } from "./Client.ts"
-import type { S3Failure } from "./errors.ts"
+import { checksContent } from "./content.ts"
+import { isAccessDenied, type S3Failure } from "./errors.ts"
 
-/** Sees to it that the bucket is there: creates it if it is missing. */
-export const ensureBucket = (send: Send, { bucket }: S3Settings): Effect.Effect<void, S3Failure> =>
+/**
+ * Sees to it that the bucket is there: creates it if it is missing. One that may not be listed is taken if it may be written;
+ * `onUnlisted` hears of it.
+ */
+export const ensureBucket = (
+  send: Send,
+  { bucket }: S3Settings,
+  onUnlisted: (failure: S3Failure) => Effect.Effect<void>
+): Effect.Effect<void, S3Failure> =>
   send((client, options) => client.send(new HeadBucketCommand({ Bucket: bucket }), options)).pipe(
     Effect.asVoid,
     Effect.catchIf(
       (failure) => failure.status === 404,
       () => createBucket(send, bucket)
+    ),
+    Effect.catchIf(
+      (failure) => failure.status === 403,
+      // HEAD has no words: who asks for a list hears why
+      () =>
+        Effect.asVoid(
+          send((client, options) =>
+            client.send(new ListObjectsV2Command({ Bucket: bucket, MaxKeys: 1 }), options)
+          )
+        )
+    ),
+    Effect.catchIf(isAccessDenied, (failure) =>
+      Effect.flatMap(checksContent(send, bucket), (answered) =>
+        Option.isSome(answered) ? onUnlisted(failure) : Effect.fail(failure)
+      )
     )
   )
 
@@ -42,6 +65,6 @@ const advice = (code: string): string => {
     case "SignatureDoesNotMatch":
       return "is AWS_SECRET_KEY right?"
     default:
-      return "check AWS_ACCESS_KEY, AWS_SECRET_KEY and whether they may use the bucket"
+      return "check AWS_ACCESS_KEY, AWS_SECRET_KEY and whether they may use the bucket (s3:ListBucket) and its objects (s3:PutObject, s3:GetObject, s3:AbortMultipartUpload)"
   }
 }

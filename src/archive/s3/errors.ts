@@ -10,20 +10,76 @@ export interface S3Failure {
   readonly status: number | undefined
   /** The server's error code, or the name of what went wrong on the way. */
   readonly code: string
-  /** One line. */
+  /** One line, with the server's own words. */
   readonly reason: string
+  /** Where the server says that the bucket is. */
+  readonly region?: string
 }
 
 /** Reads what the SDK threw. */
 export const toFailure = (cause: unknown): S3Failure => {
   const status = statusOf(cause)
   const code = codeOf(cause)
-  if (status !== undefined) {
-    return { status, code, reason: code === "Unknown" ? `HTTP ${status}` : `${code} (HTTP ${status})` }
+  const message = oneLine(cause instanceof Error ? cause.message : String(cause))
+  if (status === undefined) return { status, code, reason: message === "" ? code : message }
+  const answer = wordless.has(code) ? `HTTP ${status}` : `${code} (HTTP ${status})`
+  const words = [
+    ...(message === "" || message === code || wordless.has(message) ? [] : [message]),
+    ...endpointOf(cause)
+  ]
+  const region = regionOf(cause)
+  return {
+    status,
+    code,
+    reason: [answer, ...words].join(": "),
+    ...(region === undefined ? {} : { region })
   }
-  const message = cause instanceof Error ? cause.message : String(cause)
-  return { status, code, reason: message === "" ? code : message.replace(/\s+/g, " ") }
 }
+
+/** What the SDK calls an answer that says nothing, as those to HEAD. */
+const wordless = new Set(["Unknown", "UnknownError"])
+
+const maxWords = 300
+
+const oneLine = (text: string): string => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const line = text.replace(/[\s\u0000-\u001f\u007f]+/g, " ").trim()
+  return line.length > maxWords ? `${line.slice(0, maxWords)}…` : line
+}
+
+/** The region in which the bucket is, as an answer from another one names it. */
+const regionOf = (cause: unknown): string | undefined => {
+  if (Predicate.hasProperty(cause, "Region") && typeof cause.Region === "string") return cause.Region
+  const header =
+    Predicate.hasProperty(cause, "$response") &&
+    Predicate.hasProperty(cause.$response, "headers") &&
+    Predicate.hasProperty(cause.$response.headers, "x-amz-bucket-region")
+      ? cause.$response.headers["x-amz-bucket-region"]
+      : undefined
+  return typeof header === "string" ? header : undefined
+}
+
+/** The server that a redirection names. */
+const endpointOf = (cause: unknown): ReadonlyArray<string> =>
+  Predicate.hasProperty(cause, "Endpoint") && typeof cause.Endpoint === "string"
+    ? [`its endpoint is ${oneLine(cause.Endpoint)}`]
+    : []
+
+/** A request that was refused because the bucket is in another region than it was signed for. */
+export const isOfRegion = ({ status }: S3Failure): boolean =>
+  status === 301 || status === 307 || status === 400
+
+/** The same, now that the region is known: the next attempt is signed for it. */
+export const ofRegion = ({ reason, status }: S3Failure, region: string): S3Failure => ({
+  status,
+  code: otherRegion,
+  reason: `the bucket is in the region ${region}: ${reason}`
+})
+
+/** The next attempt may do it: with the server's time, or in the bucket's region. */
+export const isMended = (failure: S3Failure): boolean => isOfClock(failure) || failure.code === otherRegion
+
+const otherRegion = "OtherRegion"
 
 /** By how much this machine's clock differs from the server's, whose time less ours is `offset`, milliseconds. */
 export const clockSkew = (offset: number): string => {
@@ -51,6 +107,21 @@ export const kindOf = ({ code, status }: S3Failure): ArchiveStoreError["kind"] =
 export const isRefusal = ({ code, status }: S3Failure): boolean =>
   !clockCodes.has(code) && (status === 401 || status === 403 || refusals.has(code))
 
+/** The credentials are known, and may not do this. */
+export const isAccessDenied = ({ code, status }: S3Failure): boolean =>
+  status === 403 && (code === "AccessDenied" || code === "AllAccessDisabled")
+
+/** The right that a request needs which was refused for want of one. */
+export const lacking = (failure: S3Failure, operation: ArchiveStoreError["operation"]): string =>
+  isAccessDenied(failure) ? `: the credentials may lack ${rights[operation]}` : ""
+
+const rights = {
+  put: "s3:PutObject",
+  head: "s3:GetObject",
+  get: "s3:GetObject",
+  list: "s3:ListBucket"
+}
+
 /** Request timeout, conflict with a request that goes on at the same time, too many requests. */
 const passing = new Set([408, 409, 429])
 const passingCodes = new Set([
@@ -59,7 +130,8 @@ const passingCodes = new Set([
   "ExpiredToken",
   "SlowDown",
   "Throttling",
-  "NoSuchBucket"
+  "NoSuchBucket",
+  otherRegion
 ])
 /** What S3 and other servers say of a signature that is too old or too new. */
 const clockCodes = new Set(["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"])

@@ -12,14 +12,17 @@ import { Chunk, Duration, Effect, Option, Stream } from "effect"
 import type { LocalObject, StoredObject } from "../ArchiveStore.ts"
 import { type S3Timeouts, type Send, timedOut } from "./Client.ts"
 import type { Dialect } from "./dialect.ts"
-import { type S3Failure, toFailure } from "./errors.ts"
+import { isAccessDenied, type S3Failure, toFailure } from "./errors.ts"
 import { signBody } from "./payload.ts"
 
-/** What an object may at most have to be put in one request, bytes. */
-export const maximalSize = 5 * 1024 ** 3
+export const contentType = "application/vnd.apache.parquet"
 
 /** Uploads slower than this, bytes per second, are given up. */
 const slowestUpload = 65_536
+
+/** How long a request with a body of so many bytes may take. */
+export const uploadTime = (size: number, { request }: S3Timeouts): Duration.Duration =>
+  Duration.sum(request, Duration.seconds(size / slowestUpload))
 
 /**
  * Sends the file, signed with its hash, which the server keeps as its checksum, and in the metadata where it knows none.
@@ -31,44 +34,39 @@ export const putObject = (
   { checksums, ifNoneMatch }: Dialect,
   timeouts: S3Timeouts
 ): Effect.Effect<void, S3Failure> =>
-  Effect.acquireUseRelease(
-    openBody(object.path),
-    (body) =>
-      Effect.asVoid(
-        send(
-          (client, { abortSignal }) =>
-            client.send(
-              signBody(
-                new PutObjectCommand({
-                  Bucket: bucket,
-                  Key: object.key,
-                  Body: body,
-                  ContentLength: object.size,
-                  ContentType: "application/vnd.apache.parquet",
-                  Metadata: { sha256: object.sha256 },
-                  ...(checksums ? checksumOf(object.sha256) : {}),
-                  ...(ifNoneMatch ? { IfNoneMatch: "*" } : {})
-                }),
-                object.sha256
-              ),
-              { abortSignal }
-            ),
-          {
-            within: Duration.sum(timeouts.request, Duration.seconds(object.size / slowestUpload)),
-            once: true
-          }
-        )
-      ),
-    closeBody
-  )
+  withBody(object.path, {}, (body) =>
+    send(
+      (client, { abortSignal }) =>
+        client.send(
+          signBody(
+            new PutObjectCommand({
+              Bucket: bucket,
+              Key: object.key,
+              Body: body,
+              ContentLength: object.size,
+              ContentType: contentType,
+              Metadata: { sha256: object.sha256 },
+              ...(checksums ? checksumOf(object.sha256) : {}),
+              ...(ifNoneMatch ? { IfNoneMatch: "*" } : {})
+            }),
+            object.sha256
+          ),
+          { abortSignal }
+        ),
+      { within: uploadTime(object.size, timeouts), once: true }
+    )
+  ).pipe(Effect.asVoid)
 
 /** The algorithm too: without it the checksum beside it is ignored by some servers. */
-const checksumOf = (sha256: string) => ({
+export const checksumOf = (sha256: string) => ({
   ChecksumAlgorithm: "SHA256" as const,
   ChecksumSHA256: Buffer.from(sha256, "hex").toString("base64")
 })
 
-/** What the server says of an object; none if it says 404. */
+/**
+ * What the server says of an object; none if it says 404, or 403 and nothing has the key as far as may be seen: S3 does not
+ * tell those who may not list the bucket that there is no such object.
+ */
 export const headObject = (
   send: Send,
   bucket: string,
@@ -85,7 +83,23 @@ export const headObject = (
     Effect.catchIf(
       (failure) => failure.status === 404,
       () => Effect.succeedNone
+    ),
+    Effect.catchIf(
+      (failure) => failure.status === 403,
+      (failure) =>
+        Effect.flatMap(mayBeThere(send, bucket, key), (isThere) =>
+          isThere ? Effect.fail(failure) : Effect.succeedNone
+        )
     )
+  )
+
+/** Whether a list shows the key. Its refusal tells more than that of HEAD, which has no words. */
+const mayBeThere = (send: Send, bucket: string, key: string): Effect.Effect<boolean, S3Failure> =>
+  send((client, options) =>
+    client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }), options)
+  ).pipe(
+    Effect.map(({ Contents = [] }) => Contents.some(({ Key }) => Key === key)),
+    Effect.catchIf(isAccessDenied, () => Effect.succeed(false))
   )
 
 /** The bytes of an object, from one on. The connection is closed when the stream ends, however it does. */
@@ -151,10 +165,20 @@ export const listObjects = (
     )
   )
 
+/** Uses a file, or the bytes of it from `start` to `end`, as the body of a request. */
+export const withBody = <A>(
+  path: string,
+  range: { readonly start?: number; readonly end?: number },
+  use: (body: Readable) => Effect.Effect<A, S3Failure>
+): Effect.Effect<A, S3Failure> => Effect.acquireUseRelease(openBody(path, range), use, closeBody)
+
 /** The file's stream. Its errors go to who reads it; unheard they would end the process. */
-const openBody = (path: string): Effect.Effect<Readable, S3Failure> =>
+const openBody = (
+  path: string,
+  range: { readonly start?: number; readonly end?: number }
+): Effect.Effect<Readable, S3Failure> =>
   Effect.async((resume) => {
-    const body = createReadStream(path, { highWaterMark: 262_144 })
+    const body = createReadStream(path, { ...range, highWaterMark: 262_144 })
     body.on("error", () => {})
     body.once("error", (cause) => resume(Effect.fail(toFailure(cause))))
     body.once("open", () => resume(Effect.succeed(body)))
