@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from "node:crypto"
-import { constants, createReadStream, type Dirent, type Stats } from "node:fs"
+import { constants, createReadStream, type Dirent, type Stats, statSync } from "node:fs"
 import * as NodeFs from "node:fs/promises"
 import * as NodePath from "node:path"
 import * as NodeStream from "@effect/platform-node/NodeStream"
-import { Effect, Layer, Option, Predicate, Stream } from "effect"
+import { Chunk, Effect, Layer, Option, Predicate, Stream } from "effect"
 import { ArchiveStoreUnusable } from "../domain/StartupError.ts"
 import { ArchiveStore, ArchiveStoreError, type LocalObject, type StoredObject } from "./ArchiveStore.ts"
 import { syncDirectory, syncFile } from "./durable.ts"
@@ -138,7 +138,10 @@ const openPlace = (root: string, given: string): Effect.Effect<Place, ArchiveSto
           known !== undefined && (yield* hasObject(root, known).pipe(Effect.orElseSucceed(() => false)))
         if (!isKnown) {
           const isEmpty = yield* Effect.map(
-            entriesOf(root, (cause) => failed(reasonOf(cause))),
+            attempt(
+              () => entriesOf(root),
+              (cause) => failed(reasonOf(cause))
+            ),
             (entries) => entries.every(({ name }) => name === "lost+found")
           )
           if (!opened.isMounted || !now.isMounted || !isEmpty) {
@@ -330,31 +333,49 @@ const read = (
 ): Stream.Stream<Uint8Array, ArchiveStoreError> =>
   NodeStream.fromReadable<ArchiveStoreError, Uint8Array>(() => createReadStream(path), failed)
 
-/** The files below a folder (its path with `/` at the end, or empty) whose keys begin with the prefix, in key order. */
-const walk = (
-  root: string,
-  folder: string,
-  prefix: string
-): Stream.Stream<StoredObject, ArchiveStoreError> => {
-  const failed = failure("list", prefix)
-  return Stream.unwrap(
-    Effect.map(entriesOf(NodePath.join(root, folder), failed), (entries) =>
-      Stream.flatMap(Stream.fromIterable(inKeyOrder(entries)), (entry) => {
+/**
+ * The files below a folder (its path with `/` at the end, or empty) whose keys begin with the prefix, in key order: some
+ * hundreds at a time, since there may be very many, and a stream for each folder would take most of the time.
+ */
+const walk = (root: string, folder: string, prefix: string): Stream.Stream<StoredObject, ArchiveStoreError> =>
+  Stream.suspend(() => {
+    const failed = failure("list", prefix)
+    /** What is to come, the next one last. Folders end in `/`. */
+    const waiting = [folder]
+
+    const open = async (folder: string) => {
+      for (const entry of inKeyOrder(await entriesOf(`${root}/${folder}`)).toReversed()) {
         const key = `${folder}${entry.name}`
-        if (entry.isDirectory()) {
-          const below = `${key}/`
-          return below.startsWith(prefix) || prefix.startsWith(below)
-            ? walk(root, below, prefix)
-            : Stream.empty
-        }
-        if (!entry.isFile() || !key.startsWith(prefix)) return Stream.empty
-        return Stream.filterMap(Stream.fromEffect(stat(NodePath.join(root, key), failed)), (stats) =>
-          Option.map(stats, ({ size }) => ({ key, size, sha256: Option.none() }))
-        )
+        if (!entry.isDirectory()) {
+          if (entry.isFile() && key.startsWith(prefix)) waiting.push(key)
+        } else if (`${key}/`.startsWith(prefix) || prefix.startsWith(`${key}/`)) waiting.push(`${key}/`)
+      }
+    }
+
+    const next = async (): Promise<ReadonlyArray<StoredObject> | undefined> => {
+      const files: Array<string> = []
+      while (files.length < filesAtOnce) {
+        const key = waiting.pop()
+        if (key === undefined) break
+        if (key === "" || key.endsWith("/")) await open(key)
+        else files.push(key)
+      }
+      if (files.length === 0) return undefined
+      // At once: promises would take four times as long. One that was removed meanwhile has no size.
+      return files.flatMap((key): ReadonlyArray<StoredObject> => {
+        const size = statSync(`${root}/${key}`, { throwIfNoEntry: false })?.size
+        return size === undefined ? [] : [{ key, size, sha256: Option.none() }]
       })
+    }
+
+    return Stream.repeatEffectChunkOption(
+      Effect.flatMap(Effect.mapError(attempt(next, failed), Option.some), (objects) =>
+        objects === undefined ? Effect.fail(Option.none()) : Effect.succeed(Chunk.unsafeFromArray(objects))
+      )
     )
-  )
-}
+  })
+
+const filesAtOnce = 256
 
 /** Keys are ordered by their bytes; a folder counts as its name with the `/` that follows. */
 const inKeyOrder = (entries: ReadonlyArray<Dirent>): ReadonlyArray<Dirent> =>
@@ -364,14 +385,12 @@ const inKeyOrder = (entries: ReadonlyArray<Dirent>): ReadonlyArray<Dirent> =>
     .sort((a, b) => Buffer.compare(a.name, b.name))
     .map(({ entry }) => entry)
 
-const entriesOf = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<ReadonlyArray<Dirent>, E> =>
-  attempt(() => NodeFs.readdir(path, { withFileTypes: true }), obstacle).pipe(
-    Effect.catchIf(
-      (error) => isMissing(error.code),
-      () => Effect.succeed([])
-    ),
-    Effect.mapError(({ cause }) => failed(cause))
-  )
+/** None if it is not there. */
+const entriesOf = (path: string): Promise<ReadonlyArray<Dirent>> =>
+  NodeFs.readdir(path, { withFileTypes: true }).catch((cause) => {
+    if (isMissing(codeOf(cause))) return []
+    throw cause
+  })
 
 const stat = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<Option.Option<Stats>, E> =>
   attempt(() => NodeFs.stat(path), obstacle).pipe(

@@ -127,6 +127,8 @@ export const parseKey = (
       }
       readonly date: string
       readonly server: string
+      /** When its first message was received, microseconds, to the millisecond. */
+      readonly firstTimestamp: number
       readonly archiveId: string
     }
   | undefined => {
@@ -151,11 +153,12 @@ export const parseKey = (
     }
   }
   const archive =
-    /^exchange=([^/]+)\/symbol=([^/]+)\/data_type=([^/]+)\/date=([\d-]{10})\/(.+)_\d{8}T\d{9}Z_([0-9a-f]{24})\.parquet$/.exec(
+    /^exchange=([^/]+)\/symbol=([^/]+)\/data_type=([^/]+)\/date=([\d-]{10})\/(.+)_(\d{8}T\d{9})Z_([0-9a-f]{24})\.parquet$/.exec(
       key
     )
   if (archive === null) return undefined
-  const [, exchange = "", symbol = "", dataType = "", date = "", server = "", archiveId = ""] = archive
+  const [, exchange = "", symbol = "", dataType = "", date = "", server = "", first = "", archiveId = ""] =
+    archive
   return {
     _tag: "Archive",
     stream: {
@@ -165,6 +168,7 @@ export const parseKey = (
     },
     date,
     server: decodeSegment(server),
+    firstTimestamp: Date.parse(first.replace(/(....)(..)(..T..)(..)(..)(...)/, "$1-$2-$3:$4:$5.$6Z")) * 1000,
     archiveId
   }
 }

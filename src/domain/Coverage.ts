@@ -31,7 +31,10 @@ export interface ConnectedWindow extends Window {
 export const lastingReasons = ["silent", "unreadable"] as const
 export type LastingReason = (typeof lastingReasons)[number]
 
-/** `journal`: entries of the journal are missing, which may have told of anything. */
+/**
+ * `journal`: entries of the journal are missing, which may have told of anything. `archive`: the archive does not have the
+ * object that the messages left the database for.
+ */
 export const doubtReasons = [
   "reconnect",
   "snapshot",
@@ -39,6 +42,7 @@ export const doubtReasons = [
   "untold",
   "id reused",
   "journal",
+  "archive",
   "clock",
   ...lastingReasons
 ] as const

@@ -29,7 +29,10 @@ export interface CoverageCheckpoint {
   readonly journal: string
   /** What the last entry says, as `textOf` has it: a database with another entry of that id is not the same any more. */
   readonly lastText: string
-  /** From this time on, microseconds, it tells all: that of the latest entry, unless the clock was set back. */
+  /**
+   * From this time on, microseconds, it tells all: that of the latest entry, or of the latest message that was counted, if that
+   * is later because the clock was set back. No archive that was planned before it has messages from this time on.
+   */
   readonly until: number
   /** What is known of the wall clock, by UTC date, of the dates that are not over. */
   readonly clock: ReadonlyMap<string, ClockEvidence>
@@ -65,7 +68,11 @@ export const advanced = (
   return {
     ...rest,
     lastText,
-    until: Math.max(until, entries.at(-1)?.at ?? 0),
+    until: entries.reduce(
+      (latest, { at, event }) =>
+        Math.max(latest, at, event._tag === "MessagesCommitted" ? event.last + 1 : 0),
+      until
+    ),
     clock: evidence,
     coverage: entries.reduce(applyToCoverage, coverage)
   }

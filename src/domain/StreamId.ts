@@ -22,5 +22,8 @@ export interface MarketStream extends StreamId {
 }
 
 /** `exchange:symbol:data_type`, unique per stream: for logs, labels and map keys. */
-export const streamKey = (stream: StreamId): string =>
-  `${stream.exchange}:${stream.symbol}:${stream.dataType}`
+export const streamKey = (stream: {
+  readonly exchange: string
+  readonly symbol: string
+  readonly dataType: string
+}): string => `${stream.exchange}:${stream.symbol}:${stream.dataType}`

@@ -1,10 +1,10 @@
 import * as NodeFs from "node:fs"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
-import { Clock, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
 import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
 import * as HyparquetReader from "../../src/archive/HyparquetReader.ts"
-import { faultOf, readCoverage } from "../../src/commands/coverage/read.ts"
+import { faultsOf, readCoverage } from "../../src/commands/coverage/read.ts"
 import { asJson } from "../../src/commands/coverage/render.ts"
 import { daysOf } from "../../src/domain/CoverageReport.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
@@ -12,7 +12,7 @@ import { microsPerDay } from "../../src/domain/micros.ts"
 import { type JournalLimits, journalLimits } from "../../src/storage/JournalUpkeep.ts"
 import { isolated, program } from "../support/collector.ts"
 import { makeFolder, runNode } from "../support/process.ts"
-import { copyDatabase, recordWith } from "../support/recorded.ts"
+import { copyDatabase, onDay, recordWith } from "../support/recorded.ts"
 import { newYear, trade } from "../support/snapshots.ts"
 import { filesBelow } from "../support/stored.ts"
 
@@ -42,22 +42,8 @@ const coverage = (
     const said = read.servers.flatMap(({ clock, server, streams }) =>
       streams.map((of) => ({ server, clock, days: () => daysOf(of, range, true) }))
     )
-    return { days: Array.from(asJson(said)).join(""), fault: faultOf(read)?.message }
+    return { days: Array.from(asJson(said)).join(""), fault: faultsOf(read)[0]?.message }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))
-
-/** As if it were so many days after the new year. */
-const onDay = (day: number) => {
-  const clock = Clock.make()
-  const millis = newYear / 1000 + day * 86_400_000 - Date.now()
-  return Effect.withClock({
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis),
-    currentTimeNanos: clock.currentTimeNanos,
-    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + millis,
-    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-    sleep: clock.sleep
-  })
-}
 
 /** Records some messages on a day, of which `events` tell something, and archives them. */
 const recordDay = (

@@ -76,3 +76,17 @@ export const copyDatabase = (from: string, to: string) => {
     if (NodeFs.existsSync(`${from}${suffix}`)) NodeFs.copyFileSync(`${from}${suffix}`, `${to}${suffix}`)
   }
 }
+
+/** As if it were so many days after the new year. */
+export const onDay = (day: number) => {
+  const clock = Clock.make()
+  const millis = newYear / 1000 + day * 86_400_000 - Date.now()
+  return Effect.withClock({
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    currentTimeMillis: Effect.map(clock.currentTimeMillis, (now) => now + millis),
+    currentTimeNanos: clock.currentTimeNanos,
+    unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + millis,
+    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+    sleep: clock.sleep
+  })
+}

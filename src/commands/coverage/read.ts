@@ -26,6 +26,7 @@ import { streamKey } from "../../domain/StreamId.ts"
 import { intersection, union, type Window } from "../../domain/Window.ts"
 import { type JournalSources, wholeJournals } from "../journals.ts"
 import type { Selection } from "../selection.ts"
+import { type AbsentObjects, expectObjects, type ObjectsMissing } from "./objects.ts"
 import { isoOf } from "./render.ts"
 
 /** What a server recorded. */
@@ -48,13 +49,24 @@ export interface ReadCoverage {
   readonly damaged: ReadonlyArray<JournalDamaged>
   /** Servers of whose journal entries are missing, in the time that was asked for. */
   readonly incomplete: ReadonlyArray<JournalIncomplete>
+  /** What the archive does not have, in that time. */
+  readonly missing: Option.Option<ObjectsMissing>
 }
 
-/** What is wrong with the journals, if anything is: the command ends with it. */
-export const faultOf = ({
-  damaged,
-  incomplete
-}: ReadCoverage): JournalDamaged | JournalIncomplete | undefined => damaged[0] ?? incomplete[0]
+/** What is wrong with the journals and the archive. */
+export const faultsOf = ({ damaged, incomplete, missing }: ReadCoverage) => [
+  ...damaged.slice(0, 1),
+  ...incomplete.slice(0, 1),
+  ...Option.toArray(missing)
+]
+
+/** Fails if anything is wrong, having told what is wrong besides. */
+export const endWithFaults = (read: ReadCoverage) =>
+  Effect.gen(function* () {
+    const [first, ...others] = faultsOf(read)
+    for (const { message } of others) yield* Console.error(message)
+    if (first !== undefined) return yield* first
+  })
 
 /** Entries are missing, as of a part that is gone from the archive: they may have told of anything. */
 export class JournalIncomplete extends Data.TaggedError("JournalIncomplete")<{
@@ -81,7 +93,10 @@ export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
   }
 }
 
-/** Folds the journals of all servers, as far as they are about selected streams. */
+/**
+ * Folds the journals of all servers, as far as they are about selected streams, and asks the archive whether it has the
+ * objects that they tell of.
+ */
 export const readCoverage = (reading: JournalSources, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, Coverage>()
@@ -91,16 +106,22 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
     const names = new Map<string, Set<string>>()
     const abandoned = new Set<string>()
     const unreadable = new Map<string, JournalDamaged>()
+    const objects = yield* expectObjects(reading.folder, select)
+    let isArchiveRead = true
     const journals = yield* wholeJournals(reading, {
-      skip: withoutBearing,
+      skip: toSkip,
       from: select.range.from,
-      orElse: withoutArchive,
+      orElse: (error) => {
+        isArchiveRead = false
+        return withoutArchive(error)
+      },
       onDamaged: (part) => Effect.sync(() => void unreadable.set(part.key, new JournalDamaged(part)))
     })
     for (const { begin, checkpoint, entriesBehind, heard, lastSeen, server, servers: all } of journals) {
       names.set(server, new Set([...(names.get(server) ?? []), ...all]))
       const before = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
       const clockBefore = clocks.get(server) ?? new Map<string, ClockEvidence>()
+      const archives = objects.beginJournal(server)
 
       const foldBehind = (start: Option.Option<FoundCheckpoint>) =>
         Effect.gen(function* () {
@@ -115,15 +136,25 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
             }
           }
           const damagedBefore = unreadable.size
-          const state = yield* Stream.runFold(entriesBehind(start), from, (before, entry) => {
-            if (isAboutClock(entry.event)) {
-              const date = dateOf(entry.at)
-              clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
-            }
-            if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
-            const after = applyToCoverage(before, restrict(entry, select))
-            return ++read % entriesBetween === 0 ? forgetOutside(after, around) : after
-          })
+          const state = yield* Stream.runFoldEffect(
+            Stream.chunks(entriesBehind(start)),
+            from,
+            (before, entries) =>
+              Effect.gen(function* () {
+                let state = before
+                for (const entry of entries) {
+                  if (isAboutClock(entry.event)) {
+                    const date = dateOf(entry.at)
+                    clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
+                  }
+                  if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
+                  state = applyToCoverage(state, restrict(entry, select))
+                  if (++read % entriesBetween === 0) state = forgetOutside(state, around)
+                }
+                yield* archives.note(entries)
+                return state
+              })
+          )
           const isWhole =
             Chunk.size(state.missing) === Chunk.size(from.missing) &&
             (Option.isNone(state.missingSince) || Option.isSome(from.missingSince))
@@ -133,14 +164,16 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
       const start = yield* checkpoint
       const folded = yield* foldBehind(start)
       // What does not follow on the checkpoint may do so on what is before it, as where the clock was set back.
-      const { clock, state } =
+      const { clock, isWhole, state } =
         Option.isNone(start) || folded.isWhole ? folded : yield* foldBehind(Option.none())
+      yield* archives.end(isWhole)
       clocks.set(server, clock)
       servers.set(server, endOfJournal(state, lastSeen, heard))
     }
     // What was to be in an object that was given up is in another one.
     const damaged = Array.from(unreadable.values()).filter(({ key }) => !abandoned.has(key))
     for (const { server } of damaged) servers.delete(server)
+    const absent = isArchiveRead ? yield* objects.compare(abandoned) : nothingAbsent
     return {
       servers: Array.from(
         Array.from(servers).sort(([a], [b]) => Order.string(a, b)),
@@ -148,9 +181,9 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
           server,
           names: names.get(server) ?? new Set([server]),
           clock: clocks.get(server) ?? new Map(),
-          streams: Array.from(HashMap.values(streams)).sort((a, b) =>
-            Order.string(streamKey(a.stream), streamKey(b.stream))
-          )
+          streams: Array.from(HashMap.values(streams), (of) =>
+            doubtful(of, absent.windows.get(server)?.get(streamKey(of.stream)) ?? [])
+          ).sort((a, b) => Order.string(streamKey(a.stream), streamKey(b.stream)))
         })
       ),
       abandoned,
@@ -158,18 +191,35 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
       incomplete: Array.from(servers).flatMap(([server, { missing }]) => {
         const windows = union(missing).filter((window) => intersection([window], [select.range]).length > 0)
         return windows.length === 0 ? [] : [new JournalIncomplete({ server, windows })]
-      })
+      }),
+      missing: absent.missing
     } satisfies ReadCoverage
   }).pipe(Effect.provide(reading.services))
+
+const nothingAbsent: AbsentObjects = { windows: new Map(), missing: Option.none() }
 
 /** After so many the state is made small again. */
 const entriesBetween = 50_000
 
+/** Rows may have left the database for an object before all of them have: purging is told of, too. */
+const toSkip = new Set(Array.from(withoutBearing).filter((tag) => tag !== "ArchiveRowsPurged"))
+
 const withoutArchive = (error: ArchiveStoreError) =>
   Effect.as(
-    Console.error(`the archive cannot be read, this is what the database alone says: ${error.message}`),
+    Console.error(
+      `the archive cannot be read, this is what the database alone says, and whether the archive has what left the database is not known: ${error.message}`
+    ),
     []
   )
+
+/** What the archive does not have is in doubt. */
+const doubtful = (of: StreamCoverage, absent: ReadonlyArray<Window>): StreamCoverage => ({
+  ...of,
+  doubts: Chunk.appendAll(
+    of.doubts,
+    Chunk.unsafeFromArray(absent.map((window) => ({ ...window, reason: "archive" as const })))
+  )
+})
 
 /** The state as far as it is about selected streams. */
 const selected = (state: Coverage, { takes }: Selection): Coverage => ({

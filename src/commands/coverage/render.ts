@@ -70,14 +70,17 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
     ...(unknown > 0 ? [`${unknown} of unknown size`] : [])
   ]
   const unreadable = doubts.filter(({ reason }) => reason === "unreadable").length
+  const absent = doubts.filter(({ reason }) => reason === "archive").length
+  const others = doubts.length - unreadable - absent
   const facts = [
     counted(messages, "message"),
     `connected ${timeText(connected)}`,
     `down ${timeText(down)}`,
     `${counted(gaps.length, "gap")}${sizes.length === 0 ? "" : ` (${sizes.join(", ")})`}`,
     `${dropped} dropped by us`,
-    ...(doubts.length === unreadable ? [] : [`${doubts.length - unreadable} restarts or silences`]),
-    ...(unreadable === 0 ? [] : [`${unreadable} times unreadable`])
+    ...(others === 0 ? [] : [`${others} restarts or silences`]),
+    ...(unreadable === 0 ? [] : [`${unreadable} times unreadable`]),
+    ...(absent === 0 ? [] : [`${absent} times not in the archive`])
   ]
   return [
     `${paint(1, `${streamKey(day.stream)}  ${day.date}`)}`,

@@ -6,7 +6,7 @@ import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
 import { isProvable } from "../../exchange/registry.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
-import { faultOf, readCoverage, type ServerCoverage } from "../coverage/read.ts"
+import { endWithFaults, readCoverage, type ServerCoverage } from "../coverage/read.ts"
 import { timeText, windowText } from "../coverage/render.ts"
 import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
@@ -71,8 +71,7 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
       yield* Console.log(holesText(unionHoles(servers, day, select.range, merged), isProvable(day)))
     }
     if (days.length === 0) yield* Console.log("There are no such archives.")
-    const fault = faultOf(read)
-    if (fault !== undefined) return yield* fault
+    yield* endWithFaults(read)
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
 
 /** Every day from the first to the last on which any server was to record a stream. */

@@ -49,6 +49,7 @@ export const HoleEvents = Schema.Struct({
         "id reused",
         "silent",
         "journal",
+        "archive",
         "unreadable",
         "clock"
       ),
@@ -131,6 +132,7 @@ const doubtTexts = {
   "id reused": "the exchange gave a message an id that another one had",
   silent: "subscribed, and nothing came",
   journal: "entries are missing from the journal",
+  archive: "the archive does not have the messages",
   unreadable: "frames came that cannot be read",
   clock: "the clock of the machine was set"
 }

@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs"
+import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync } from "node:fs"
 import { gzipSync } from "node:zlib"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -26,16 +26,19 @@ import { endWithParent, readArgument, tell } from "./channel.ts"
 /**
  * Writes the archived journal of a server that has recorded many streams for many days: of each stream and hour the six steps
  * of an archive and a count of messages, and once a day a connection; with checkpoints, as often as the archiver makes them.
+ * Of the last days the objects are there, too: files of their size that take no room.
  */
 const Options = Schema.Struct({
   folder: Schema.String,
   streams: Schema.Int,
   days: Schema.Int,
+  /** Of so many days there are objects. */
+  objectDays: Schema.Int,
   /** Begin of the first day, microseconds. */
   from: Schema.Number
 })
 
-const { days, folder, from, streams } = Schema.decodeUnknownSync(Options)(readArgument())
+const { days, folder, from, objectDays, streams } = Schema.decodeUnknownSync(Options)(readArgument())
 endWithParent()
 
 const encode = Schema.encodeSync(CheckpointText)
@@ -54,6 +57,20 @@ const idOf = (at: number, n: number) =>
   `${Math.floor(at / 1000)
     .toString(16)
     .padStart(12, "0")}${n.toString(16).padStart(12, "0")}`
+
+const objectKey = (stream: StreamId, begin: number, archiveId: string) =>
+  archiveKey({ stream, date: dateOf(begin), serverName: server, firstTimestamp: begin, archiveId })
+
+const makeObjects = (hour: number) => {
+  const begin = from + hour * microsPerHour
+  for (const [n, stream] of all.entries()) {
+    const path = `${folder}/${objectKey(stream, begin, idOf(begin + microsPerHour, n))}`
+    if (hour % 24 === 0) mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true })
+    const object = openSync(path, "w")
+    ftruncateSync(object, file.size)
+    closeSync(object)
+  }
+}
 
 /** What the journal tells of an hour. */
 const eventsOf = (hour: number): ReadonlyArray<readonly [at: number, event: JournalEvent]> => {
@@ -78,7 +95,7 @@ const eventsOf = (hour: number): ReadonlyArray<readonly [at: number, event: Jour
   for (const [n, stream] of all.entries()) {
     const archiveId = idOf(end, n)
     const date = dateOf(begin)
-    const key = archiveKey({ stream, date, serverName: server, firstTimestamp: begin, archiveId })
+    const key = objectKey(stream, begin, archiveId)
     const [firstId, lastId] = [1, 2]
     events.push(
       [end - 1, { _tag: "ArchivePlanned", plan: { archiveId, stream, date, firstId, lastId, key } }],
@@ -134,6 +151,7 @@ const main = Effect.gen(function* () {
         payload: JSON.stringify(event)
       })
     )
+    if (hour >= (days - objectDays) * 24) makeObjects(hour)
     const begin = from + hour * microsPerHour
     checkpoint = shortened(foldHour(checkpoint, hour, rows))
     const archiveId = idOf(begin + microsPerHour, streams)

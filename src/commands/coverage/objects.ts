@@ -1,0 +1,238 @@
+import { Chunk, Data, Effect, Option, Stream } from "effect"
+import { ArchiveStore, type StoredObject } from "../../archive/ArchiveStore.ts"
+import { microsOf, parseKey } from "../../domain/Archive.ts"
+import type { JournalEntry } from "../../domain/JournalEvent.ts"
+import { streamKey } from "../../domain/StreamId.ts"
+import { intersection, union, type Window } from "../../domain/Window.ts"
+import { scratchDatabase } from "../../storage/scratch.ts"
+import type { Selection } from "../selection.ts"
+import { makeSetBacks, type SetBacks } from "../setBacks.ts"
+
+/** The archive does not have objects for which rows have left the database, or has others in their place. */
+export class ObjectsMissing extends Data.TaggedError("ObjectsMissing")<{
+  readonly objects: number
+  /** The first of them. */
+  readonly keys: ReadonlyArray<string>
+  /** Why the archive could not be asked for all of them. */
+  readonly failure: string | undefined
+}> {
+  override get message() {
+    const more = this.objects > this.keys.length ? `, and ${this.objects - this.keys.length} more` : ""
+    const keys = `${this.keys.join(", ")}${more}`
+    return this.failure === undefined
+      ? `objects are missing in the archive, or of another length, the time is in doubt: ${keys}`
+      : `the archive does not say which objects it has (${this.failure}), the time is in doubt of: ${keys}`
+  }
+}
+
+/** Times of which the archive does not have the messages, by server and stream. */
+export interface AbsentObjects {
+  readonly windows: ReadonlyMap<string, ReadonlyMap<string, ReadonlyArray<Window>>>
+  readonly missing: Option.Option<ObjectsMissing>
+}
+
+/**
+ * What the journals say of the objects that rows have left the database for, compared with what the archive has. Of archives
+ * that were planned before a checkpoint nothing need be known: all their messages are older than what is asked for. What is
+ * expected lies in a scratch file.
+ */
+export const expectObjects = (folder: string, select: Selection) =>
+  Effect.gen(function* () {
+    const sql = yield* scratchDatabase(`${folder}/archived.db`)
+    yield* sql`
+      CREATE TABLE expected (key TEXT, server TEXT, size INTEGER, since INTEGER, until INTEGER, found INTEGER DEFAULT 0,
+        PRIMARY KEY (key, server)) WITHOUT ROWID`
+    /** Archives that were planned and whose rows have not all left the database, by archive id. */
+    const pending = new Map<string, Pending>()
+    /** By the folder of each stream, the dates of the objects that are expected there. */
+    const dates = new Map<string, Set<string>>()
+    const setBacks = new Map<string, ReadonlyArray<SetBacks>>()
+
+    const isAsked = (date: string) => {
+      const { end, start } = microsOf(date)
+      return end > select.range.from && start < select.range.to
+    }
+
+    /** The object has to be there. */
+    const expect = (archives: ReadonlyArray<Pending>) =>
+      Effect.gen(function* () {
+        const rows: Array<ReadonlyArray<string | number | null>> = []
+        for (const { key, plannedAt, server, size } of archives) {
+          const time = timeOf(key, plannedAt)
+          if (time === undefined) continue
+          const date = key.indexOf("date=")
+          const known = dates.get(key.slice(0, date)) ?? new Set()
+          dates.set(key.slice(0, date), known.add(key.slice(date + 5, date + 15)))
+          rows.push([key, server, size ?? null, time.from, time.to])
+        }
+        if (rows.length === 0) return
+        yield* sql.unsafe(
+          `INSERT INTO expected (key, server, size, since, until)
+           SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
+           ON CONFLICT DO UPDATE SET size = excluded.size`,
+          [JSON.stringify(rows)]
+        )
+      })
+
+    /** Of one journal of a server. */
+    const beginJournal = (server: string) => {
+      const clock = makeSetBacks()
+      setBacks.set(server, [...(setBacks.get(server) ?? []), clock])
+
+      /** Takes down what entries say, in their order. */
+      const note = (entries: Chunk.Chunk<JournalEntry>) =>
+        Effect.suspend(() => {
+          const purged: Array<Pending> = []
+          for (const entry of entries) {
+            const { event } = entry
+            clock.hear(entry)
+            if (event._tag === "ArchivePlanned") {
+              const { archiveId, date, key, stream } = event.plan
+              if (!select.takes(stream) || !isAsked(date)) continue
+              pending.set(archiveId, { key, server, plannedAt: entry.at, size: undefined, isPurged: false })
+            } else if ("archiveId" in event) {
+              const archive = pending.get(event.archiveId)
+              if (archive === undefined) continue
+              if (event._tag === "ArchiveWritten") archive.size = event.file.size
+              else if (event._tag === "ArchiveRowsPurged") archive.isPurged = true
+              else if (event._tag === "ArchiveAbandoned") pending.delete(event.archiveId)
+              else if (event._tag === "ArchivePurged") {
+                purged.push({ ...archive, server })
+                pending.delete(event.archiveId)
+              }
+            }
+          }
+          return expect(purged)
+        })
+
+      /** Of what is missing in it nobody knows whether it told that rows have left the database. */
+      const end = (isWhole: boolean) =>
+        expect(
+          Array.from(pending.values()).filter(
+            (archive) => archive.server === server && (archive.isPurged || !isWhole)
+          )
+        )
+      return { note, end }
+    }
+
+    /** Takes down what is there: some hundreds at a time, since a statement for each listing would take most of the time. */
+    const found: Array<readonly [key: string, size: number]> = []
+    const find = (objects: Chunk.Chunk<StoredObject>) =>
+      Effect.suspend(() => {
+        for (const { key, size } of objects) found.push([key, size])
+        return found.length < foundAtOnce ? Effect.void : takeDown
+      })
+    const takeDown = Effect.suspend(() =>
+      sql.unsafe(
+        `UPDATE expected SET found = 1
+         FROM (SELECT value ->> 0 AS key, value ->> 1 AS size FROM json_each(?)) AS listed
+         WHERE expected.key = listed.key AND coalesce(expected.size, listed.size) = listed.size`,
+        [JSON.stringify(found.splice(0))]
+      )
+    )
+
+    /** Asks the archive. `abandoned`: keys of archives that were given up, whose rows are in others. */
+    const compare = (abandoned: ReadonlySet<string>) =>
+      Effect.gen(function* () {
+        const store = yield* ArchiveStore
+        const prefixes = Array.from(dates).flatMap(([folder, dates]) =>
+          dates.size > maxDates ? [folder] : Array.from(dates, (date) => `${folder}date=${date}/`)
+        )
+        const failure = yield* Effect.forEach(
+          prefixes,
+          (prefix) => Stream.runForEachChunk(store.list(prefix), find),
+          { concurrency: listingsAtOnce, discard: true }
+        ).pipe(
+          Effect.as(undefined),
+          Effect.catchTag("ArchiveStoreError", ({ message }) => Effect.succeed(message))
+        )
+        yield* takeDown
+        return yield* absent(abandoned, failure)
+      })
+
+    const absent = (abandoned: ReadonlySet<string>, failure: string | undefined) =>
+      Effect.gen(function* () {
+        const windows = new Map<string, Map<string, ReadonlyArray<Window>>>()
+        const keys: Array<string> = []
+        let objects = 0
+        yield* Stream.runForEach(notFound, ({ key, server, since, until }) =>
+          Effect.sync(() => {
+            const parsed = parseKey(key)
+            if (parsed?._tag !== "Archive" || abandoned.has(key)) return
+            const { end, start } = microsOf(parsed.date)
+            const steps = (setBacks.get(server) ?? []).flatMap((clock) => clock.windows())
+            const window = aroundSetBacks({ from: since, to: until }, steps)
+            const [doubt] = intersection([window], [{ from: start, to: end }])
+            if (doubt === undefined || intersection([doubt], [select.range]).length === 0) return
+            if (keys.length < maxKeys) keys.push(key)
+            objects++
+            const streams = windows.get(server) ?? new Map<string, ReadonlyArray<Window>>()
+            windows.set(server, streams)
+            const stream = streamKey(parsed.stream)
+            streams.set(stream, union([...(streams.get(stream) ?? []), doubt]))
+          })
+        )
+        const missing =
+          objects === 0 ? Option.none() : Option.some(new ObjectsMissing({ objects, keys, failure }))
+        return { windows, missing } satisfies AbsentObjects
+      })
+
+    const notFound = Stream.paginateChunkEffect({ key: "", server: "" }, (after) =>
+      Effect.map(
+        sql<NotFound>`
+          SELECT key, server, since, until FROM expected
+          WHERE (key, server) > (${after.key}, ${after.server}) AND found = 0 ORDER BY key, server LIMIT ${rowsPerPage}`,
+        (rows) => [Chunk.unsafeFromArray(rows), Option.fromNullable(rows[rowsPerPage - 1])] as const
+      )
+    )
+
+    return { beginJournal, compare }
+  })
+
+/**
+ * The receive times, microseconds, that the messages of an archive may have, unless the clock was set back meanwhile; undefined
+ * if the key is of no archive of rows.
+ */
+export const timeOf = (key: string, plannedAt: number): Window | undefined => {
+  const parsed = parseKey(key)
+  if (parsed?._tag !== "Archive") return undefined
+  const { end, start } = microsOf(parsed.date)
+  const first = parsed.firstTimestamp
+  // One that was planned before its first message was received is of a clock that was set back.
+  const from = Math.max(start, Math.min(first, plannedAt))
+  return { from, to: Math.max(from + 1, Math.min(end, Math.max(first, plannedAt) + slack)) }
+}
+
+/** Between the clock that stamps messages and that of the journal, microseconds. */
+const slack = 5_000_000
+
+/** Messages that were received on both sides of a step lie in its time, too. */
+const aroundSetBacks = (window: Window, steps: ReadonlyArray<Window>): Window =>
+  steps.reduce(
+    (all, { from, to }) =>
+      from < all.to && to > all.from ? { from: Math.min(all.from, from), to: Math.max(all.to, to) } : all,
+    window
+  )
+
+interface Pending {
+  readonly key: string
+  readonly server: string
+  /** Microseconds. */
+  readonly plannedAt: number
+  size: number | undefined
+  isPurged: boolean
+}
+
+interface NotFound {
+  readonly key: string
+  readonly server: string
+  readonly since: number
+  readonly until: number
+}
+
+/** Of a stream with objects of more dates all are listed. */
+const maxDates = 40
+const listingsAtOnce = 64
+const foundAtOnce = 2000
+const maxKeys = 3
+const rowsPerPage = 1000
