@@ -13,6 +13,7 @@ import { signerNames, signers } from "./Config/signers.ts"
 import { SettingsInvalid } from "./domain/StartupError.ts"
 import { defaultMinFreeDisk, type StorageSettings } from "./domain/StorageSettings.ts"
 import type { Exchange, Signer } from "./exchange/Exchange.ts"
+import { proxyProblems } from "./proxies.ts"
 
 /** The settings of the collector, checked. Relative paths are as given. */
 export interface Settings extends StorageSettings, Markets {
@@ -58,7 +59,7 @@ export const loadSettings = (
       ...signerNames(exchanges)
     ])
     const settings = check(sources, exchanges, yield* signers(sources, exchanges))
-    const problems = [...sources.problems, ...problemsOf(settings)]
+    const problems = [...sources.problems, ...problemsOf(settings), ...proxyProblems()]
     return Either.isRight(settings) && problems.length === 0
       ? settings.right
       : yield* new SettingsInvalid({ problems })

@@ -2,6 +2,7 @@ import { Data, Deferred, Effect, type Scope } from "effect"
 import { WebSocket as Ws } from "ws"
 import "../addressAttempts.ts"
 import type { EndKind } from "../domain/ExchangeEvent.ts"
+import { proxyAgent } from "../proxies.ts"
 
 /** A connection could not be made, or has ended. */
 export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
@@ -40,6 +41,7 @@ export const connect = (
   handlers: WebSocketHandlers
 ): Effect.Effect<WebSocketConnection, ConnectionEnded, Scope.Scope> =>
   Effect.gen(function* () {
+    const agent = yield* proxyAgent()
     const ended = yield* Deferred.make<never, ConnectionEnded>()
     const opened = yield* Deferred.make<void, ConnectionEnded>()
     const end = (error: ConnectionEnded) => {
@@ -48,7 +50,7 @@ export const connect = (
     }
     const socket = yield* Effect.acquireRelease(
       Effect.try({
-        try: () => new Ws(url, socketOptions),
+        try: () => new Ws(url, agent === undefined ? socketOptions : { ...socketOptions, agent }),
         catch: (cause) => new ConnectionEnded({ kind: "connect", reason: reasonOf(cause) })
       }),
       (socket) => close(socket)
@@ -81,7 +83,13 @@ export const connect = (
             })
       )
     )
-    yield* Deferred.await(opened)
+    yield* Deferred.await(opened).pipe(
+      // the limit of the handshake begins only once a proxy has connected
+      Effect.timeoutFail({
+        duration: "15 seconds",
+        onTimeout: () => new ConnectionEnded({ kind: "connect", reason: "not open within 15 s" })
+      })
+    )
     return {
       send: (text) =>
         Effect.async<void, ConnectionEnded>((resume) =>

@@ -1,7 +1,8 @@
-import { FetchHttpClient, HttpClient } from "@effect/platform"
+import { HttpClient } from "@effect/platform"
 import { Effect } from "effect"
 import "../addressAttempts.ts"
 import type { Exchange } from "./Exchange.ts"
+import { httpClient } from "./httpClient.ts"
 
 /** What the exchange lists now, each symbol once. An empty list counts as a failure: it would end everything. */
 export const fetchSymbols = (
@@ -18,5 +19,5 @@ export const fetchSymbols = (
   }).pipe(
     Effect.mapError((error) => (typeof error === "string" ? error : error.message)),
     Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => "no answer within 30 s" }),
-    Effect.provide(FetchHttpClient.layer)
+    Effect.provide(httpClient)
   )

@@ -3,6 +3,7 @@ import { Duration, Effect, Option, Redacted } from "effect"
 import "../../addressAttempts.ts"
 import { ArchiveStoreUnusable } from "../../domain/StartupError.ts"
 import type { ArchiveStoreSettings } from "../../domain/StorageSettings.ts"
+import { proxyAgent } from "../../proxies.ts"
 import {
   clockSkew,
   isMended,
@@ -50,8 +51,9 @@ export type Send = <A>(
 export const makeClient = (settings: S3Settings, timeouts: S3Timeouts) =>
   Effect.gen(function* () {
     const place = { region: settings.region }
+    const agent = yield* proxyAgent({ keepAlive: true, maxSockets })
     const client = yield* Effect.acquireRelease(
-      Effect.sync(() => newClient(settings, place, timeouts)),
+      Effect.sync(() => newClient(settings, place, timeouts, agent)),
       (open) => Effect.sync(() => open.destroy())
     )
     if (Option.isNone(settings.credentials)) yield* findCredentials(client, timeouts)
@@ -145,7 +147,8 @@ const maxSockets = 64
 const newClient = (
   { credentials, endpoint }: S3Settings,
   place: { readonly region: string },
-  timeouts: S3Timeouts
+  timeouts: S3Timeouts,
+  agent: Effect.Effect.Success<ReturnType<typeof proxyAgent>>
 ): S3Client =>
   new S3Client({
     region: () => Promise.resolve(place.region),
@@ -168,8 +171,8 @@ const newClient = (
     requestHandler: {
       connectionTimeout: Duration.toMillis(timeouts.connect),
       socketTimeout: Duration.toMillis(timeouts.idle),
-      httpAgent: { maxSockets },
-      httpsAgent: { maxSockets }
+      httpAgent: agent ?? { maxSockets },
+      httpsAgent: agent ?? { maxSockets }
     },
     logger: silent
   })

@@ -21,6 +21,8 @@ const recordAndShow = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "crypto-collector-demo-" })
   const simulator = yield* Simulator.make({ symbols, rate: 50 })
+  // It connects to nobody but itself.
+  process.env.no_proxy = "*"
   const settings = yield* loadSettings(exchanges).pipe(
     Effect.withConfigProvider(
       ConfigProvider.fromMap(
