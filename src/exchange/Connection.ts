@@ -12,6 +12,11 @@ export interface Connection {
   readonly streams: ReadonlySet<TrackedStream>
   /** Asks for more streams, now or with the next session. */
   readonly add: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Asks for streams that another connection keeps until `adopt`. */
+  readonly addGuests: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Keeps those of its guests that the exchange sends here. Returns them: the other connection can let them go. */
+  readonly adopt: () => ReadonlyArray<TrackedStream>
+  readonly guests: ReadonlySet<TrackedStream>
   /** Ends streams, for this reason. Without any left the connection ends. */
   readonly remove: (streams: ReadonlyArray<TrackedStream>, end: ConnectionEnded) => void
   /** The sessions that are open: two while one takes over from the other. */
@@ -22,13 +27,15 @@ export interface Connection {
 
 /**
  * Opens a session, and the next one when it ends. When the exchange is about to end it, the next one is opened first and
- * takes over once it has caught up; where the next one is to end soon too, it is kept for a while before. Data reset the waiting time between attempts. `onMove` hears of streams that stay silent
- * on this connection.
+ * takes over once it has caught up; where the next one is to end soon too, it is kept for a while before. Data reset the
+ * waiting time between attempts. `onMove` hears of streams that stay silent on this connection, and answers whether they get
+ * another one. `guests` are kept by another connection until they are adopted.
  */
 export const makeConnection = (
   context: SessionContext,
   streams: ReadonlyArray<TrackedStream>,
-  onMove: (streams: ReadonlyArray<TrackedStream>) => void
+  onMove: (streams: ReadonlyArray<TrackedStream>) => boolean,
+  guests = new Set<TrackedStream>()
 ): Connection => {
   const { clock, emit, exchange } = context
   const wanted = new Set(streams)
@@ -49,13 +56,13 @@ export const makeConnection = (
     })
 
   /** Tells of the end of a session, and closes it. */
-  const close = (ending: Opened, end: ConnectionEnded) =>
+  const close = (ending: Opened, end: ConnectionEnded, isTakenOver = false) =>
     Effect.suspend(() => {
       opened.delete(ending)
       const at = clock.unsafeNow()
       const others = new Set(Array.from(opened).flatMap(({ session }) => session.carried()))
       for (const stream of ending.session.carried()) {
-        if (end.kind !== "replaced") {
+        if (!isTakenOver) {
           // It was to take over: the stream lives on.
           if (others.has(stream)) continue
           stream.state = "connecting"
@@ -77,7 +84,15 @@ export const makeConnection = (
         const session = yield* restore(
           Effect.suspend(() => {
             asked = new Set(wanted)
-            return openSession(context, { id, streams: [...asked], primary, allowance, silence, onMove })
+            return openSession(context, {
+              id,
+              streams: [...asked],
+              primary,
+              guests,
+              allowance,
+              silence,
+              onMove
+            })
           }).pipe(
             Scope.extend(scope),
             Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } }),
@@ -90,7 +105,9 @@ export const makeConnection = (
         const opening: Opened = { session, scope }
         opened.add(opening)
         // Those that came and went while it was being opened.
-        session.subscribe([...wanted].filter((stream) => !asked.has(stream)))
+        const late = [...wanted].filter((stream) => !asked.has(stream))
+        session.subscribe(late.filter((stream) => !guests.has(stream)))
+        session.subscribeGuests(late.filter((stream) => guests.has(stream)))
         session.unsubscribe(
           [...asked].filter((stream) => !wanted.has(stream)),
           new ConnectionEnded({ kind: "empty", reason: "it was ended while its connection was being opened" })
@@ -159,23 +176,24 @@ export const makeConnection = (
     let pause = noPause(exchange.notice === undefined ? undefined : Duration.toMillis(exchange.notice))
     while (true) {
       const began = yield* monotonicMillis
-      const reason = yield* Effect.raceFirst(
+      const wish = yield* Effect.raceFirst(
         Effect.as(current.session.ended, undefined),
         current.session.handover
       )
       if (current.session.hadData()) yield* backoff.reset
-      if (reason !== undefined) {
+      if (wish !== undefined) {
+        const { kind, reason } = wish
         const age = (yield* monotonicMillis) - began
-        if (yield* isCutWithin(current, pause.millis - age)) {
+        if (kind === "replaced" && (yield* isCutWithin(current, pause.millis - age))) {
           pause = afterCut(pause, (yield* monotonicMillis) - began)
         } else {
           yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
           const next = yield* successorOf(current)
           if (next !== undefined) {
             next.session.promote()
-            yield* close(current, new ConnectionEnded({ kind: "replaced", reason }))
+            yield* close(current, new ConnectionEnded({ kind, reason }), true)
             current = next
-            pause = afterHandover(pause, age)
+            if (kind === "replaced") pause = afterHandover(pause, age)
             continue
           }
         }
@@ -197,8 +215,27 @@ export const makeConnection = (
       for (const stream of more) wanted.add(stream)
       for (const { session } of opened) session.subscribe(more)
     },
+    addGuests: (more) => {
+      for (const stream of more) {
+        wanted.add(stream)
+        guests.add(stream)
+      }
+      for (const { session } of opened) session.subscribeGuests(more)
+    },
+    adopt: () => {
+      const taken = [...guests].filter((stream) =>
+        Array.from(opened).some(({ session }) => session.carries(stream))
+      )
+      for (const stream of taken) guests.delete(stream)
+      for (const { session } of opened) session.adopt(taken)
+      return taken
+    },
+    guests,
     remove: (some, end) => {
-      for (const stream of some) wanted.delete(stream)
+      for (const stream of some) {
+        wanted.delete(stream)
+        guests.delete(stream)
+      }
       for (const { session } of opened) session.unsubscribe(some, end)
       if (wanted.size === 0) emptied.unsafeOpen()
     },

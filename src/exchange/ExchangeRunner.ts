@@ -21,7 +21,7 @@ export interface ExchangeRunner {
 }
 
 /**
- * Divides streams over connections as the limits allow, moves those that stay silent to a connection of their own, and
+ * Divides streams over connections as the limits allow, moves those that stay silent to another connection, and
  * follows the exchange's list of instruments where a pattern asks for it.
  */
 export const makeExchangeRunner = (options: {
@@ -68,37 +68,58 @@ export const makeExchangeRunner = (options: {
     const fork = yield* FiberSet.makeRuntime<never, void, never>()
 
     const start = (streams: ReadonlyArray<TrackedStream>): void => {
-      for (const part of partition(streams, fits)) {
-        const connection = makeConnection(context, part, (silent) => move(connection, silent))
-        connections.add(connection)
-        fork(
-          Effect.ensuring(
-            keep(connection),
-            Effect.sync(() => connections.delete(connection))
-          )
-        )
-      }
+      for (const part of partition(streams, fits)) open(part, new Set())
     }
 
-    /** To a connection of their own, so that nobody else is disturbed; beyond so many, they share the newest. */
-    const move = (from: Connection, streams: ReadonlyArray<TrackedStream>): void => {
-      from.remove(
-        streams,
-        new ConnectionEnded({ kind: "silent", reason: "it stays silent, and another connection asks for it" })
+    const open = (streams: ReadonlyArray<TrackedStream>, guests: Set<TrackedStream>): Connection => {
+      const connection = makeConnection(context, streams, (silent) => move(connection, silent), guests)
+      connections.add(connection)
+      fork(
+        Effect.ensuring(
+          keep(connection),
+          Effect.sync(() => connections.delete(connection))
+        )
       )
-      for (const stream of streams) stream.state = "connecting"
-      const newest = Array.from(connections).at(-1)
-      if (
-        connections.size < partition([...tracked.values()], fits).length + maxExtraConnections ||
-        newest === undefined ||
-        newest === from ||
-        !fits([...newest.streams, ...streams])
-      ) {
-        start(streams)
-      } else {
-        newest.add(streams)
-      }
+      return connection
     }
+
+    /**
+     * To another connection: one that is there and has room, or a new one while there are not too many. It asks for them first,
+     * and only then does the old one let them go, so that nothing is missed of a stream that was only quiet. Answers whether
+     * there is such a connection.
+     */
+    const move = (from: Connection, streams: ReadonlyArray<TrackedStream>): boolean => {
+      if (streams.some((stream) => from.guests.has(stream) || isGuest(stream))) return false
+      const room = Array.from(connections).find(
+        (connection) => connection !== from && fits([...connection.streams, ...streams])
+      )
+      const needed = partition([...tracked.values()], fits).length
+      if (room === undefined && (!fits(streams) || connections.size >= needed + maxExtraConnections))
+        return false
+      room?.addGuests(streams)
+      const to = room ?? open(streams, new Set(streams))
+      fork(letGo(from, to, streams))
+      return true
+    }
+
+    const isGuest = (stream: TrackedStream) =>
+      Array.from(connections).some(({ guests }) => guests.has(stream))
+
+    const letGo = (from: Connection, to: Connection, streams: ReadonlyArray<TrackedStream>) =>
+      Effect.sync(() => {
+        const taken = to.adopt()
+        if (taken.length > 0) from.remove(taken, movedAway)
+        return streams.some((stream) => to.guests.has(stream))
+      }).pipe(
+        Effect.repeat({ while: (isWaiting) => isWaiting, schedule: Schedule.spaced("50 millis") }),
+        Effect.timeoutOption("30 seconds"),
+        Effect.zipRight(
+          Effect.sync(() => {
+            const left = streams.filter((stream) => to.guests.has(stream))
+            if (left.length > 0) to.remove(left, notTaken)
+          })
+        )
+      )
 
     /** Each connection that has room is asked for all of its new streams at once. */
     const add = (streams: ReadonlyArray<TrackedStream>): void => {
@@ -168,8 +189,17 @@ export const makeExchangeRunner = (options: {
 
 const delisted = new ConnectionEnded({ kind: "empty", reason: "the exchange does not list it any more" })
 
+const movedAway = new ConnectionEnded({
+  kind: "silent",
+  reason: "it stays silent, and another connection has it"
+})
+const notTaken = new ConnectionEnded({
+  kind: "silent",
+  reason: "the exchange does not take it on another connection"
+})
+
 /** Connections beyond those that the streams need, for streams that were silent. */
-const maxExtraConnections = 16
+const maxExtraConnections = 4
 
 /** Whatever goes wrong in a connection is a mistake of ours: it is told, and the connection begins anew. */
 const keep = (connection: Connection): Effect.Effect<void> =>

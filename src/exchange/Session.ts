@@ -65,7 +65,7 @@ export interface Session {
   /** How it ended, once it did. */
   readonly ended: Effect.Effect<ConnectionEnded>
   /** Returns when another connection should take over, with the reason. */
-  readonly handover: Effect.Effect<string>
+  readonly handover: Effect.Effect<Handover>
   /** Returns when every stream that it was opened for was taken or refused. */
   readonly ready: Effect.Effect<void>
   /** Whether all that is live here goes on there. */
@@ -78,6 +78,11 @@ export interface Session {
   readonly unsubscribe: (streams: ReadonlyArray<TrackedStream>, end: ConnectionEnded) => void
   /** Takes over from the connection before: what comes here is what counts from now on. */
   readonly promote: () => void
+  /** Asks for streams that another connection keeps: what comes here counts after `adopt`. */
+  readonly subscribeGuests: (streams: ReadonlyArray<TrackedStream>) => void
+  readonly adopt: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Whether the exchange sends the stream here, as far as is known. */
+  readonly carries: (stream: TrackedStream) => boolean
   /** The streams that the exchange took here. */
   readonly carried: () => ReadonlyArray<TrackedStream>
   /** Tells of the end of every stream that was told to be connected here. */
@@ -85,6 +90,12 @@ export interface Session {
   /** Whether any message came. */
   readonly hadData: () => boolean
   readonly status: () => SessionStatus
+}
+
+/** Why another connection should take over. */
+export interface Handover {
+  readonly kind: "replaced" | "silent"
+  readonly reason: string
 }
 
 export interface SessionStatus {
@@ -109,11 +120,13 @@ export interface SessionOptions {
   readonly streams: ReadonlyArray<TrackedStream>
   /** Whether its messages count at once, or only after `promote`. */
   readonly primary: boolean
+  /** Those of `streams` that another connection keeps until they are adopted. */
+  readonly guests: ReadonlySet<TrackedStream>
   /** How many frames that cannot be read are kept. */
   readonly allowance: Allowance
   readonly silence: SilenceWatch
-  /** Streams that were asked for again in vain: they should get another connection. */
-  readonly onMove: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Streams that were asked for again in vain: they should get another connection. Answers whether they do. */
+  readonly onMove: (streams: ReadonlyArray<TrackedStream>) => boolean
 }
 
 /** A stream on this connection. */
@@ -132,6 +145,8 @@ interface Subscription {
   isTold: boolean
   /** Whether a message came. */
   live: boolean
+  /** Whether what comes counts: else another connection keeps the stream. */
+  counts: boolean
   /** What came here before the connection took over. */
   readonly lane: FollowedLane
 }
@@ -179,7 +194,7 @@ export const openSession = (
     const { clock, emit, exchange, offer } = context
     const { id, silence } = options
     const ended = yield* Deferred.make<ConnectionEnded>()
-    const handover = yield* Deferred.make<string>()
+    const handover = yield* Deferred.make<Handover>()
     const ready = yield* Deferred.make<void>()
     const failure = yield* Deferred.make<never, ConnectionEnded>()
     const outbox = yield* Mailbox.make<SubscriptionChange>()
@@ -228,6 +243,8 @@ export const openSession = (
     let pingDue = Number.POSITIVE_INFINITY
     let pongSeconds = -1
 
+    const askForSuccessor = (kind: Handover["kind"], reason: string) =>
+      Deferred.unsafeDone(handover, Effect.succeed({ kind, reason }))
     const fail = (error: ConnectionEnded) => Deferred.unsafeDone(failure, Effect.fail(error))
 
     // ---- messages
@@ -283,7 +300,7 @@ export const openSession = (
       }
       subscription.live = true
       hadData = true
-      if (!primary) {
+      if (!subscription.counts) {
         follow(subscription, part, now)
         return
       }
@@ -391,6 +408,24 @@ export const openSession = (
             }
       }
       stream.lastMessageAt = Math.max(lane.lastAt, stream.lastMessageAt || 0)
+    }
+
+    /** The stream counts here now, whether it is live or not. */
+    const takeOverHere = (subscription: Subscription, now: number): void => {
+      const { answer, live, stream } = subscription
+      subscription.counts = true
+      forgetLane(subscription)
+      restart(stream.watch)
+      if (answer === "refused") stream.state = "refused"
+      if (answer === "taken" && stream.connection !== null) stream.connection = id
+      if (!live) {
+        if (answer === "taken" && !stream.rule.spansConnections) stream.continuity = nothingSeen
+        return
+      }
+      stream.connection = id
+      stream.watch.live = true
+      if (stream.unreadable === null) stream.state = "live"
+      continueHere(subscription, now)
     }
 
     /** No other connection has to do with the stream any more. */
@@ -516,7 +551,10 @@ export const openSession = (
         case "Acknowledged": {
           answered = true
           const request = frame.request === null ? undefined : pending.get(frame.request)
-          const taken = frame.streams ?? (request === undefined ? [] : [...request.streams])
+          const taken =
+            request === undefined
+              ? (frame.streams ?? [])
+              : [...request.streams].filter((stream) => frame.streams?.includes(stream) ?? true)
           for (const stream of taken) {
             const subscription = subscriptions.get(stream)
             if (subscription !== undefined) settle(subscription, now)
@@ -534,7 +572,7 @@ export const openSession = (
           pongSeconds = -1
           return
         case "Closing":
-          Deferred.unsafeDone(handover, Effect.succeed(`the exchange is closing: ${frame.reason}`))
+          askForSuccessor("replaced", `the exchange is closing: ${frame.reason}`)
           return
         case "Heartbeat":
           return
@@ -625,10 +663,12 @@ export const openSession = (
     const refuseStream = (streamId: MarketStream, reason: string, now: number): void => {
       const subscription = subscriptions.get(streamId)
       if (subscription === undefined) return
-      const { stream } = subscription
+      const { counts, stream } = subscription
       unpend(streamId)
       reportEnd(subscription, new ConnectionEnded({ kind: "closed", reason }), now)
       subscription.answer = "refused"
+      // The connection that keeps it has it all the same.
+      if (primary && !counts) return
       const retryAt = now + refuse(stream, clock.unsafeElapsed())
       emit({ _tag: "SubscriptionRefused", at: now, stream: streamId, reason, retryAt })
       becomeReady()
@@ -681,7 +721,7 @@ export const openSession = (
       outbox.unsafeOffer({ subscribe, unsubscribe, all })
     }
 
-    const add = (streams: ReadonlyArray<TrackedStream>): void => {
+    const add = (streams: ReadonlyArray<TrackedStream>, guests: ReadonlySet<TrackedStream>): void => {
       clock.unsafeNow()
       const elapsed = clock.unsafeElapsed()
       const isDue = (stream: TrackedStream) => stream.state !== "refused" || stream.retryAt <= elapsed
@@ -694,6 +734,7 @@ export const openSession = (
           takenAt: Number.NaN,
           isTold: false,
           live: false,
+          counts: primary && !guests.has(stream),
           lane: {
             seen: nothingSeen,
             found: [],
@@ -703,7 +744,7 @@ export const openSession = (
             lastAt: Number.NaN
           }
         })
-        if (primary) restart(stream.watch)
+        if (primary && !guests.has(stream)) restart(stream.watch)
       }
       change(
         streams.filter(isDue).map((stream) => stream.id),
@@ -819,10 +860,12 @@ export const openSession = (
         windowMalformed = 0
       }
       if (clock.unsafeElapsed() - began >= lifetime) {
-        Deferred.unsafeDone(handover, Effect.succeed("the lifetime of a connection is nearly over"))
+        askForSuccessor("replaced", "the lifetime of a connection is nearly over")
       }
       unreadable.tick()
-      return checkAnswers(now) ?? (primary ? checkStreams(now) : undefined)
+      const end = checkAnswers(now)
+      if (end === undefined && primary) checkStreams(now)
+      return end
     }
 
     const checkAnswers = (now: number): ConnectionEnded | undefined => {
@@ -836,51 +879,62 @@ export const openSession = (
       return undefined
     }
 
-    const checkStreams = (now: number): ConnectionEnded | undefined => {
+    const checkStreams = (now: number): void => {
       const millis = monotonicMillis()
       const watched: Array<TrackedStream> = []
       const due: Array<MarketStream> = []
       for (const subscription of subscriptions.values()) {
-        const { stream } = subscription
+        const { answer, counts, stream } = subscription
+        if (!counts) continue
         if (seconds % reportSeconds === 0) reportCounts(stream, now)
-        if (subscription.answer === "refused" && clock.unsafeElapsed() >= stream.retryAt) {
+        if (answer === "taken" || answer === "assumed") watched.push(stream)
+        if (answer === "refused" && clock.unsafeElapsed() >= stream.retryAt) {
           subscription.answer = "asked"
           due.push(stream.id)
         }
-        if (subscription.answer === "taken" || subscription.answer === "assumed") watched.push(stream)
       }
+      if (due.length > 0) change(due, [])
       silence.tick(watched.map(({ watch }) => watch))
-      const again: Array<TrackedStream> = []
-      const move: Array<TrackedStream> = []
-      for (const stream of watched) {
+      const silent = watched.filter(
+        (stream) => silence.isSilent(stream.watch) && !isTalking(stream, millis, context.silenceTimeout)
+      )
+      if (silent.length === 0) return
+      const stubborn = silent.filter(({ watch }) => watch.attempts % 2 === 1)
+      const moved = isMoved(stubborn, watched.length) ? stubborn : []
+      for (const stream of silent) {
         const { watch } = stream
-        if (!silence.isSilent(watch) || isTalking(stream, millis, context.silenceTimeout)) continue
-        const action = watch.attempts % 2 === 0 ? "resubscribed" : "moved"
         emit({
           _tag: "StreamSilent",
           at: now,
           stream: stream.id,
           seconds: watch.quietFor,
-          action,
+          action: moved.includes(stream) ? "moved" : "resubscribed",
           isOpen: true
         })
         stream.isToldSilent = true
         stream.state = "silent"
         attempted(watch)
-        if (action === "moved") move.push(stream)
-        else again.push(stream)
       }
-      if (due.length > 0) change(due, [])
-      if (again.length > 0) {
-        const streams = again.map((stream) => stream.id)
-        change(streams, streams)
-      }
-      if (move.length === 0) return undefined
-      if (move.length === subscriptions.size) {
-        return new ConnectionEnded({ kind: "silent", reason: `${silentNames(move)} fell silent` })
-      }
-      options.onMove(move)
-      return undefined
+      const again = silent.filter((stream) => !moved.includes(stream))
+      // Without an end: what comes meanwhile would be lost.
+      change(
+        again.map((stream) => stream.id),
+        []
+      )
+    }
+
+    /**
+     * Whether these, which were asked for again in vain, get another connection: all of the connection where nothing else has
+     * come on it either.
+     */
+    const isMoved = (streams: ReadonlyArray<TrackedStream>, watched: number): boolean => {
+      if (streams.length === 0) return false
+      const isAll =
+        streams.length === watched ||
+        silence.quietFor() >= Math.min(...streams.map(({ watch }) => watch.quietFor))
+      if (!isAll) return options.onMove(streams)
+      askForSuccessor("silent", `${silentNames(streams)} fell silent`)
+      return true
     }
 
     const reportCounts = (stream: TrackedStream, at: number): void => {
@@ -918,7 +972,7 @@ export const openSession = (
       connection: id,
       streams: options.streams.length
     })
-    add(options.streams)
+    add(options.streams, options.guests)
     yield* Effect.addFinalizer(() => Effect.sync(() => subscriptions.forEach(leave)))
     yield* Effect.all([connection.ended, Deferred.await(failure), sender, ticker], {
       concurrency: "unbounded",
@@ -949,30 +1003,28 @@ export const openSession = (
         const subscription = subscriptions.get(stream.id)
         return subscription?.live === true && missingHere(subscription).length === 0
       },
-      subscribe: add,
+      subscribe: (streams) => add(streams, noGuests),
+      subscribeGuests: (streams) => add(streams, new Set(streams)),
       unsubscribe,
       promote: () => {
         primary = true
         const now = clock.unsafeNow()
-        for (const subscription of subscriptions.values()) {
-          const { answer, live, stream } = subscription
-          forgetLane(subscription)
-          restart(stream.watch)
-          if (answer === "refused") stream.state = "refused"
-          if (answer === "taken" && stream.connection !== null) stream.connection = id
-          if (!live) {
-            if (answer === "taken" && !stream.rule.spansConnections) stream.continuity = nothingSeen
-            continue
-          }
-          stream.connection = id
-          stream.watch.live = true
-          if (stream.unreadable === null) stream.state = "live"
-          continueHere(subscription, now)
+        for (const subscription of subscriptions.values()) takeOverHere(subscription, now)
+      },
+      adopt: (streams) => {
+        const now = clock.unsafeNow()
+        for (const stream of streams) {
+          const subscription = subscriptions.get(stream.id)
+          if (subscription !== undefined) takeOverHere(subscription, now)
         }
+      },
+      carries: (stream) => {
+        const answer = subscriptions.get(stream.id)?.answer
+        return answer === "taken" || answer === "assumed"
       },
       carried: () =>
         Array.from(subscriptions.values())
-          .filter(({ answer }) => answer === "taken")
+          .filter(({ answer, counts }) => answer === "taken" && (counts || !primary))
           .map(({ stream }) => stream),
       reportEnds: (end, at) => subscriptions.forEach((subscription) => reportEnd(subscription, end, at)),
       hadData: () => hadData,
@@ -992,6 +1044,7 @@ export const openSession = (
   })
 
 const noTags: ReadonlyArray<never> = []
+const noGuests: ReadonlySet<TrackedStream> = new Set()
 
 /** What was seen of the frames of a connection when it begins. */
 const beginOf = (rule: ContinuityRule | undefined): Continuity =>

@@ -239,6 +239,9 @@ const answer = answerReader(
     // The channel is that of the request; the pair is a member, or a word of the text.
     const words = symbol === undefined ? (error ?? "").split(/\s+/) : [symbol]
     const refused = words.flatMap((word) => [...found("book", word), ...found("trade", word)])
+    if (method === "subscribe" && /already subscribed/i.test(error ?? "") && refused.length > 0) {
+      return { _tag: "Acknowledged", request, streams: refused, others: "pending" }
+    }
     return {
       _tag: "Refused",
       request,

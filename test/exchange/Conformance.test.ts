@@ -154,36 +154,38 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
       })
     )
 
-    it.scopedLive(
-      "notices a silent stream among others: asks again, then gives it a connection of its own",
-      () =>
-        Effect.gen(function* () {
-          const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 2))
-          const { eventsOf, of, simulator } = yield* simulate(exchange, streams, {
-            silenceTimeout: Duration.seconds(2),
-            rate: 30
-          })
-          const silent = streams[0]
-          if (silent === undefined) return
-          yield* eventually("messages", () => streams.every((id) => of(id).length > 30))
-          const stream = simulated((yield* simulator.status).streams, silent)
-          yield* simulator.inject({ _tag: "silence", stream, sticky: true })
-          yield* eventually("that it was asked for again", () => eventsOf("StreamSilent").length === 1)
-          yield* eventually("that it was moved", () => eventsOf("StreamSilent").length === 2)
-          const before = of(silent).length
-          yield* eventually("its messages", () => of(silent).length > before + 5)
-          expect(eventsOf("StreamSilent").map((event) => [event.stream, event.action])).toEqual([
-            [silent, "resubscribed"],
-            [silent, "moved"]
-          ])
-          expect(eventsOf("StreamDisconnected")).toMatchObject([{ stream: silent, kind: "silent" }])
-          expect(eventsOf("SubscriptionRefused")).toEqual([])
-          const { accepted, connections, violations } = yield* simulator.status
-          expect(accepted).toBe(2)
-          expect(connections.length).toBe(2)
-          expect(eventsOf("ConnectionEnded")).toEqual([])
-          expect(violations).toEqual({})
+    it.scopedLive("notices a silent stream among others: asks again, then gives it another connection", () =>
+      Effect.gen(function* () {
+        const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 2))
+        const { eventsOf, of, simulator } = yield* simulate(exchange, streams, {
+          silenceTimeout: Duration.seconds(2),
+          rate: 30
         })
+        const silent = streams[0]
+        if (silent === undefined) return
+        yield* eventually("messages", () => streams.every((id) => of(id).length > 30))
+        const stream = simulated((yield* simulator.status).streams, silent)
+        yield* simulator.inject({ _tag: "silence", stream, sticky: true })
+        yield* eventually("that it was asked for again", () => eventsOf("StreamSilent").length === 1)
+        yield* eventually("that it was moved", () => eventsOf("StreamSilent").length === 2)
+        const before = of(silent).length
+        yield* eventually("its messages", () => of(silent).length > before + 5)
+        expect(eventsOf("StreamSilent").map((event) => [event.stream, event.action])).toEqual([
+          [silent, "resubscribed"],
+          [silent, "moved"]
+        ])
+        yield* eventually(
+          "that the old connection let it go",
+          () => eventsOf("StreamDisconnected").length > 0
+        )
+        expect(eventsOf("StreamDisconnected")).toMatchObject([{ stream: silent, kind: "silent" }])
+        expect(eventsOf("SubscriptionRefused")).toEqual([])
+        const { accepted, connections, violations } = yield* simulator.status
+        expect(accepted).toBe(2)
+        expect(connections.length).toBe(2)
+        expect(eventsOf("ConnectionEnded")).toEqual([])
+        expect(violations).toEqual({})
+      })
     )
 
     it.scopedLive("keeps garbage of every kind aside, and the connection", () =>

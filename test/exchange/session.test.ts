@@ -43,6 +43,7 @@ describe.concurrent("silence", () => {
         yield* eventually("messages again", () => of(id).length > 20)
         expect(eventsOf("SubscriptionRefused")).toEqual([])
         expect(eventsOf("StreamSilent").map((event) => event.action)).toEqual(["resubscribed", "moved"])
+        yield* eventually("the end of the old connection", () => eventsOf("ConnectionEnded").length > 0)
         expect(eventsOf("ConnectionEnded").map((event) => event.kind)).toEqual(["silent"])
       })
   )
@@ -100,6 +101,117 @@ describe.concurrent("silence", () => {
       yield* Effect.sleep("2 seconds")
       expect(asked.length).toBe(2)
       expect(eventsOf("SubscriptionRefused")).toEqual([])
+    })
+  )
+})
+
+describe.concurrent("a stream that is only quiet", () => {
+  it.scopedLive("loses nothing by being asked for again and moved to another connection", () =>
+    Effect.gen(function* () {
+      const [quiet, lively] = [
+        streamOf("binance", "ethusdt", "trade"),
+        streamOf("binance", "btcusdt", "trade")
+      ]
+      const peers = new Set<Peer>()
+      let trades = 0
+      let others = 0
+      const trade = () => {
+        trades++
+        for (const peer of peers) peer.send(binanceTrade("ethusdt", trades))
+      }
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          acknowledge(peer, text)
+          if (text.includes("btcusdt")) peer.every(50, () => peer.send(binanceTrade("btcusdt", ++others)))
+          if (!text.includes("ethusdt")) return
+          if (text.includes("UNSUBSCRIBE")) peers.delete(peer)
+          else peers.add(peer)
+          if (trades === 0) for (let i = 0; i < 20; i++) trade()
+          else if (text.includes("UNSUBSCRIBE") || peer.id > 1) for (let i = 0; i < 20; i++) trade()
+          if (peer.id > 1) peer.every(10, trade)
+        }
+      })
+      const { eventsOf, of, stream } = yield* receive({
+        streams: [quiet, lively],
+        endpoints: new Map([["binance", url]]),
+        silenceTimeout: Duration.seconds(3)
+      })
+      yield* eventually("the end on the old connection", () => eventsOf("StreamDisconnected").length > 0)
+      const moved = of(quiet).length
+      yield* eventually("messages after it", () => of(quiet).length > moved + 50)
+      expect(eventsOf("StreamSilent").map(({ action }) => action)).toEqual(["resubscribed", "moved"])
+      const ids = [...new Set(of(quiet).map((snapshot) => Number(snapshot.exchangeSequenceId)))]
+      expect(ids).toEqual(ids.map((_, i) => i + 1))
+      expect(eventsOf("GapDetected")).toEqual([])
+      expect(eventsOf("Discontinuity")).toEqual([])
+      expect(eventsOf("ConnectionEnded")).toEqual([])
+      expect((yield* stream.status).map(({ state }) => state)).toEqual(["live", "live"])
+      expect(peers.size).toBe(1)
+    })
+  )
+
+  it.scopedLive("and was never heard has ten times the timeout", () =>
+    Effect.gen(function* () {
+      const streams = Array.from({ length: 100 }, (_, i) => streamOf("binance", `a${i}usdt`, "trade"))
+      const asked: Array<string> = []
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          asked.push(text)
+          acknowledge(peer, text)
+        }
+      })
+      const { eventsOf } = yield* receive({
+        streams,
+        endpoints: new Map([["binance", url]]),
+        silenceTimeout: Duration.seconds(1)
+      })
+      const begin = Date.now()
+      yield* eventually("that they are asked for again", () => eventsOf("StreamSilent").length > 0)
+      expect(Date.now() - begin).toBeGreaterThan(9000)
+      yield* eventually("the request", () => asked.length > 1)
+      expect(asked.every((text) => !text.includes("UNSUBSCRIBE"))).toBe(true)
+      expect(eventsOf("ConnectionOpened").length).toBe(1)
+    })
+  )
+
+  it.scopedLive("or silent, whatever is done, goes back and forth between two connections", () =>
+    Effect.gen(function* () {
+      const streams = ["BTC-USDT", "ETH-USDT", "SOL-USDT"].map((symbol) => streamOf("okx", symbol, "trade"))
+      const [dead] = streams
+      let hasSpoken = false
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          if (text === "ping") return peer.send("pong")
+          const { args, id, op } = JSON.parse(text)
+          for (const arg of args) {
+            peer.send({ event: op, id, arg })
+            if (op === "unsubscribe") continue
+            let trades = 1000
+            const send = () =>
+              peer.send({
+                arg,
+                data: [{ instId: arg.instId, tradeId: String(++trades), count: "1", ts: "1" }]
+              })
+            if (arg.instId === dead?.symbol) {
+              if (!hasSpoken) for (let i = 0; i < 20; i++) send()
+              hasSpoken = true
+            } else {
+              peer.every(50, send)
+            }
+          }
+        }
+      })
+      const { eventsOf, stream } = yield* receive({
+        streams,
+        endpoints: new Map([["okx", url]]),
+        silenceTimeout: Duration.seconds(1)
+      })
+      const moves = () => eventsOf("StreamSilent").filter(({ action }) => action === "moved").length
+      yield* eventually("three moves", () => moves() >= 3)
+      yield* Effect.sleep("1 second")
+      expect((yield* stream.connections).length).toBeLessThanOrEqual(2)
+      expect(eventsOf("StreamSilent").every((event) => event.stream.symbol === dead?.symbol)).toBe(true)
+      expect(eventsOf("GapDetected")).toEqual([])
     })
   )
 })
