@@ -26,6 +26,8 @@ export const EndKind = Schema.Literal(
   "pong",
   /** Most of what came could not be read. */
   "unreadable",
+  /** The exchange told of an error, and not of which request or stream. */
+  "error",
   /** No subscription was answered. */
   "unanswered",
   /** Its streams were silent. */

@@ -180,7 +180,7 @@ export const makeConnection = (
         Effect.as(current.session.ended, undefined),
         current.session.handover
       )
-      if (current.session.hadData()) yield* backoff.reset
+      if (wish !== undefined && current.session.hadData()) yield* backoff.reset
       if (wish !== undefined) {
         const { kind, reason } = wish
         const age = (yield* monotonicMillis) - began
@@ -199,6 +199,9 @@ export const makeConnection = (
         }
       }
       const end = yield* current.session.ended
+      // One that has had data before every error would be made anew without a pause.
+      const isCalm = end.kind !== "error" || (yield* monotonicMillis) - began >= calmMillis
+      if (isCalm && current.session.hadData()) yield* backoff.reset
       yield* close(current, end)
       current = yield* Effect.zipRight(Effect.ignore(backoff.next(end)), open(true)).pipe(
         Effect.withSpan("exchange.reconnect", {
@@ -269,6 +272,9 @@ const unreadableLimits: AllowanceLimits = {
   burstBytes: 32 * 1024 * 1024,
   maxBytes: 8 * 1024 * 1024
 }
+
+/** How long a connection lasts whose error says nothing about the next one. */
+const calmMillis = 60_000
 
 /** 1 s, doubling up to 60 s, each between 80 and 120 %. */
 const reconnectDelays = Schedule.exponential("1 second").pipe(

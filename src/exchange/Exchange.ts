@@ -32,6 +32,8 @@ export interface Exchange {
   readonly opening: ReadonlyArray<string>
   /** Whether it answers requests. One that does not is taken to have refused what has no data within some seconds. */
   readonly acknowledges: boolean
+  /** Whether its errors name no request: then the next one waits until the one before is answered. */
+  readonly asksOneByOne?: boolean
   /** The messages that make a change. `nextId` makes an id that is unique on the connection. */
   readonly requests: (change: SubscriptionChange, nextId: () => string) => ReadonlyArray<Request>
   /**
@@ -98,6 +100,8 @@ export interface Request {
   readonly streams: ReadonlyArray<MarketStream>
   /** Whether its streams cannot be asked for in several requests. */
   readonly indivisible?: boolean
+  /** Streams that it asks for once more: the exchange may send their state anew. */
+  readonly repeated?: ReadonlyArray<MarketStream>
 }
 
 /**
@@ -136,6 +140,8 @@ export type Frame =
   | (Counted & { readonly _tag: "Pong" })
   /** A sign of life that carries no data. */
   | (Counted & { readonly _tag: "Heartbeat" })
+  /** An error that names neither a request nor a stream: what it is about is not known. */
+  | (Counted & { readonly _tag: "Failed"; readonly reason: string })
   /** The exchange is going to close the connection. */
   | (Counted & { readonly _tag: "Closing"; readonly reason: string })
   /**

@@ -19,7 +19,7 @@ import {
   sizeOf,
   type Verdict
 } from "./Continuity.ts"
-import type { Exchange, Frame, Part, Signer, SubscriptionChange } from "./Exchange.ts"
+import type { Exchange, Frame, Part, Request, Signer, SubscriptionChange } from "./Exchange.ts"
 import { isAnybodys, type Malformed } from "./frames.ts"
 import { makePacer, type Pacer } from "./Pacer.ts"
 import type { PauseHabit } from "./PauseHabit.ts"
@@ -145,6 +145,8 @@ interface Subscription {
   isTold: boolean
   /** Whether a message came. */
   live: boolean
+  /** When it was asked for once more, microseconds, NaN for not; its state may come anew. */
+  repeatedAt: number
   /** Whether what comes counts: else another connection keeps the stream. */
   counts: boolean
   /** What came here before the connection took over. */
@@ -181,6 +183,9 @@ interface Pending {
 /** How long an exchange may take to answer a subscription, by acknowledgement or by data. */
 const answerSeconds = 10
 
+/** Within what time the state of a stream that was asked for once more comes, and how old its last message may be then. */
+const repeatMicros = 10_000_000
+
 const windowSeconds = 60
 const minFramesToJudge = 100
 const reportSeconds = 10
@@ -207,6 +212,8 @@ export const openSession = (
     const pending = new Map<string, Pending>()
     const skipped = new Map<string, number>()
     let unkept = 0
+    /** When streams were last ended, by the clock that nobody sets. */
+    let endedAt = Number.NEGATIVE_INFINITY
     /** Channels that were ended on this connection: what still comes of them means nothing. */
     const former = new Set<string>()
     const decode = exchange.makeDecoder(byChannel, id)
@@ -317,15 +324,28 @@ export const openSession = (
           for (const hole of missing) report(stream, gapOf(stream, hole, verdict), now, resumed)
         } else if (
           verdict._tag !== "Continues" &&
-          !(verdict._tag === "Repeated" && part.last <= stream.overlap)
+          !(verdict._tag === "Repeated" && part.last <= stream.overlap) &&
+          !(verdict._tag === "Restarted" && isExpected(subscription, now))
         ) {
           report(stream, verdict, now, resumed)
         }
-      } else if (part.snapshot && !isFirst && part.exchangeSequenceId !== stream.lastSequenceId) {
+      } else if (
+        part.snapshot &&
+        !isFirst &&
+        part.exchangeSequenceId !== stream.lastSequenceId &&
+        !isExpected(subscription, now)
+      ) {
         report(stream, { _tag: "Restarted" }, now, false)
       }
       stream.lastMessageAt = now
       stream.lastSequenceId = part.exchangeSequenceId
+    }
+
+    /** Whether a snapshot came because we asked once more for a stream of which messages came until then. */
+    const isExpected = (subscription: Subscription, now: number): boolean => {
+      const { repeatedAt, stream } = subscription
+      subscription.repeatedAt = Number.NaN
+      return now - repeatedAt < repeatMicros && now - stream.lastMessageAt < repeatMicros
     }
 
     /** The stream's messages come from here now. Answers whether they came from another connection before. */
@@ -571,6 +591,9 @@ export const openSession = (
           pongs++
           pongSeconds = -1
           return
+        case "Failed":
+          fail(new ConnectionEnded({ kind: "error", reason: frame.reason }))
+          return
         case "Closing":
           askForSuccessor("replaced", `the exchange is closing: ${frame.reason}`)
           return
@@ -635,6 +658,15 @@ export const openSession = (
       othersDropped: boolean,
       now: number
     ): void => {
+      if (request === null && streams.length === 0 && pending.size !== 1) {
+        // Of which request it is cannot be known.
+        if (pending.size === 0 && clock.unsafeElapsed() - endedAt < answerSeconds * 1_000_000) {
+          note(`a request was refused: ${reason}`)
+        } else {
+          fail(new ConnectionEnded({ kind: "error", reason }))
+        }
+        return
+      }
       const entry =
         request === null
           ? Array.from(pending.values()).find(
@@ -734,6 +766,7 @@ export const openSession = (
           takenAt: Number.NaN,
           isTold: false,
           live: false,
+          repeatedAt: Number.NaN,
           counts: primary && !guests.has(stream),
           lane: {
             seen: nothingSeen,
@@ -806,6 +839,16 @@ export const openSession = (
         Effect.flatMap(connection.send)
       )
 
+    const expectRepeats = ({ repeated = [], streams }: Request): void => {
+      const now = clock.unsafeNow()
+      for (const stream of new Set([...streams, ...repeated])) {
+        const subscription = subscriptions.get(stream)
+        // The first state of one that is asked for the first time is no repetition.
+        if (subscription === undefined || (streams.includes(stream) && !subscription.live)) continue
+        subscription.repeatedAt = now
+      }
+    }
+
     const sender = Effect.gen(function* () {
       for (const frame of exchange.opening) yield* send(frame)
       while (true) {
@@ -821,9 +864,15 @@ export const openSession = (
               seconds: Number.NEGATIVE_INFINITY
             })
           }
+          expectRepeats(request)
           yield* send(request.frame)
+          if (request.streams.length === 0) endedAt = clock.unsafeElapsed()
           const entry = pending.get(request.id)
-          if (entry !== undefined) entry.seconds = 0
+          if (entry === undefined) continue
+          entry.seconds = 0
+          if (exchange.asksOneByOne === true) {
+            yield* Effect.repeat(Effect.sleep("20 millis"), { while: () => pending.has(request.id) })
+          }
         }
       }
     })

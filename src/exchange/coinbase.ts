@@ -54,6 +54,7 @@ export const coinbase: Exchange = {
   idleTimeout: Duration.seconds(20),
   opening: ['{"type":"subscribe","channel":"heartbeats"}'],
   acknowledges: true,
+  asksOneByOne: true,
   requests,
   makeDecoder,
   instruments: {

@@ -212,18 +212,23 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 }
 
+const Answer = Schema.Struct({
+  method: Schema.String,
+  success: Schema.optional(Schema.Boolean),
+  error: Schema.optional(Schema.String),
+  symbol: Schema.optional(Schema.String),
+  req_id: RequestId,
+  result: Schema.optional(
+    Schema.Struct({ channel: Schema.optional(Schema.String), symbol: Schema.optional(Schema.String) })
+  )
+})
+
 const answer = answerReader(
-  Schema.Struct({
-    method: Schema.String,
-    success: Schema.optional(Schema.Boolean),
-    error: Schema.optional(Schema.String),
-    symbol: Schema.optional(Schema.String),
-    req_id: RequestId,
-    result: Schema.optional(
-      Schema.Struct({ channel: Schema.optional(Schema.String), symbol: Schema.optional(Schema.String) })
-    )
-  }),
-  ({ error, method, req_id, result, success, symbol }, streams): Frame => {
+  Schema.Union(Schema.Struct({ Error: Schema.String }), Answer),
+  (frame, streams): Frame => {
+    if ("Error" in frame) return { _tag: "Failed", reason: frame.Error }
+    const { error, method, req_id, result, success, symbol } = frame
+    if (error !== undefined && /exceeded msg rate/i.test(error)) return { _tag: "Failed", reason: error }
     if (method === "pong") return pong
     const request = requestOf(req_id)
     const found = (channel: string, symbol: string | undefined) => {

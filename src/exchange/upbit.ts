@@ -87,7 +87,8 @@ function requests({ all, subscribe }: SubscriptionChange, nextId: () => string):
           id,
           frame: JSON.stringify([{ ticket: `${ticket}-${id}` }, ...lists, { format: "DEFAULT" }]),
           streams: subscribe,
-          indivisible: true
+          indivisible: true,
+          repeated: all
         }
       ]
 }
@@ -164,20 +165,12 @@ const message = (
   also: noOthers
 })
 
-/** An error is about the whole request, and the exchange closes the connection after it. */
+/** An error names nothing, and the exchange closes the connection after it. */
 const answer = answerReader(
   Schema.Union(
     Schema.Struct({ error: Schema.Struct({ name: Schema.String, message: Schema.String }) }),
     Schema.Struct({ status: Schema.Literal("UP") })
   ),
   (answer): Frame =>
-    "error" in answer
-      ? {
-          _tag: "Refused",
-          request: null,
-          streams: [],
-          reason: `${answer.error.name} ${answer.error.message}`,
-          others: "dropped"
-        }
-      : heartbeat
+    "error" in answer ? { _tag: "Failed", reason: `${answer.error.name} ${answer.error.message}` } : heartbeat
 )

@@ -225,8 +225,9 @@ const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> 
   [
     "upbit",
     '{"error":{"name":"NO_TICKET","message":"티켓이 존재하지 않거나, 유효하지 않습니다."}}',
-    { _tag: "Refused", request: null }
+    { _tag: "Failed" }
   ],
+  ["kraken", '{"Error":"Exceeded msg rate"}', { _tag: "Failed", reason: "Exceeded msg rate" }],
   [
     "kraken",
     '{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":78858.8,"qty":0.00000000}],"asks":[],"checksum":2416540570,"timestamp":"2026-08-24T22:21:58.343688Z"}]}',
