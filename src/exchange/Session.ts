@@ -26,7 +26,7 @@ import type { PauseHabit } from "./PauseHabit.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
 import type { SilenceWatch } from "./SilenceWatch.ts"
 import { attempted, restart } from "./StreamWatch.ts"
-import { refuse, type TrackedStream, timeOf } from "./TrackedStream.ts"
+import { refuse, sureUntil, type TrackedStream, timeOf } from "./TrackedStream.ts"
 import { isTalking, makeUnreadable } from "./Unreadable.ts"
 import { ConnectionEnded, connect } from "./WebSocket.ts"
 
@@ -302,7 +302,8 @@ export const openSession = (
       const isFirst = !subscription.live
       if (isFirst && stream.first === null) {
         const { last, missing = 0, previous, snapshot } = part
-        stream.first = { at: now, previous, last, missing, snapshot }
+        const since = Math.min(subscription.takenAt, now)
+        stream.first = { at: now, since, previous, last, missing, snapshot }
         context.onFirst(stream)
       }
       subscription.live = true
@@ -311,7 +312,7 @@ export const openSession = (
         follow(subscription, part, now)
         return
       }
-      const resumed = isFirst && takeOver(stream, now)
+      const resumed = isFirst && takeOver(subscription, part, now)
       if (!part.snapshot) stream.watch.messages++
       if (stream.state !== "live" && stream.unreadable === null) stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
@@ -349,13 +350,22 @@ export const openSession = (
     }
 
     /** The stream's messages come from here now. Answers whether they came from another connection before. */
-    const takeOver = (stream: TrackedStream, now: number): boolean => {
+    const takeOver = ({ stream, takenAt }: Subscription, part: Part, now: number): boolean => {
       const before = stream.connection
       stream.connection = id
       stream.watch.live = true
       if (before === null || before === id || Number.isNaN(stream.lastMessageAt)) return false
       if (!stream.rule.spansConnections) stream.continuity = nothingSeen
-      emit({ _tag: "Discontinuity", at: now, stream: stream.id, reason: "reconnect", ...around(stream, now) })
+      if (isNumberedOn(stream, part)) return false
+      const after = Number.isNaN(stream.sureUntil) ? stream.lastMessageAt : stream.sureUntil
+      emit({
+        _tag: "Discontinuity",
+        at: now,
+        stream: stream.id,
+        reason: "reconnect",
+        after,
+        before: takenAt > after && takenAt <= now ? takenAt : now
+      })
       return true
     }
 
@@ -639,6 +649,7 @@ export const openSession = (
       const { isTold, stream } = subscription
       if (!isTold) return
       subscription.isTold = false
+      stream.sureUntil = sureUntil(stream, heardAt)
       emit({
         _tag: "StreamDisconnected",
         at,
@@ -1094,6 +1105,14 @@ export const openSession = (
 
 const noTags: ReadonlyArray<never> = []
 const noGuests: ReadonlySet<TrackedStream> = new Set()
+
+/** Whether numbers tell what is missing before the first message of a connection: it goes on, or it is a gap. */
+const isNumberedOn = ({ continuity, rule }: TrackedStream, part: Part): boolean => {
+  if (rule.kind === "none" || rule.scope !== "stream" || !rule.spansConnections) return false
+  if (part.snapshot || Number.isNaN(continuity.last) || Number.isNaN(part.last)) return false
+  const { _tag } = judge(rule.kind, continuity, part)
+  return _tag === "Continues" || _tag === "Gap"
+}
 
 /** What was seen of the frames of a connection when it begins. */
 const beginOf = (rule: ContinuityRule | undefined): Continuity =>

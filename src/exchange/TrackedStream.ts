@@ -3,6 +3,7 @@ import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
 import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
+import { usualPause } from "./PauseHabit.ts"
 import type { FirstMessage } from "./resumption.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
 import type { UnreadableTime } from "./Unreadable.ts"
@@ -35,6 +36,8 @@ export interface TrackedStream {
   before: LastMessage | null
   first: FirstMessage | null
   lastMessageAt: number
+  /** When its last connection ended: up to when it had brought all that was sent. NaN while none has. */
+  sureUntil: number
   /** The sequence id of its newest message. */
   lastSequenceId: string
   messages: number
@@ -68,6 +71,7 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   before: null,
   first: null,
   lastMessageAt: Number.NaN,
+  sureUntil: Number.NaN,
   lastSequenceId: "",
   messages: 0,
   gaps: 0,
@@ -93,6 +97,24 @@ export const refuse = (stream: TrackedStream, elapsed: number): number => {
   stream.refusals++
   return pause
 }
+
+/**
+ * Up to when its connection, which was last heard at `heardAt`, has brought all of a stream: what is heard of others proves it
+ * of one that has been quiet no longer than is usual for it. Else it may have been dead, and nothing is sure after its own last
+ * message.
+ */
+export const sureUntil = (stream: TrackedStream, heardAt: number): number => {
+  const { habit } = stream.watch
+  const isAsUsual =
+    !stream.isToldSilent &&
+    stream.unreadable === null &&
+    habit.pauses >= knownPauses &&
+    heardAt - stream.lastMessageAt <= usualPause(habit) * 1_000_000
+  return isAsUsual ? heardAt : stream.lastMessageAt
+}
+
+/** Of fewer pauses nobody knows what is usual. */
+const knownPauses = 3
 
 const firstRetryMicros = 300_000_000
 const lastRetryMicros = 3_600_000_000

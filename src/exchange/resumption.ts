@@ -6,6 +6,8 @@ import type { TrackedStream } from "./TrackedStream.ts"
 /** The first message of a stream since the process began. `at` is when it was received, microseconds since the epoch. */
 export interface FirstMessage extends Place {
   readonly at: number
+  /** When the exchange had taken the stream. */
+  readonly since: number
 }
 
 /**
@@ -47,5 +49,6 @@ export const doubtOverRestart = (
     !Number.isNaN(last) && !first.snapshot && (verdict._tag === "Continues" || first.last === last)
   if (isProven) return undefined
   const reason = verdict._tag === "Repeated" ? "set back" : "reconnect"
-  return { _tag: "Discontinuity", at: first.at, stream: id, reason, ...times }
+  const until = reason === "reconnect" ? Math.max(first.since, before.at) : first.at
+  return { _tag: "Discontinuity", at: first.at, stream: id, reason, after: before.at, before: until }
 }

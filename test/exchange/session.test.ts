@@ -473,6 +473,85 @@ describe.concurrent("what is sent again because we asked again", () => {
   )
 })
 
+describe.concurrent("the doubt after a reconnect", () => {
+  it.scopedLive(
+    "is from what the old connection was heard of last, but for streams that had fallen silent",
+    () =>
+      Effect.gen(function* () {
+        const [lively, dead, quiet] = ["BTCUSDT", "ETHUSDT", "SOLUSDT"].map((symbol) =>
+          streamOf("bybit", symbol, "trade")
+        )
+        if (lively === undefined || dead === undefined || quiet === undefined) return
+        let trades = 0
+        let quietTrades = 0
+        const begin = Date.now()
+        const { url } = yield* scripted({
+          onMessage: (peer, text) => {
+            const { op, req_id } = JSON.parse(text)
+            peer.send({ success: true, ret_msg: op === "ping" ? "pong" : op, req_id, op })
+            if (op !== "subscribe") return
+            const trade = (symbol: string) =>
+              peer.send({
+                topic: `publicTrade.${symbol}`,
+                type: "snapshot",
+                data: [{ i: String(++trades), T: 1 }]
+              })
+            peer.every(50, () => trade("BTCUSDT"))
+            peer.every(50, () => {
+              if (peer.id === 2 || Date.now() - begin < 6000) trade("ETHUSDT")
+            })
+            peer.every(2400, () => {
+              trade("SOLUSDT")
+              if (peer.id === 1 && ++quietTrades === 5) setTimeout(peer.reset, 1000)
+            })
+          }
+        })
+        const { eventsOf, of } = yield* receive({
+          streams: [lively, dead, quiet],
+          endpoints: new Map([["bybit", url]])
+        })
+        yield* eventually("the doubts", () => eventsOf("Discontinuity").length >= 3)
+        const doubtOf = (stream: typeof lively) =>
+          eventsOf("Discontinuity").find((event) => event.stream === stream)
+        const lastBefore = (stream: typeof lively) =>
+          of(stream)
+            .map(({ timestamp }) => timestamp)
+            .findLast((at) => at < (eventsOf("ConnectionEnded")[0]?.at ?? 0)) ?? 0
+        const firstAfter = (stream: typeof lively) =>
+          of(stream)
+            .map(({ timestamp }) => timestamp)
+            .find((at) => at > (eventsOf("ConnectionEnded")[0]?.at ?? 0)) ?? 0
+        expect(eventsOf("Discontinuity").map(({ reason }) => reason)).toEqual(Array(3).fill("reconnect"))
+        // What came of the others says nothing of one that said nothing for seconds, which it never did.
+        expect(doubtOf(dead)?.after).toBe(lastBefore(dead))
+        expect(doubtOf(lively)?.after).toBe(lastBefore(lively))
+        expect(doubtOf(quiet)?.after).toBe(lastBefore(lively))
+        expect(lastBefore(lively) - lastBefore(quiet)).toBeGreaterThan(500_000)
+        // The exchange had answered long before the first trade.
+        expect(doubtOf(quiet)?.before).toBeLessThan(firstAfter(quiet) - 1_000_000)
+        expect(doubtOf(quiet)?.before).toBeLessThanOrEqual(firstAfter(lively))
+      })
+  )
+
+  it.scopedLive("is none where ids go on", () =>
+    Effect.gen(function* () {
+      const id = streamOf("binance", "btcusdt", "trade")
+      let trades = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          acknowledge(peer, text)
+          for (let i = 0; i < 20; i++) peer.send(binanceTrade("btcusdt", ++trades))
+          if (peer.id === 1) setTimeout(peer.reset, 200)
+        }
+      })
+      const { eventsOf, of } = yield* receive({ streams: [id], endpoints: new Map([["binance", url]]) })
+      yield* eventually("messages of both connections", () => of(id).length === 40)
+      expect(eventsOf("Discontinuity")).toEqual([])
+      expect(eventsOf("GapDetected")).toEqual([])
+    })
+  )
+})
+
 describe.concurrent("a clock that is set back", () => {
   it.scopedLive("delays no ping, and every message has a stamp of its own", () =>
     Effect.gen(function* () {
