@@ -2,77 +2,127 @@ import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Stream } from "effect"
 import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
-import { dateOf, parseKey } from "../../domain/Archive.ts"
+import { dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
+import { streamKey } from "../../domain/StreamId.ts"
+import { lengthOf, union, type Window } from "../../domain/Window.ts"
+import { archivedIdsLimits } from "../../storage/ArchivedIds.ts"
 import type { Expected } from "./findFaults.ts"
 
-/** A server's clock was set back from `to` to `from`, between two processes or during one. Microseconds. */
-export interface SetBack {
-  readonly server: string
-  readonly from: number
-  readonly to: number
-}
-
 /**
- * Reads an object from start to end; returns what is wrong with it, if anything is: other bytes than the journal says,
- * another number of rows, rows of another stream or date or out of order, or an id that this server has archived before.
- * Times of receipt may go back where the clock was set back.
+ * Reads objects from start to end, in the order of their keys; returns what is wrong with one, if anything is: other bytes than
+ * the journal says, another number of rows, rows of another stream or date or out of order, or an id that this server has
+ * archived before, so shortly that it should have known it again (`archivedIdsLimits`). Times of receipt may go back where the
+ * clock was set back. The ids that a server need not know any more are removed from the scratch file.
  */
-export const checkContent = (
-  expected: Expected,
-  setBacks: ReadonlyArray<SetBack>,
+export const makeContentCheck = (
   scratch: SqliteClient.SqliteClient,
-  folder: string
+  folder: string,
+  /** By server, the times that came twice because its clock was set back. Microseconds. */
+  setBacks: ReadonlyMap<string, ReadonlyArray<Window>>,
+  limits: { readonly messages: number; readonly millis: number } = archivedIdsLimits
 ) =>
   Effect.gen(function* () {
     const reader = yield* ParquetReader
-    const path = `${folder}/object.parquet`
-    const { sha256, size } = yield* download(expected.key, path)
-    if (size !== expected.size) return `its content has ${size} bytes instead of ${expected.size}`
-    if (sha256 !== expected.sha256)
-      return `its content has the SHA-256 ${sha256} instead of ${expected.sha256}`
-    const { rows } = yield* reader.info(path)
-    if (rows !== expected.rows) return `it has ${rows} rows instead of ${expected.rows}`
-    const parsed = parseKey(expected.key)
-    if (parsed?._tag !== "Archive") return undefined
+    yield* scratch`
+      CREATE TABLE messages (server TEXT, id TEXT, place INTEGER, time INTEGER, PRIMARY KEY (server, id)) WITHOUT ROWID`
+    const known = limits.millis * 1000
+    let stream = ""
+    let date = ""
+    /** How many messages of the stream each server has archived so far. */
+    const places = new Map<string, number>()
 
-    const { date, stream } = parsed
-    const wasSetBack = (before: number, after: number) =>
-      setBacks.some(
-        ({ from, server, to }) => server === expected.server && after >= from - slack && before <= to + slack
-      )
-    const faults: Array<string> = []
-    let last = 0
-    yield* Stream.runForEach(reader.pages(path, { columns: [...columns] }), ({ columns, length }) =>
+    /** What need not be known for another day of a stream. */
+    const forget = (next: { readonly stream: string; readonly date: string }) =>
       Effect.gen(function* () {
-        const [exchanges = [], symbols = [], types = [], ids = [], times = []] = columns
-        for (let i = 0; i < length; i++) {
-          const time = Number(times[i])
-          if (
-            exchanges[i] !== stream.exchange ||
-            symbols[i] !== stream.symbol ||
-            types[i] !== stream.dataType
-          ) {
-            faults.push("it has rows of another stream")
-          }
-          if (dateOf(time) !== date) faults.push("it has rows of another date")
-          if (time < last && !wasSetBack(last, time))
-            faults.push(`its rows are out of order: ${time} comes after ${last}`)
-          last = time
+        if (next.stream !== stream) {
+          places.clear()
+          yield* scratch`DELETE FROM messages`
+        } else if (next.date !== date) {
+          yield* scratch`DELETE FROM messages WHERE time < ${microsOf(next.date).start - known}`
         }
-        const key = `${expected.server}/${stream.exchange}:${stream.symbol}:${stream.dataType}`
-        for (let from = 0; from < length; from += idsPerInsert) {
-          const slice = ids.slice(from, Math.min(length, from + idsPerInsert)).map(String)
-          const added = yield* scratch<{ id: string }>`
-            INSERT INTO messages ${scratch.insert(slice.map((id) => ({ stream: key, id })))}
-            ON CONFLICT DO NOTHING RETURNING id`
-          if (added.length === slice.length) continue
-          const fresh = new Set(added.map(({ id }) => id))
-          faults.push(`the id ${slice.find((id) => !fresh.has(id)) ?? slice[0]} is archived twice`)
-        }
-        faults.splice(1)
+        stream = next.stream
+        date = next.date
       })
-    )
-    return faults[0]
+
+    return (expected: Expected) =>
+      Effect.gen(function* () {
+        const path = `${folder}/object.parquet`
+        const { sha256, size } = yield* download(expected.key, path)
+        if (size !== expected.size) return `its content has ${size} bytes instead of ${expected.size}`
+        if (sha256 !== expected.sha256)
+          return `its content has the SHA-256 ${sha256} instead of ${expected.sha256}`
+        const { rows } = yield* reader.info(path)
+        if (rows !== expected.rows) return `it has ${rows} rows instead of ${expected.rows}`
+        const parsed = parseKey(expected.key)
+        if (parsed?._tag !== "Archive") return undefined
+
+        const { date, stream } = parsed
+        const { server } = expected
+        yield* forget({ stream: streamKey(stream), date })
+        const steps = union(
+          (setBacks.get(server) ?? []).map(({ from, to }) => ({ from: from - slack, to: to + slack }))
+        )
+        const wasSetBack = (before: number, after: number) =>
+          steps.some(({ from, to }) => after >= from && before <= to)
+        /** By so much more than the clock says the time between two messages may be, microseconds. */
+        const hidden = lengthOf(steps)
+        const faults: Array<string> = []
+        let last = 0
+        yield* Stream.runForEach(reader.pages(path, { columns: [...columns] }), ({ columns, length }) =>
+          Effect.gen(function* () {
+            const [exchanges = [], symbols = [], types = [], ids = [], times = []] = columns
+            for (let i = 0; i < length; i++) {
+              const time = Number(times[i])
+              if (
+                exchanges[i] !== stream.exchange ||
+                symbols[i] !== stream.symbol ||
+                types[i] !== stream.dataType
+              ) {
+                faults.push("it has rows of another stream")
+              }
+              if (dateOf(time) !== date) faults.push("it has rows of another date")
+              if (time < last && !wasSetBack(last, time))
+                faults.push(`its rows are out of order: ${time} comes after ${last}`)
+              last = time
+            }
+            for (let from = 0; from < length; from += idsPerInsert) {
+              const begin = places.get(server) ?? 0
+              const slice = ids.slice(from, Math.min(length, from + idsPerInsert)).map((id, i) => ({
+                server,
+                id: String(id),
+                place: begin + i,
+                time: Number(times[from + i])
+              }))
+              places.set(server, begin + slice.length)
+              const before = new Map<string, { readonly place: number; readonly time: number }>()
+              const found = yield* scratch<{ id: string; place: number; time: number }>`
+                SELECT id, place, time FROM messages WHERE server = ${server} AND ${scratch.in(
+                  "id",
+                  slice.map(({ id }) => id)
+                )}`
+              for (const message of found) before.set(message.id, message)
+              for (const message of slice) {
+                const { id, place, time } = message
+                const earlier = before.get(id)
+                before.set(id, message)
+                if (
+                  earlier !== undefined &&
+                  place - earlier.place < limits.messages &&
+                  time - earlier.time + hidden < known
+                ) {
+                  faults.push(`the id ${id} is archived twice`)
+                }
+              }
+              const latest = new Map(slice.map((message) => [message.id, message]))
+              yield* scratch`
+                INSERT INTO messages ${scratch.insert(Array.from(latest.values()))}
+                ON CONFLICT DO UPDATE SET place = excluded.place, time = excluded.time`
+            }
+            faults.splice(1)
+          })
+        )
+        return faults[0]
+      })
   })
 
 const columns = ["exchange", "symbol", "data_type", "exchange_sequence_id", "timestamp"] as const

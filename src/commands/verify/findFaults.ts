@@ -1,13 +1,16 @@
+import type { SqlError } from "@effect/sql"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Clock, Effect, Option, Stream } from "effect"
 import { readCheckpoint } from "../../archive/ArchivedCheckpoint.ts"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import { journalPrefix, millisOfArchiveId, parseKey, probeKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
+import type { Window } from "../../domain/Window.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
 import { wholeJournals } from "../journals.ts"
 import type { Reading } from "../reading.ts"
-import { checkContent, type SetBack } from "./checkContent.ts"
+import { makeSetBacks } from "../setBacks.ts"
+import { makeContentCheck } from "./checkContent.ts"
 
 /** An object that is not as it should be, or of which nobody can say. */
 export interface Finding {
@@ -63,7 +66,6 @@ export const findFaults = (
     yield* scratch`
       CREATE TABLE expected (key TEXT PRIMARY KEY, archive_id TEXT UNIQUE, server TEXT, is_rows INTEGER,
         verified INTEGER DEFAULT 0, abandoned INTEGER DEFAULT 0, rows INTEGER, size INTEGER, sha256 TEXT) WITHOUT ROWID`
-    yield* scratch`CREATE TABLE messages (stream TEXT, id TEXT, PRIMARY KEY (stream, id)) WITHOUT ROWID`
 
     const findings: Array<Finding> = []
     const sums = { archives: 0, rows: 0, bytes: 0, segments: 0, pending: 0, newer: 0, faults: 0 }
@@ -86,18 +88,13 @@ export const findFaults = (
     })
     /** By the names of servers and of journals. */
     const knownUntil = new Map<string, number>()
-    const setBacks: Array<SetBack> = []
+    const setBacks = new Map<string, ReadonlyArray<Window>>()
     for (const { begin, entries, journal, server, servers } of journals) {
       let latest = 0
       let last = (yield* begin).after
+      const clock = makeSetBacks()
       yield* Stream.runForEach(entries, ({ at, event, id, isKept }) => {
-        if (event._tag === "ProcessStarted") {
-          const before = Math.max(latest, event.previous?.lastSeen ?? 0)
-          if (at < before) setBacks.push({ server, from: at, to: before })
-        }
-        if (event._tag === "ClockStepped" && event.to < event.from) {
-          setBacks.push({ server, from: event.to, to: event.from })
-        }
+        clock.hear({ at, event, id })
         latest = Math.max(latest, at)
         const after = last
         if (id > 0 && isKept !== true) last = id
@@ -113,11 +110,13 @@ export const findFaults = (
             )
           : told
       })
+      setBacks.set(server, [...(setBacks.get(server) ?? []), ...clock.windows()])
       for (const name of [...servers, journal]) {
         knownUntil.set(name, Math.max(knownUntil.get(name) ?? 0, latest))
       }
     }
 
+    const checkContent = yield* makeContentCheck(scratch, reading.folder, setBacks)
     const check = (expected: Expected) =>
       Effect.gen(function* () {
         const { key, rows, sha256, size } = expected
@@ -131,7 +130,7 @@ export const findFaults = (
             : found !== sha256
               ? `its SHA-256 is ${found} instead of ${sha256}`
               : options.deep
-                ? yield* checkContent(expected, setBacks, scratch, reading.folder)
+                ? yield* checkContent(expected)
                 : undefined
         if (reason !== undefined) return yield* fault({ kind: "damaged", key, reason })
         if (expected.is_rows === 0) sums.segments++
@@ -192,7 +191,11 @@ const requestsAtOnce = 64
 const maxFindings = 1000
 const expectedPerPage = 500
 
-const expect = (scratch: SqliteClient.SqliteClient, server: string, event: JournalEvent) => {
+const expect = (
+  scratch: SqliteClient.SqliteClient,
+  server: string,
+  event: JournalEvent
+): Effect.Effect<unknown, SqlError.SqlError> => {
   switch (event._tag) {
     case "ArchivePlanned":
     case "JournalSegmentPlanned": {
