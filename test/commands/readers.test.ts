@@ -1,10 +1,12 @@
 import * as NodeFs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { microsPerDay } from "../../src/domain/micros.ts"
 import { isolated, program, type Variables } from "../support/collector.ts"
 import { answering, faultyS3, hanging, refusing } from "../support/faultyS3.ts"
 import { eventually, makeFolder, runNode, startNode } from "../support/process.ts"
-import { copyDatabase, record, recordWith } from "../support/recorded.ts"
+import { copyDatabase, onDay, record, recordWith } from "../support/recorded.ts"
+import { newYear } from "../support/snapshots.ts"
 import { filesBelow, openDatabase } from "../support/stored.ts"
 
 const run = (folder: string, variables: Variables, ...args: ReadonlyArray<string>) =>
@@ -254,6 +256,107 @@ describe.concurrent("the holes that merge shows", () => {
         expect(stdout).toContain(`${date}  nothing is archived\n  holes that remain: 1d of 1d\n`)
       }
       expect(stdout).not.toContain("no hole remains")
+    })
+  )
+})
+
+describe.concurrent("what merge makes of objects", () => {
+  const merge = (folder: string, ...args: ReadonlyArray<string>) =>
+    run(folder, {}, "merge", "--into", `${folder}/merged`, ...args)
+  const midnight = newYear + microsPerDay
+
+  it.scopedLive("has each message in one day, whether days are merged together or by themselves", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      // what `a` received before midnight, `b` received after it
+      yield* recordWith({ from: midnight - 3000 }, folder, "a", [1, 2]).pipe(onDay(1))
+      yield* recordWith({ from: midnight }, folder, "b", [1, 2, 3]).pipe(onDay(1))
+      const rowsOf = (stdout: string) => stdout.match(/\d+ messages, \d+ of which/g)
+      const together = yield* merge(folder)
+      expect(rowsOf(together.stdout)).toEqual(["2 messages, 0 of which", "1 messages, 2 of which"])
+      const [first, second] = [
+        yield* merge(folder, "--from", "2026-01-01", "--to", "2026-01-01"),
+        yield* merge(folder, "--from", "2026-01-02", "--to", "2026-01-02")
+      ]
+      expect(rowsOf(first.stdout)).toEqual(["2 messages, 0 of which"])
+      expect(rowsOf(second.stdout)).toEqual(["1 messages, 2 of which"])
+      const halves = [
+        yield* merge(folder, "--to", "2026-01-02T00:00:00.002Z"),
+        yield* merge(folder, "--from", "2026-01-02T00:00:00.002Z")
+      ]
+      expect(halves.map(({ stdout }) => rowsOf(stdout))).toEqual([
+        ["2 messages, 0 of which", "0 messages, 1 of which"],
+        ["1 messages, 1 of which"]
+      ])
+    })
+  )
+
+  it.scopedLive("names an object that cannot be read, counts its time as a hole, and goes on", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const day = ["--from", "2026-01-01", "--to", "2026-01-01"]
+      yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7])
+      const [, object = ""] = filesBelow(`${folder}/archive`).filter((file) => file.startsWith(streamFolder))
+      const path = `${folder}/archive/${object}`
+      const content = NodeFs.readFileSync(path)
+      // as long as it was: nothing but reading it shows
+      NodeFs.rmSync(path)
+      NodeFs.writeFileSync(path, Buffer.alloc(content.length))
+      const damaged = yield* merge(folder, ...day)
+      expect(damaged.code).toBe(1)
+      expect(damaged.stdout).toContain(`unreadable  ${object}: `)
+      expect(damaged.stdout).toContain("  5 messages, 0 of which")
+      expect(damaged.stdout).toMatch(/\n {2}exclude 2026-01-01T00:00:00.00(3001|4000)Z to /)
+      expect(damaged.stderr).toContain(`objects could not be read, their time is a hole: ${object}: `)
+      // another server has it
+      yield* record(folder, "b", [1, 2, 3, 4, 5, 6, 7])
+      const whole = yield* merge(folder, ...day)
+      expect(whole.code).toBe(1)
+      expect(whole.stdout).toContain("  7 messages, 5 of which")
+      expect(whole.stdout).toContain("no hole remains in 1d\n")
+    })
+  )
+
+  it.scopedLive("has once what a restored copy of a database archived again", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const database = `${folder}/a.db`
+      yield* recordWith({ isArchived: false }, folder, "a", [1, 2, 3])
+      copyDatabase(database, `${folder}/copy.db`)
+      yield* record(folder, "a", [4])
+      copyDatabase(`${folder}/copy.db`, database)
+      yield* record(folder, "a", [5])
+      expect((yield* merge(folder)).stdout).toContain("  5 messages, 3 of which")
+    })
+  )
+
+  it.scopedLive("is asked for by exchange and symbol, and nothing else is listed", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const empty = `<?xml version="1.0"?><ListBucketResult><Name>bucket</Name><KeyCount>0</KeyCount>
+        <IsTruncated>false</IsTruncated></ListBucketResult>`
+      const store = yield* faultyS3(() =>
+        answering(200, { headers: { "content-type": "application/xml" }, body: empty })
+      )
+      const s3 = {
+        ARCHIVE_STORE: "s3",
+        S3_ENDPOINT: store.endpoint,
+        BUCKET_NAME: "bucket",
+        AWS_ACCESS_KEY: "a",
+        AWS_SECRET_KEY: "b"
+      }
+      const { code } = yield* run(
+        folder,
+        s3,
+        ...["merge", "--into", `${folder}/merged`, "--exchange", "Binance", "--symbol", "btcusdt"]
+      )
+      expect(code).toBe(0)
+      const prefixes = store.requests.flatMap((request) => /[?&]prefix=([^& ]*)/.exec(request)?.[1] ?? [])
+      expect(prefixes.map(decodeURIComponent).sort()).toEqual([
+        "exchange=binance/symbol=BTCUSDT/",
+        "exchange=binance/symbol=btcusdt/",
+        "journal/"
+      ])
     })
   )
 })

@@ -131,6 +131,7 @@ describe("the holes of a union", () => {
   })
   const mergedOf = (messages: number, ...spans: ReadonlyArray<readonly [number, number]>): Merged => ({
     spans: spans.map(([from, to]) => ({ from: at(from), to: at(to) })),
+    unread: [],
     hours: new Map([[hour, messages]])
   })
 

@@ -61,11 +61,11 @@ export const faultsOf = ({ damaged, incomplete, missing }: ReadCoverage) => [
 ]
 
 /** Fails if anything is wrong, having told what is wrong besides. */
-export const endWithFaults = (read: ReadCoverage) =>
+export const endWithFaults = <E extends Error>(faults: ReadonlyArray<E>): Effect.Effect<void, E> =>
   Effect.gen(function* () {
-    const [first, ...others] = faultsOf(read)
+    const [first, ...others] = faults
     for (const { message } of others) yield* Console.error(message)
-    if (first !== undefined) return yield* first
+    if (first !== undefined) return yield* Effect.fail(first)
   })
 
 /** Entries are missing, as of a part that is gone from the archive: they may have told of anything. */

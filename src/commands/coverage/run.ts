@@ -4,7 +4,7 @@ import { isProvable } from "../../exchange/registry.ts"
 import { asColoured, logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
-import { endWithFaults, readCoverage } from "./read.ts"
+import { endWithFaults, faultsOf, readCoverage } from "./read.ts"
 import { asJson, asText } from "./render.ts"
 
 export const run = (options: SelectionOptions & { readonly json: boolean }) =>
@@ -18,7 +18,7 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     const pieces = options.json ? asJson(streams) : asText(streams, yield* asColoured)
     yield* Effect.sync(() => process.stdout.on("error", () => {}))
     yield* Effect.ignore(Effect.forEach(pieces, print, { discard: true }))
-    yield* endWithFaults(read)
+    yield* endWithFaults(faultsOf(read))
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
 
 /** Goes on once it is taken: what is printed need not fit into memory. Fails once nobody reads it any more. */

@@ -1,20 +1,40 @@
-import { Path } from "@effect/platform"
+import { FileSystem, Path } from "@effect/platform"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
-import { Chunk, Effect, Option, Stream } from "effect"
+import { Chunk, Data, Effect, Option, Stream } from "effect"
 import { archiveColumns } from "../../archive/Archiver.ts"
 import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
-import { ParquetError, type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
-import { archiveKey } from "../../domain/Archive.ts"
+import { type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
+import { archiveKey, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
+import { contentHash, idOfReuse } from "../../domain/contentHash.ts"
 import { microsPerHour } from "../../domain/micros.ts"
 import type { Window } from "../../domain/Window.ts"
 import { version } from "../../version.ts"
+import { timeOf } from "../coverage/objects.ts"
+
+/** Objects could not be read: they are not in what was merged, or only in part. */
+export class ObjectsUnreadable extends Data.TaggedError("ObjectsUnreadable")<{
+  readonly objects: ReadonlyArray<{ readonly key: string; readonly reason: string }>
+}> {
+  override get message() {
+    const [first, ...others] = this.objects
+    const more = others.length === 0 ? "" : `, and ${others.length} more`
+    return `objects could not be read, their time is a hole: ${first?.key}: ${first?.reason}${more}`
+  }
+}
+
+/** An object that is to be merged, and the present name of the server that archived it. */
+export interface ToMerge {
+  readonly key: string
+  readonly server: string
+}
 
 /**
  * Merges the archives of one stream and day into one file: of each message the copy that was received first, ordered by id
- * where all ids are whole numbers, else by the exchange's time and then by ours. A message that came just before midnight
- * to one server and just after to another is in the earlier day only: days have to be merged in order. The rows lie in a
- * scratch file, so that memory does not grow with the day. Returns what was merged of each server, too.
+ * where all ids are whole numbers, else by the exchange's time and then by ours. Messages are the same if their ids and what
+ * they say are; another message under an id is kept under one of its own, as the collector does. A message is in the day of
+ * its first receipt only: the day before has to be merged just before, or `before` has its objects. The rows lie in a scratch
+ * file, so that memory does not grow with the day. Returns what was merged of each server, and what could not be read.
  */
 export const mergeDay = (options: {
   readonly day: {
@@ -23,7 +43,9 @@ export const mergeDay = (options: {
     readonly dataType: string
     readonly date: string
   }
-  readonly objects: ReadonlyArray<{ readonly key: string; readonly server: string }>
+  readonly objects: ReadonlyArray<ToMerge>
+  /** The objects of the day before; none if it was merged last. */
+  readonly before: Option.Option<ReadonlyArray<ToMerge>>
   readonly range: Window
   readonly into: string
   readonly scratch: SqliteClient.SqliteClient
@@ -34,62 +56,106 @@ export const mergeDay = (options: {
     const reader = yield* ParquetReader
     const writer = yield* ParquetWriter
     const paths = yield* Path.Path
-    const stream = `${day.exchange}/${day.symbol}/${day.dataType}`
+    const fs = yield* FileSystem.FileSystem
+    const unreadable: Array<{ readonly key: string; readonly reason: string }> = []
 
-    yield* sql`CREATE TABLE IF NOT EXISTS before (stream TEXT, id TEXT, PRIMARY KEY (stream, id)) WITHOUT ROWID`
-    yield* sql`DELETE FROM before WHERE stream <> ${stream}`
-    yield* sql`DROP TABLE IF EXISTS merged`
+    /** Reads objects into the table `merged`, and says what was read of each server. */
+    const read = (objects: ReadonlyArray<ToMerge>) =>
+      Effect.gen(function* () {
+        yield* sql`DROP TABLE IF EXISTS merged`
+        yield* sql`
+          CREATE TABLE merged (row INTEGER PRIMARY KEY, base TEXT, hash INTEGER, plain INTEGER, timestamp INTEGER,
+            exchange_timestamp INTEGER, data BLOB, UNIQUE (base, hash))`
+        let rows = 0
+        const merged = new Map<string, MergedServer>()
+        for (const { key, server } of objects) {
+          const of = merged.get(server) ?? { spans: [], hours: new Map<number, number>(), unread: [] }
+          merged.set(server, of)
+          let first = Number.POSITIVE_INFINITY
+          let last = Number.NEGATIVE_INFINITY
+          const path = `${folder}/part.parquet`
+          yield* download(key, path).pipe(
+            Effect.zipRight(
+              Stream.runForEach(
+                reader.pages(path, { columns: [...columns], bytes: ["data"] }),
+                ({ columns: [ids = [], times = [], exchangeTimes = [], data = []], length }) =>
+                  Effect.gen(function* () {
+                    const values: Array<ReadonlyArray<unknown>> = []
+                    for (let i = 0; i < length; i++) {
+                      const time = Number(times[i])
+                      const hour = Math.floor(time / microsPerHour)
+                      of.hours.set(hour, (of.hours.get(hour) ?? 0) + 1)
+                      if (time < first) first = time
+                      if (time > last) last = time
+                      if (time >= range.from && time < range.to) rows++
+                      const bytes = bytesOf(data[i])
+                      const { base, hash, plain } = identityOf(day.exchange, String(ids[i]), bytes)
+                      values.push([base, hash, plain, time, exchangeTimes[i] ?? null, bytes])
+                    }
+                    for (let from = 0; from < values.length; from += rowsPerInsert) {
+                      const slice = values.slice(from, from + rowsPerInsert)
+                      yield* sql.unsafe(insertStatement(slice.length), slice.flat())
+                    }
+                  }).pipe(sql.withTransaction)
+              )
+            ),
+            Effect.tap(() =>
+              Effect.sync(() => first <= last && of.spans.push({ from: first, to: last + 1 }))
+            ),
+            Effect.catchTag("ParquetError", "ArchiveStoreError", (error) =>
+              Effect.sync(() => {
+                const cause = error._tag === "ParquetError" ? error.cause : error.reason
+                unreadable.push({ key, reason: cause instanceof Error ? cause.message : String(cause) })
+                const parsed = parseKey(key)
+                const plannedAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId) * 1000
+                of.unread.push(...Option.toArray(Option.fromNullable(timeOf(key, plannedAt))))
+              })
+            ),
+            Effect.ensuring(Effect.ignore(fs.remove(path, { force: true })))
+          )
+        }
+        return { rows, merged }
+      })
+
+    /** What was read is of the day before from now on. */
+    const passDay = Effect.gen(function* () {
+      yield* sql`DROP TABLE IF EXISTS before`
+      yield* sql`CREATE TABLE before (base TEXT, hash INTEGER, PRIMARY KEY (base, hash)) WITHOUT ROWID`
+      yield* sql`INSERT INTO before SELECT base, hash FROM merged`
+    })
+
+    if (Option.isSome(options.before)) yield* Effect.zipRight(read(options.before.value), passDay)
+    const { merged, rows } = yield* read(objects)
+
+    // Another message has the id: one of those that were received with it first, or one of the day before.
+    yield* sql`DROP TABLE IF EXISTS renamed`
+    yield* sql`CREATE TABLE renamed (row INTEGER PRIMARY KEY)`
     yield* sql`
-      CREATE TABLE merged (row INTEGER PRIMARY KEY, id TEXT UNIQUE, timestamp INTEGER, exchange_timestamp INTEGER,
-        data BLOB)`
-
-    let read = 0
-    const merged = new Map<string, { readonly spans: Array<Window>; readonly hours: Map<number, number> }>()
-    for (const { key, server } of objects) {
-      const of = merged.get(server) ?? { spans: [], hours: new Map<number, number>() }
-      merged.set(server, of)
-      let first = Number.POSITIVE_INFINITY
-      let last = Number.NEGATIVE_INFINITY
-      const path = `${folder}/part.parquet`
-      yield* download(key, path)
-      yield* Stream.runForEach(
-        reader.pages(path, { columns: [...columns], bytes: ["data"] }),
-        ({ columns: [ids = [], times = [], exchangeTimes = [], data = []], length }) =>
-          Effect.gen(function* () {
-            const rows: Array<ReadonlyArray<unknown>> = []
-            for (let i = 0; i < length; i++) {
-              const time = Number(times[i])
-              const hour = Math.floor(time / microsPerHour)
-              of.hours.set(hour, (of.hours.get(hour) ?? 0) + 1)
-              if (time < first) first = time
-              if (time > last) last = time
-              if (time < range.from || time >= range.to) continue
-              rows.push([String(ids[i]), time, exchangeTimes[i] ?? null, data[i] ?? null])
-            }
-            read += rows.length
-            for (let from = 0; from < rows.length; from += rowsPerInsert) {
-              const slice = rows.slice(from, from + rowsPerInsert)
-              yield* sql.unsafe(insertStatement(slice.length), [...slice.flat(), stream])
-            }
-          }).pipe(sql.withTransaction)
-      ).pipe(Effect.catchTag("ParquetError", ({ cause }) => new ParquetError({ path: key, cause })))
-      if (first <= last) of.spans.push({ from: first, to: last + 1 })
-    }
-
+      INSERT INTO renamed SELECT row FROM merged WHERE plain = 0
+        OR EXISTS (SELECT 1 FROM before WHERE before.base = merged.base AND before.hash <> merged.hash)
+        OR EXISTS (SELECT 1 FROM merged AS other WHERE other.base = merged.base AND other.hash <> merged.hash
+          AND other.plain = 1 AND (other.timestamp, other.hash) < (merged.timestamp, merged.hash))`
     const [ids] = yield* sql<{ others: number }>`
-      SELECT EXISTS (
-        SELECT 1 FROM merged WHERE length(id) > 18 OR CAST(CAST(id AS INTEGER) AS TEXT) <> id
+      SELECT EXISTS (SELECT 1 FROM renamed) OR EXISTS (
+        SELECT 1 FROM merged WHERE length(base) > 18 OR CAST(CAST(base AS INTEGER) AS TEXT) <> base
       ) AS others`
     const order =
-      ids?.others === 1 ? "coalesce(exchange_timestamp, timestamp), timestamp, row" : "CAST(id AS INTEGER)"
+      ids?.others === 1 ? "coalesce(exchange_timestamp, timestamp), timestamp, row" : "CAST(base AS INTEGER)"
     yield* sql`DROP TABLE IF EXISTS places`
     yield* sql`CREATE TABLE places (place INTEGER PRIMARY KEY, row INTEGER)`
-    yield* sql.unsafe(`INSERT INTO places (row) SELECT row FROM merged ORDER BY ${order}`)
+    yield* sql.unsafe(
+      `INSERT INTO places (row) SELECT row FROM merged
+       WHERE timestamp >= ? AND timestamp < ?
+         AND NOT EXISTS (SELECT 1 FROM before WHERE before.base = merged.base AND before.hash = merged.hash)
+       ORDER BY ${order}`,
+      [range.from, range.to]
+    )
 
     const page = (after: number) =>
       Effect.map(
         sql<MergedRow>`
-          SELECT place, id, timestamp, exchange_timestamp, data FROM places JOIN merged USING (row)
+          SELECT place, base, hash, renamed.row IS NOT NULL AS isRenamed, timestamp, exchange_timestamp, data
+          FROM places JOIN merged USING (row) LEFT JOIN renamed ON renamed.row = merged.row
           WHERE place > ${after} ORDER BY place LIMIT ${rowsPerPage}`,
         (rows) =>
           [
@@ -111,18 +177,38 @@ export const mergeDay = (options: {
       metadata: { collector_version: version, sources: JSON.stringify(objects.map(({ key }) => key)) },
       pages: Stream.paginateChunkEffect(0, page)
     })
-    yield* sql`DELETE FROM before`
-    yield* sql`INSERT INTO before SELECT ${stream}, id FROM merged`
-    return { path, file, duplicates: read - file.rows, merged }
+    yield* passDay
+    return { path, file, duplicates: rows - file.rows, merged, unreadable }
   })
+
+interface MergedServer {
+  readonly spans: Array<Window>
+  readonly hours: Map<number, number>
+  readonly unread: Array<Window>
+}
 
 interface MergedRow {
   readonly place: number
-  readonly id: string
+  readonly base: string
+  readonly hash: number
+  readonly isRenamed: number
   readonly timestamp: number
   readonly exchange_timestamp: number | null
   readonly data: Uint8Array
 }
+
+/**
+ * What tells a message from all others of its stream: the id that the exchange gave it, and a hash of what it says. `plain`: 1 if
+ * it was stored under that id, 0 if under one of its own, because the id was another message's.
+ */
+const identityOf = (exchange: string, id: string, data: Uint8Array) => {
+  const hash = contentHash(exchange, data)
+  const own = idOfReuse("", hash)
+  return id.endsWith(own) ? { base: id.slice(0, -own.length), hash, plain: 0 } : { base: id, hash, plain: 1 }
+}
+
+const bytesOf = (data: string | number | Uint8Array | null | undefined): Uint8Array =>
+  data instanceof Uint8Array ? data : Buffer.from(String(data ?? ""))
 
 const columns = ["exchange_sequence_id", "timestamp", "exchange_timestamp", "data"] as const
 
@@ -130,12 +216,13 @@ const rowsPerPage = 1000
 const rowsPerInsert = 200
 
 const insertStatement = (rows: number): string =>
-  `INSERT INTO merged (id, timestamp, exchange_timestamp, data)
-   SELECT * FROM (VALUES ${Array.from({ length: rows }, () => "(?, ?, ?, ?)").join()}) AS read
-   WHERE NOT EXISTS (SELECT 1 FROM before WHERE stream = ? AND id = read.column1)
-   ON CONFLICT (id) DO UPDATE SET timestamp = excluded.timestamp,
-     exchange_timestamp = excluded.exchange_timestamp, data = excluded.data
-   WHERE excluded.timestamp < merged.timestamp`
+  `INSERT INTO merged (base, hash, plain, timestamp, exchange_timestamp, data)
+   VALUES ${Array.from({ length: rows }, () => "(?, ?, ?, ?, ?, ?)").join()}
+   ON CONFLICT (base, hash) DO UPDATE SET plain = max(plain, excluded.plain),
+     timestamp = min(timestamp, excluded.timestamp),
+     exchange_timestamp = iif(excluded.timestamp < timestamp, excluded.exchange_timestamp, exchange_timestamp),
+     data = iif(excluded.timestamp < timestamp, excluded.data, data)
+   WHERE excluded.timestamp < timestamp OR excluded.plain > plain`
 
 const pageOf = (
   day: { readonly exchange: string; readonly symbol: string; readonly dataType: string },
@@ -146,7 +233,7 @@ const pageOf = (
     rows.map(() => day.exchange),
     rows.map(() => day.symbol),
     rows.map(() => day.dataType),
-    rows.map((row) => row.id),
+    rows.map(({ base, hash, isRenamed }) => (isRenamed === 1 ? idOfReuse(base, hash) : base)),
     rows.map((row) => row.timestamp),
     rows.map((row) => row.exchange_timestamp),
     rows.map((row) => row.data)

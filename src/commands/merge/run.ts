@@ -1,17 +1,18 @@
-import { Console, Effect, Layer, Stream } from "effect"
+import { Console, Effect, Layer, Option, Stream } from "effect"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import * as HyparquetWriter from "../../archive/HyparquetWriter.ts"
-import { dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
+import { archiveKey, dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
+import { microsPerDay } from "../../domain/micros.ts"
 import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
-import { isProvable } from "../../exchange/registry.ts"
+import { exchanges, isProvable } from "../../exchange/registry.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
-import { endWithFaults, readCoverage, type ServerCoverage } from "../coverage/read.ts"
+import { endWithFaults, faultsOf, readCoverage, type ServerCoverage } from "../coverage/read.ts"
 import { timeText, windowText } from "../coverage/render.ts"
 import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
-import { mergeDay } from "./mergeDay.ts"
+import { mergeDay, ObjectsUnreadable } from "./mergeDay.ts"
 import { type Merged, type RemainingHoles, unionHoles } from "./unionHoles.ts"
 
 export const run = ({ into, ...options }: SelectionOptions & { readonly into: string }) =>
@@ -25,14 +26,17 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     // Before the objects are listed: what is archived meanwhile is merged, and not claimed.
     const read = yield* readCoverage(reading, select)
     const { abandoned, servers } = read
-    yield* Stream.runForEach(store.list("exchange="), ({ key }) => {
+    // With the day before the first one: what was received there already is not merged again.
+    const from = select.range.from - microsPerDay
+    const listed = Stream.flatMap(Stream.fromIterable(prefixesOf(options, servers)), store.list)
+    yield* Stream.runForEach(listed, ({ key }) => {
       const parsed = parseKey(key)
       if (parsed?._tag !== "Archive" || !select.takes(parsed.stream) || abandoned.has(key)) return Effect.void
       const { end, start } = microsOf(parsed.date)
-      if (end <= select.range.from || start >= select.range.to) return Effect.void
+      if (end <= from || start >= select.range.to) return Effect.void
       const { dataType, exchange, symbol } = parsed.stream
-      return scratch`
-          INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${parsed.date}, ${parsed.server}, ${key})`
+      return Effect.asVoid(scratch`
+          INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${parsed.date}, ${parsed.server}, ${key})`)
     })
     // Days of which there is no object are holes, too.
     for (const { dataType, exchange, symbol, date } of wantedDays(servers, select.range)) {
@@ -47,32 +51,89 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     }>`
         SELECT exchange, symbol, data_type AS dataType, date, group_concat(DISTINCT server) AS servers
         FROM objects GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
-    for (const day of days) {
-      const objects = yield* scratch<{ key: string; server: string }>`
+    const objectsOf = (day: StreamDay) =>
+      Effect.map(
+        scratch<{ key: string; server: string }>`
           SELECT key, server FROM objects WHERE exchange = ${day.exchange} AND symbol = ${day.symbol}
-            AND data_type = ${day.dataType} AND date = ${day.date} AND key IS NOT NULL ORDER BY key`
+            AND data_type = ${day.dataType} AND date = ${day.date} AND key IS NOT NULL ORDER BY key`,
+        (objects) => objects.map(({ key, server }) => ({ key, server: serverOf(servers, server) }))
+      )
+    const unreadable: Array<ObjectsUnreadable["objects"][number]> = []
+    let last: string | undefined
+    let isEmpty = true
+    for (const day of days) {
+      if (microsOf(day.date).end <= select.range.from) continue
+      isEmpty = false
+      const objects = yield* objectsOf(day)
+      const dayBefore = { ...day, date: dateOf(microsOf(day.date).start - 1) }
       const name = `${day.exchange}:${day.symbol}:${day.dataType}  ${day.date}`
       let merged: ReadonlyMap<string, Merged> = new Map()
       if (objects.length === 0) yield* Console.log(`${name}  nothing is archived`)
       else {
         const done = yield* mergeDay({
           day,
-          objects: objects.map(({ key, server }) => ({ key, server: serverOf(servers, server) })),
+          objects,
+          before: last === dayKey(dayBefore) ? Option.none() : Option.some(yield* objectsOf(dayBefore)),
           range: select.range,
           into,
           scratch,
           folder: reading.folder
         }).pipe(Effect.provide(Layer.merge(Layer.succeedContext(reading.services), HyparquetWriter.layer())))
         merged = done.merged
+        last = dayKey(day)
+        unreadable.push(...done.unreadable)
+        for (const { key, reason } of done.unreadable) yield* Console.log(`unreadable  ${key}: ${reason}`)
         yield* Console.log(
           `${name}  from ${day.servers}\n  ${done.file.rows} messages, ${done.duplicates} of which were held more than once were left out: ${done.path}`
         )
       }
       yield* Console.log(holesText(unionHoles(servers, day, select.range, merged), isProvable(day)))
     }
-    if (days.length === 0) yield* Console.log("There are no such archives.")
-    yield* endWithFaults(read)
+    if (isEmpty) yield* Console.log("There are no such archives.")
+    yield* endWithFaults([
+      ...faultsOf(read),
+      ...(unreadable.length === 0 ? [] : [new ObjectsUnreadable({ objects: unreadable })])
+    ])
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
+
+interface StreamDay {
+  readonly exchange: string
+  readonly symbol: string
+  readonly dataType: string
+  readonly date: string
+}
+
+const dayKey = (day: StreamDay): string => `${streamKey(day)} ${day.date}`
+
+/** Where the selected streams lie: only what was asked for is listed. Symbols are found however they are spelled in the journals. */
+const prefixesOf = (
+  { exchange, symbol }: SelectionOptions,
+  servers: ReadonlyArray<ServerCoverage>
+): ReadonlyArray<string> => {
+  const names = Option.match(exchange, {
+    onNone: () => Array.from(exchanges.keys()),
+    onSome: (name) => [name.toLowerCase()]
+  })
+  const folderOf = (exchange: string, symbol: string) => {
+    const stream = { exchange, symbol, dataType: "" }
+    const key = archiveKey({ stream, date: "", serverName: "", firstTimestamp: 0, archiveId: "" })
+    return key.slice(0, key.indexOf("data_type="))
+  }
+  if (Option.isNone(symbol)) {
+    return Option.isNone(exchange)
+      ? ["exchange="]
+      : names.map((name) => folderOf(name, "").replace(/symbol=.*/, ""))
+  }
+  const known = servers.flatMap(({ streams }) => streams.map(({ stream }) => stream.symbol))
+  const given = symbol.value
+  const spellings = new Set([
+    given,
+    given.toLowerCase(),
+    given.toUpperCase(),
+    ...known.filter((symbol) => symbol.toLowerCase() === given.toLowerCase())
+  ])
+  return names.flatMap((name) => Array.from(spellings, (symbol) => folderOf(name, symbol)))
+}
 
 /** Every day from the first to the last on which any server was to record a stream. */
 const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {

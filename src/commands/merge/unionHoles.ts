@@ -21,6 +21,8 @@ export interface Merged {
   readonly spans: ReadonlyArray<Window>
   /** Messages by the hour of receipt, hours since the epoch. */
   readonly hours: ReadonlyMap<number, number>
+  /** Of objects that could not be read. */
+  readonly unread: ReadonlyArray<Window>
 }
 
 /**
@@ -118,6 +120,7 @@ const holesIn = (
       ...difference(wanted, own),
       ...holesOf({ ...of, gaps: Chunk.empty() }, within),
       ...absentIn(of, merged, within, own),
+      ...intersection(merged?.unread ?? [], wanted),
       ...intersection(
         Chunk.map(
           Chunk.filter(near, (gap) => !hasNumbers(gap)),
