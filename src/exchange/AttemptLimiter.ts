@@ -6,6 +6,8 @@ import type { Quota } from "./Exchange.ts"
 export interface AttemptLimiter {
   /** Waits for its turn, then makes the attempt. */
   readonly admit: <A, E, R>(attempt: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** No attempt begins for so many milliseconds. */
+  readonly hold: (millis: number) => Effect.Effect<void>
 }
 
 /**
@@ -21,7 +23,21 @@ export const makeAttemptLimiter = (quotas: ReadonlyArray<Quota>): Effect.Effect<
         .filter(({ count }) => count >= largeCount)
         .map((quota) => Effect.sync(() => makeSpacing(quota)))
     ]),
-    (limits) => ({ admit: (attempt) => limits.reduce((admitted, limit) => limit(admitted), attempt) })
+    (limits) => {
+      let heldUntil = Number.NEGATIVE_INFINITY
+      const isHeld = Effect.map(monotonicMillis, (now) => heldUntil - now)
+      const wait: Effect.Effect<void> = Effect.flatMap(isHeld, (millis) =>
+        millis > 0 ? Effect.zipRight(Effect.sleep(millis), wait) : Effect.void
+      )
+      return {
+        admit: (attempt) =>
+          limits.reduce((admitted, limit) => limit(admitted), Effect.zipRight(wait, attempt)),
+        hold: (millis) =>
+          Effect.map(monotonicMillis, (now) => {
+            heldUntil = Math.max(heldUntil, now + millis)
+          })
+      }
+    }
   )
 
 const largeCount = 20

@@ -136,6 +136,7 @@ export const makeConnection = (
     /** A session, however long that takes. */
     const open = (primary: boolean) =>
       Effect.zipRight(awaitWanted, attempt(parent, primary)).pipe(
+        Effect.tapError((end) => context.attempts.hold(end.retryAfter ?? 0)),
         Effect.tapError((end) => Effect.ignore(backoff.next(end))),
         Effect.eventually
       )

@@ -10,6 +10,8 @@ export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
   readonly reason: string
   /** The close code of the WebSocket protocol, where there was one. */
   readonly code?: number
+  /** For how many milliseconds the server wants no other attempt, where it said so. */
+  readonly retryAfter?: number
 }> {
   override get message() {
     return this.reason
@@ -68,6 +70,21 @@ export const connect = (
       kind = "closed"
       Deferred.unsafeDone(opened, Effect.void)
     })
+    socket.on("unexpected-response", (_request, response) => {
+      const { headers, statusCode } = response
+      response.on("error", ignoreError).resume()
+      const reason = `the server answered with HTTP status ${statusCode}`
+      const retryAfter = retryAfterOf(headers["retry-after"], headers.date)
+      end(
+        retryAfter === undefined
+          ? new ConnectionEnded({ kind: "connect", reason })
+          : new ConnectionEnded({
+              kind: "connect",
+              reason: `${reason}, and wants no attempt for ${Math.ceil(retryAfter / 1000)} s`,
+              retryAfter
+            })
+      )
+    })
     // `close` comes after it, with the code.
     socket.on("error", (cause) => {
       failure = reasonOf(cause)
@@ -95,9 +112,8 @@ export const connect = (
         Effect.async<void, ConnectionEnded>((resume) =>
           socket.send(text, (error) =>
             resume(
-              error
-                ? Effect.fail(new ConnectionEnded({ kind: "closed", reason: reasonOf(error) }))
-                : Effect.void
+              // Why it ended is what `close` says, which comes.
+              error ? Deferred.await(ended) : Effect.void
             )
           )
         ),
@@ -110,6 +126,20 @@ export const connect = (
       ended: Deferred.await(ended)
     }
   })
+
+/** The milliseconds of a Retry-After, which are seconds or a date by the server's clock; at most three days. */
+export const retryAfterOf = (
+  text: string | undefined,
+  serverDate: string | undefined
+): number | undefined => {
+  if (text === undefined) return undefined
+  const millis = /^\s*\d+\s*$/.test(text)
+    ? Number(text) * 1000
+    : Date.parse(text) - (serverDate === undefined ? Date.now() : Date.parse(serverDate))
+  return millis > 0 ? Math.min(millis, maxRetryAfterMillis) : undefined
+}
+
+const maxRetryAfterMillis = 3 * 86_400_000
 
 const ignoreError = (): void => {}
 

@@ -1,7 +1,9 @@
+import { createServer, type Server } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
 import { bybit } from "../../src/exchange/bybit.ts"
 import { makeReceiveClock, ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
+import { retryAfterOf } from "../../src/exchange/WebSocket.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { eventually, receive, streamOf } from "./harness.ts"
 import { type Peer, scripted } from "./scripted.ts"
@@ -331,6 +333,64 @@ describe.concurrent("subscriptions", () => {
       expect(asked).toEqual([1, 1, 2])
     })
   )
+})
+
+describe.concurrent("the end of a new connection", () => {
+  it.scopedLive("is told with what the server said, also where we were about to send", () =>
+    Effect.gen(function* () {
+      const goodbye = Buffer.concat([Buffer.from([0x88, 5, 0x0f, 0xa0]), Buffer.from("bye")])
+      const { url } = yield* scripted({ onOpen: (peer) => peer.sendRaw(goodbye) })
+      const { eventsOf } = yield* receive({
+        streams: ["btcusdt", "ethusdt"].map((symbol) => streamOf("binance", symbol, "trade")),
+        endpoints: new Map([["binance", url]])
+      })
+      yield* eventually("two ends", () => eventsOf("ConnectionEnded").length >= 2)
+      expect(eventsOf("ConnectionEnded").map(({ code, reason }) => [code, reason])).toEqual(
+        eventsOf("ConnectionEnded").map(() => [4000, "closed with code 4000 bye"])
+      )
+    })
+  )
+})
+
+describe.concurrent("a refused handshake", () => {
+  it.scopedLive("holds back every connection of the exchange for as long as the server wants", () =>
+    Effect.gen(function* () {
+      const attempts: Array<number> = []
+      const server = yield* Effect.acquireRelease(
+        Effect.async<Server>((resume) => {
+          const server = createServer()
+          server.on("upgrade", (_request, socket) => {
+            attempts.push(performance.now())
+            socket.on("error", () => {})
+            socket.end("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 6\r\nConnection: close\r\n\r\n")
+          })
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      const { eventsOf } = yield* receive({
+        streams: ["BTC-USD", "ETH-USD"].map((symbol) => streamOf("coinbase", symbol, "trade")),
+        endpoints: new Map([["coinbase", new URL(`ws://127.0.0.1:${port}/`)]])
+      })
+      yield* eventually("two attempts", () => attempts.length >= 2)
+      expect((attempts[1] ?? 0) - (attempts[0] ?? 0)).toBeGreaterThan(5900)
+      expect(eventsOf("ConnectionEnded")[0]?.reason).toBe(
+        "the server answered with HTTP status 429, and wants no attempt for 6 s"
+      )
+    })
+  )
+
+  it("may name a time or a date of the server's clock", () => {
+    const date = "Mon, 30 Nov 2026 12:00:00 GMT"
+    expect(retryAfterOf("120", date)).toBe(120_000)
+    expect(retryAfterOf("Mon, 30 Nov 2026 12:01:00 GMT", date)).toBe(60_000)
+    expect(retryAfterOf("99999999", date)).toBe(3 * 86_400_000)
+    expect([undefined, "soon", "-5", "0"].map((text) => retryAfterOf(text, date))).toEqual(
+      Array(4).fill(undefined)
+    )
+  })
 })
 
 describe.concurrent("an error that names nothing", () => {
