@@ -3,6 +3,7 @@ import type { GapDetected } from "./ExchangeEvent.ts"
 import type { ClockStepped, Heard, JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { microsPerHour } from "./micros.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
+import { type LastingReason, lastingReasons, type Unsettled } from "./Unsettled.ts"
 import type { Window } from "./Window.ts"
 
 /** Messages that are missing between two that were received. */
@@ -27,13 +28,10 @@ export interface ConnectedWindow extends Window {
   readonly process: number
 }
 
-/** Why a stream may be in doubt until something else is told. */
-export const lastingReasons = ["silent", "unreadable"] as const
-export type LastingReason = (typeof lastingReasons)[number]
-
 /**
  * `journal`: entries of the journal are missing, which may have told of anything. `archive`: the archive does not have the
- * object that the messages left the database for.
+ * object that the messages left the database for. `unproven`: the process ended, and no later message proves that none is
+ * missing since the last one.
  */
 export const doubtReasons = [
   "reconnect",
@@ -44,6 +42,7 @@ export const doubtReasons = [
   "journal",
   "archive",
   "clock",
+  "unproven",
   ...lastingReasons
 ] as const
 
@@ -80,6 +79,8 @@ export interface StreamCoverage {
   readonly unsureSince: Option.Option<number>
   /** When the last message was received that the journal counts; 0 if it counts none. */
   readonly lastMessageAt: number
+  /** Since when this journal counts none, if it has not counted any. */
+  readonly noneSince: Option.Option<number>
   /** Messages that were counted and are in no archive that is done, in the order of receipt; `messages` since `from`. */
   readonly unarchived: ReadonlyArray<{ readonly from: number; readonly messages: number }>
   /** Messages that were archived before they were counted. */
@@ -155,12 +156,14 @@ export const beginJournal = (
   let lostFrom = Number.POSITIVE_INFINITY
   const streams = HashMap.map(state.streams, (of) => {
     const from = of.unarchived[0]?.from
-    if (from === undefined) return { ...of, uncounted: 0 }
+    const noneSince = Option.some(state.through)
+    if (from === undefined) return { ...of, uncounted: 0, noneSince }
     lostFrom = Math.min(lostFrom, from)
     return {
       ...of,
       unarchived: [],
       uncounted: 0,
+      noneSince,
       doubts: Chunk.append(of.doubts, {
         from,
         to: Math.max(state.lastSeen, from + 1),
@@ -205,12 +208,18 @@ const findAgain = (state: Coverage, at: number): Coverage =>
           ...doubt(of, window),
           unsureSince: HashMap.isEmpty(of.open) ? Option.some(window.to) : Option.none(),
           // How many of the messages that were counted meanwhile are archived cannot be known.
-          unarchived: [{ from, messages: Number.POSITIVE_INFINITY }],
+          unarchived: isEndless(of) ? of.unarchived : [...of.unarchived, endless(from)],
           uncounted: 0
         }))
       }
     }
   })
+
+/** Messages from then on, of which it cannot be known how many are archived. */
+const endless = (from: number) => ({ from, messages: Number.POSITIVE_INFINITY })
+
+const isEndless = ({ unarchived }: StreamCoverage): boolean =>
+  unarchived.at(-1)?.messages === Number.POSITIVE_INFINITY
 
 /** In doubt from the last message before, since a gap that is not told of may begin there. */
 const doubt = (of: StreamCoverage, { from, to }: Window): StreamCoverage => ({
@@ -224,18 +233,22 @@ const doubt = (of: StreamCoverage, { from, to }: Window): StreamCoverage => ({
 
 const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
   switch (event._tag) {
-    case "ProcessStarted":
+    case "ProcessStarted": {
+      const { heard, lastSeen = state.lastSeen, unsettled } = event.previous ?? {}
+      const ended = endProcess(settle(state, lastSeen, unsettled), lastSeen, heard)
       return {
-        ...endProcess(state, event.previous?.lastSeen ?? state.lastSeen, event.previous?.heard),
+        ...(at < lastSeen ? cameTwice(ended, { from: at, to: lastSeen + 1 }) : ended),
         lastSeen: at,
         through: at
       }
+    }
     case "ProcessStopped": {
       const last = Math.max(state.lastSeen, event.lastSeen ?? at)
-      return { ...endProcess({ ...state, lastSeen: last }, last, event.heard), through: at }
+      const told = settle(state, last, event.unsettled)
+      return { ...endProcess({ ...told, lastSeen: last }, last, event.heard), through: at }
     }
     case "ProcessAlive":
-      return { ...seen(state, event.lastSeen), heard: event.heard }
+      return { ...settle(seen(state, event.lastSeen), event.lastSeen, event.unsettled), heard: event.heard }
     case "RecordingStarted":
       return event.streams.reduce(
         (all, stream) => update(all, stream, at, (of) => ({ ...want(of, at), isNamed: true })),
@@ -279,17 +292,45 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
 }
 
 /**
- * The journal ends here: what is open ends where the process was last seen, and where its connection was last heard, which
- * the running process may only be about to hear again: nothing is said of the time after it.
+ * The journal ends here. Whether a message is missing after the last one of a stream, only the next one shows, or what is told
+ * of it: of a stream that the running process records nothing is said of the time after it, and of one that an earlier process
+ * recorded last it is in doubt.
  */
 export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Coverage => {
   const last = Math.max(state.lastSeen, lastSeen)
-  return endProcess(
-    findAgain(seen(state, lastSeen), last),
-    last,
-    heard ?? state.heard,
-    Number.POSITIVE_INFINITY
-  )
+  const found = findAgain(seen(state, lastSeen), last)
+  const ended = endProcess(found, last, heard ?? state.heard)
+  return {
+    ...ended,
+    streams: HashMap.map(ended.streams, (of, key) => {
+      const before = HashMap.get(found.streams, key)
+      return Option.exists(before, ({ isWanted }) => isWanted)
+        ? endUnproven(of, Option.getOrElse(before, () => of).wanted.to)
+        : doubtUnproven(of)
+    })
+  }
+}
+
+/** It is said to be wanted up to its last message, or to what was told of it later. */
+const endUnproven = (of: StreamCoverage, told: number): StreamCoverage => {
+  const to = Math.max(told, of.lastMessageAt + 1)
+  return doubtUnproven({
+    ...of,
+    wanted: { from: of.wanted.from, to: Math.min(of.wanted.to, to) },
+    connected: Chunk.map(of.connected, (window) =>
+      window.to > to ? { ...window, to: Math.max(window.from, to) } : window
+    )
+  })
+}
+
+const doubtUnproven = (of: StreamCoverage): StreamCoverage => {
+  const from = Math.max(of.lastMessageAt, of.wanted.from)
+  const connected = Chunk.reduce(of.connected, 0, (last, { to }) => Math.max(last, to))
+  const to = Math.min(connected, of.wanted.to)
+  if (to <= from + 1) return of
+  return of.wanted.to - from < lastMoments && of.lastMessageAt > 0
+    ? { ...of, wanted: { from: of.wanted.from, to: from + 1 } }
+    : { ...of, doubts: Chunk.append(of.doubts, { from, to, reason: "unproven" as const }) }
 }
 
 /** What is known of a stream of a time, without what ends before it or begins after it. */
@@ -387,11 +428,11 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
       )
     }
     case "StreamHeard":
-      return wanted((of) => endDoubt(of, "silent", at, event.after ?? at))
+      return wanted((of) => endDoubt(of, "silent", at, event.after ?? firstOf(state, of, at)))
     case "StreamUnreadable":
       return wanted((of) => beginDoubt(of, "unreadable", Math.min(event.after ?? at, at - 1)))
     case "StreamReadable":
-      return change(at, (of) => endDoubt(of, "unreadable", at, event.after ?? at))
+      return change(at, (of) => endDoubt(of, "unreadable", at, event.after ?? firstOf(state, of, at)))
     case "GapDetected":
       return wanted((of) => ({
         ...of,
@@ -414,6 +455,13 @@ const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverag
   }
 }
 
+/** Since when it may have been asked for, if entries of the process are missing; else `at`. */
+const firstOf = (state: Coverage, of: StreamCoverage, at: number): number =>
+  Option.match(state.unsureSince, {
+    onNone: () => at,
+    onSome: (since) => Math.min(at, since, ...HashMap.values(of.open))
+  })
+
 /** A connection that was made while the journal told nothing, by whatever name. */
 const unnamed = ""
 
@@ -429,7 +477,10 @@ const count = (
       Option.some(Option.getOrElse(before, () => 0) + event.messages)
     ),
     lastMessageAt: Math.max(of.lastMessageAt, event.last),
-    unarchived: messages === 0 ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
+    doubts: Chunk.appendAll(of.doubts, endedBefore(of, event.first)),
+    noneSince: Option.none(),
+    unarchived:
+      messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
     uncounted: of.uncounted - known
   }
   // No connection was made since, so that one that was open then has brought it.
@@ -445,6 +496,16 @@ const count = (
         : counted
   })
 }
+
+/** Times on connections of which no message was kept: the first one that is proves nothing of them. */
+const endedBefore = ({ connected, noneSince }: StreamCoverage, first: number): Chunk.Chunk<Doubt> =>
+  Option.match(noneSince, {
+    onNone: () => Chunk.empty(),
+    onSome: (since) =>
+      Chunk.filterMap(connected, ({ from, to }) =>
+        from >= since && to < first ? Option.some({ from, to, reason: "unproven" as const }) : Option.none()
+      )
+  })
 
 /** It was connected since then, and so to be recorded. */
 const wantSince = (of: StreamCoverage, since: number): StreamCoverage => ({
@@ -516,20 +577,15 @@ const seen = (state: Coverage, at: number): Coverage => ({
 
 /**
  * The process is gone: what it had committed and told of, it had up to `at`, whatever else it told. A stream of which
- * nothing was heard just before is not said to have been wanted in these last moments, if they are shorter than `moments`.
+ * nothing was heard just before is not said to have been wanted in these last moments.
  */
-const endProcess = (
-  state: Coverage,
-  at: number,
-  heard: Heard | undefined,
-  moments = lastMoments
-): Coverage => ({
+const endProcess = (state: Coverage, at: number, heard: Heard | undefined): Coverage => ({
   ...state,
   process: state.process + 1,
   heard: undefined,
   unsureSince: Option.none(),
   through: Math.max(state.through, at),
-  streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process, heard, moments))
+  streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process, heard))
 })
 
 /** Microseconds: shorter than that nobody calls it silence. */
@@ -539,8 +595,7 @@ const endStream = (
   was: StreamCoverage,
   at: number,
   process: number,
-  heard: Heard | undefined,
-  moments: number
+  heard: Heard | undefined
 ): StreamCoverage => {
   const ends = endsOf(was, at, process, heard)
   const of = closeAll(makeSure(was, at), ends)
@@ -552,7 +607,7 @@ const endStream = (
       )
     : of.connected
   return {
-    ...unwant(of, last > 0 && at - last < moments ? last : at),
+    ...unwant(of, last > 0 && at - last < lastMoments ? last : at),
     isNamed: false,
     connected: closed
   }
@@ -581,18 +636,59 @@ const closeAll = (of: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): Str
         connected: Chunk.appendAll(of.connected, Chunk.unsafeFromArray(ends))
       }
 
+/** The wall clock ran through this time twice: what is there may be of either. */
+const cameTwice = (state: Coverage, { from, to }: Window): Coverage => ({
+  ...state,
+  streams: HashMap.map(state.streams, (of) => ({
+    ...of,
+    doubts: Chunk.append(of.doubts, { from, to, reason: "clock" as const })
+  }))
+})
+
+/** What was told of earlier, if entries of the process are missing which may have told it. */
+const settle = (state: Coverage, at: number, unsettled: Unsettled | undefined): Coverage => {
+  if (unsettled === undefined || Option.isNone(state.unsureSince)) return state
+  const { doubts, more, setBack } = unsettled
+  const twice = setBack
+    .map(({ from, to }) => ({ from: to, to: from + 1 }))
+    .filter(({ from, to }) => !Chunk.some(state.missing, (known) => known.from === from && known.to === to))
+    .reduce(
+      (all, window) => ({ ...cameTwice(all, window), missing: Chunk.append(all.missing, window) }),
+      state
+    )
+  const streams = doubts.reduce(
+    (all, { reason, since, stream }) =>
+      HashMap.modify(all, streamKey(stream), (of) => beginDoubt(of, reason, since)),
+    twice.streams
+  )
+  const unnamedDoubt = (of: StreamCoverage, since: number): StreamCoverage => ({
+    ...of,
+    doubts: Chunk.append(of.doubts, { from: Math.min(since, at - 1), to: at, reason: "journal" as const })
+  })
+  return {
+    ...twice,
+    streams: more === undefined ? streams : HashMap.map(streams, (of) => unnamedDoubt(of, more))
+  }
+}
+
 /**
  * What is open goes on at another time. Of the time in between nobody can say whether it was recorded: it was passed over, or
  * came twice.
  */
 const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Type): Coverage => ({
   ...state,
-  process: state.process + 1,
   through: Math.max(state.through, to),
-  streams: HashMap.map(state.streams, (of) =>
-    of.isWanted || !HashMap.isEmpty(of.open)
+  // Where entries are missing it is also in doubt for streams that are not known yet.
+  unsureSince: Option.as(state.unsureSince, to),
+  missing: Option.isSome(state.unsureSince)
+    ? Chunk.append(state.missing, { from: Math.min(from, to), to: Math.max(from, to) + 1 })
+    : state.missing,
+  streams: HashMap.map(state.streams, (known) => {
+    const of = makeSure(known, from)
+    return of.isWanted || !HashMap.isEmpty(of.open) || Option.isSome(known.unsureSince)
       ? {
           ...reach(of, to),
+          unsureSince: Option.as(known.unsureSince, to),
           connected: Chunk.appendAll(
             of.connected,
             Chunk.fromIterable(
@@ -612,7 +708,7 @@ const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Type): Cov
           })
         }
       : of
-  )
+  })
 })
 
 /** From `at` on the stream is not to be recorded, as far as is known by then. */
@@ -689,7 +785,8 @@ const newStream = ({ missing, unsureSince }: Coverage, stream: StreamId, at: num
   doubts: Chunk.map(missing, ({ from, to }) => ({ from, to, reason: "journal" as const })),
   unsureSince,
   lastMessageAt: 0,
-  unarchived: [],
+  noneSince: Option.some(0),
+  unarchived: Option.toArray(Option.map(unsureSince, endless)),
   uncounted: 0,
   lasting: HashMap.empty()
 })

@@ -8,16 +8,16 @@ import {
   doubtReasons,
   endOfJournal,
   forgetOutside,
-  lastingReasons,
   noCoverage,
   type StreamCoverage
 } from "./Coverage.ts"
 import { GapDetected } from "./ExchangeEvent.ts"
 import { Heard, type JournalEntry } from "./JournalEvent.ts"
 import { StreamId } from "./StreamId.ts"
+import { lastingReasons } from "./Unsettled.ts"
 
 /** Raised when the fold comes to other states than before: checkpoints of other versions are not taken, and made anew. */
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 /**
  * What a journal says of the recording, as of one of its entries, for who asks of a time from then on: the fold over the
@@ -166,6 +166,7 @@ const StreamState = Schema.Struct({
   doubts: Schema.Chunk(Schema.Struct({ ...Span, reason: Schema.Literal(...doubtReasons) })),
   unsureSince: Schema.OptionFromNullOr(Schema.Number),
   lastMessageAt: Schema.Number,
+  noneSince: Schema.OptionFromNullOr(Schema.Number),
   unarchived: Schema.Array(Schema.Struct({ from: Schema.Number, messages: Messages })),
   uncounted: Schema.Number,
   lasting: Schema.HashMap({ key: Schema.Literal(...lastingReasons), value: Schema.Number })

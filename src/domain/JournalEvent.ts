@@ -2,6 +2,7 @@ import { Schema } from "effect"
 import { ArchiveFile, ArchivePlan, JournalSegment } from "./Archive.ts"
 import { ExchangeEvent } from "./ExchangeEvent.ts"
 import { StreamId, streamKey } from "./StreamId.ts"
+import { Unsettled } from "./Unsettled.ts"
 
 /** Microseconds since the epoch. */
 const Micros = Schema.Number
@@ -75,7 +76,11 @@ export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
 export const Heard = Schema.Record({ key: Schema.String, value: Micros })
 export type Heard = typeof Heard.Type
 
-const heard = { heard: Schema.optionalWith(Heard, { exact: true }) }
+/** What a process says of itself at a time; in journals of before, nothing. */
+const condition = {
+  heard: Schema.optionalWith(Heard, { exact: true }),
+  unsettled: Schema.optionalWith(Unsettled, { exact: true })
+}
 
 /**
  * A process began to collect, at a time before it received anything: what is received is kept until the database is open.
@@ -87,7 +92,7 @@ export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   process: Schema.String,
   server: Schema.String,
   version: Schema.String,
-  previous: Schema.NullOr(Schema.Struct({ process: Schema.String, lastSeen: Micros, ...heard }))
+  previous: Schema.NullOr(Schema.Struct({ process: Schema.String, lastSeen: Micros, ...condition }))
 })
 
 /** These streams are to be recorded, as long as the process lives. */
@@ -100,14 +105,14 @@ export const RecordingStarted = Schema.TaggedStruct("RecordingStarted", {
 export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
   process: Schema.String,
   lastSeen: Schema.optionalWith(Micros, { exact: true }),
-  ...heard
+  ...condition
 })
 
 /** The process lived at this time: in front of every archived part of the journal, which may be all that a reader has. */
 export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {
   process: Schema.String,
   lastSeen: Micros,
-  ...heard
+  ...condition
 })
 
 /**

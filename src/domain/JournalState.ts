@@ -2,6 +2,7 @@ import { HashMap, Option } from "effect"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
 import type { StreamId } from "./StreamId.ts"
+import { maxSetBacks } from "./Unsettled.ts"
 
 /** What the archiver goes by: a fold over the journal. */
 export interface JournalState {
@@ -11,7 +12,7 @@ export interface JournalState {
   /**
    * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
    * the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, the
-   * process that runs, the latest segment, the latest epoch.
+   * process that runs, the latest times that the clock was set back, the latest segment, the latest epoch.
    */
   readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
 }
@@ -90,7 +91,7 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
     case "ProcessStopped":
       return withoutProcess(needed)
     case "ClockStepped":
-      return HashMap.set(needed, `${ofProcess}clock`, [id])
+      return HashMap.set(event.to < event.from ? withSetBack(needed, id) : needed, `${ofProcess}clock`, [id])
     case "RecordingStarted":
       return HashMap.modifyAt(needed, `${ofProcess}recording`, (before) =>
         Option.some([...Option.getOrElse(before, () => []), id])
@@ -125,6 +126,12 @@ const delistDoubts = (needed: JournalState["needed"], symbol: Symbol): JournalSt
     const earlier = Option.getOrElse(HashMap.get(all, beforeDelisting(key)), () => ids)
     return HashMap.set(HashMap.remove(all, key), beforeDelisting(key), earlier)
   })
+
+/** Times that came twice are in doubt for ever. */
+const withSetBack = (needed: JournalState["needed"], id: number): JournalState["needed"] =>
+  HashMap.modifyAt(needed, "set back", (before) =>
+    Option.some([...Option.getOrElse(before, () => []), id].slice(-maxSetBacks))
+  )
 
 /** What begins with this ends with the process. */
 const ofProcess = "process "

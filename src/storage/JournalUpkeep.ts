@@ -7,6 +7,7 @@ import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { type CountPlace, countsAfter, countsBegin } from "./MessageCounts.ts"
 import { heardIn } from "./ProcessLife.ts"
+import { unsettledNow } from "./unsettled.ts"
 
 /** How long archived entries stay in the database. */
 export interface JournalLimits {
@@ -56,7 +57,12 @@ export const lastLife: Effect.Effect<
       SELECT process, last_seen, heard FROM collector`
   if (life === undefined || life.process === null || life.last_seen === null) return Option.none()
   return Option.some(
-    ProcessAlive.make({ process: life.process, lastSeen: life.last_seen, ...(yield* heardIn(life)) })
+    ProcessAlive.make({
+      process: life.process,
+      lastSeen: life.last_seen,
+      ...(yield* heardIn(life)),
+      unsettled: yield* unsettledNow(sql)
+    })
   )
 }).pipe(Effect.mapError(DatabaseError.from))
 

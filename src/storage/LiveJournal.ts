@@ -4,19 +4,23 @@ import { SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { JournalBegin, JournalTail, JournalText } from "../archive/ArchivedJournal.ts"
-import type { Heard } from "../domain/JournalEvent.ts"
+import { type Heard, ProcessAlive } from "../domain/JournalEvent.ts"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { encodeEvent, epochOf } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
 import { heardIn } from "./ProcessLife.ts"
+import { unsettledNow } from "./unsettled.ts"
 
 /** The journal of a database that another process may be writing, as of one moment. */
 export interface LiveJournal extends JournalTail<DatabaseError> {
   /** Names the journal. */
   readonly id: string
   readonly begin: JournalBegin
-  /** The entries above an id, in order; then what is counted and not in the journal yet, as entries with the id 0. */
+  /**
+   * The entries above an id, in order; then what is counted and not in the journal yet, and the last sign of life of the
+   * process that uses the database, as entries with the id 0.
+   */
   readonly rowsAfter: (after: number) => Stream.Stream<JournalText, DatabaseError>
   /** Up to here, microseconds, the process that uses the database has committed what it received; 0 if there is none. */
   readonly lastSeen: number
@@ -91,9 +95,15 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
           )
         )
       )
-    const counted = counts.map(
-      (event): JournalText => ({ id: 0, at: event.first, tag: event._tag, payload: encodeEvent(event) })
-    )
+    const { last_seen: lastSeen, process } = collector
+    const life =
+      process === null || lastSeen === null
+        ? []
+        : [ProcessAlive.make({ process, lastSeen, ...noted, unsettled: yield* unsettledNow(sql) })]
+    const uncounted = [
+      ...counts.map((event) => ({ at: event.first, event })),
+      ...life.map((event) => ({ at: event.lastSeen, event }))
+    ].map(({ at, event }): JournalText => ({ id: 0, at, tag: event._tag, payload: encodeEvent(event) }))
     return Option.some<LiveJournal>({
       id: collector.journal,
       begin: {
@@ -101,7 +111,7 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
         previous: Option.map(epoch, ({ previous }) => previous)
       },
       lastId: bounds?.last ?? 0,
-      rowsAfter: (above) => Stream.concat(rowsAfter(above), Stream.fromIterable(counted)),
+      rowsAfter: (above) => Stream.concat(rowsAfter(above), Stream.fromIterable(uncounted)),
       lastSeen: collector.process === null ? 0 : (collector.last_seen ?? 0),
       heard: collector.process === null ? undefined : noted.heard
     })

@@ -6,6 +6,7 @@ import { version } from "../version.ts"
 import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
+import { unsettledNow } from "./unsettled.ts"
 
 /**
  * Tells the journal when this process began and when it ended, and what its last sign of life was: nothing is said of the time
@@ -31,7 +32,12 @@ export const layer = (options: {
         const previous =
           last === undefined || last.process === null
             ? null
-            : { process: last.process, lastSeen: last.last_seen ?? 0, ...(yield* heardIn(last)) }
+            : {
+                process: last.process,
+                lastSeen: last.last_seen ?? 0,
+                ...(yield* heardIn(last)),
+                unsettled: yield* unsettledNow(sql)
+              }
         yield* journal.append(
           ProcessStarted.make({ at: startedAt, process: name, server: options.server, version, previous })
         )
@@ -46,7 +52,8 @@ export const layer = (options: {
           ProcessStopped.make({
             process: name,
             lastSeen: life?.last_seen ?? 0,
-            ...(yield* heardIn(life ?? { heard: null }))
+            ...(yield* heardIn(life ?? { heard: null })),
+            unsettled: yield* unsettledNow(sql)
           })
         )
         yield* sql`UPDATE collector SET process = NULL`

@@ -60,7 +60,8 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3], [4, 5])
-      yield* record(folder, "b", [1, 2, 3], [4, 5])
+      // The last one is of the next day: it proves that none is missing before.
+      yield* record(folder, "b", [1, 2, 3], [4, 5, 90_000_000])
       const before = yield* coverage(folder, {})
       expect(before).toMatchObject(whole)
       expect(absentOf(before.days, "a")).toEqual([])

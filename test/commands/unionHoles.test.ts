@@ -61,6 +61,15 @@ const server = (
           connected(down[1])
         ]),
     ...events,
+    // On another day, so that it proves the time before, and is not asked for.
+    {
+      _tag: "MessagesCommitted",
+      stream,
+      hour: Math.floor(newYear / 3_600_000_000) + 24,
+      messages: 1,
+      first: at(0),
+      last: at(86_400_000)
+    },
     { _tag: "ProcessAlive", process: "p", lastSeen: at(60_000) }
   ]
   const state = all.reduce(

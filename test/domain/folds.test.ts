@@ -1,6 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Option, Schema } from "effect"
-import { applyToCoverage, endOfJournal, noCoverage, type StreamCoverage } from "../../src/domain/Coverage.ts"
+import {
+  applyToCoverage,
+  beginJournal,
+  endOfJournal,
+  noCoverage,
+  type StreamCoverage
+} from "../../src/domain/Coverage.ts"
 import { daysOf, holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
 import {
   type Heard,
@@ -20,6 +26,18 @@ const stateOf = (entries: ReadonlyArray<JournalEntry>, from = emptyJournalState)
   entries.reduce(applyEntry, from)
 
 const coverageOf = (entries: ReadonlyArray<JournalEntry>) => entries.reduce(applyToCoverage, noCoverage)
+
+/** A later message of the stream is counted: what was covered before it is proven. */
+const later = (stream: StreamId = book): JournalEntry => {
+  const at = newYear + 365 * 86_400_000_000
+  const counts = {
+    hour: Math.floor(newYear / 3_600_000_000),
+    messages: 1,
+    first: newYear + 1_000_000,
+    last: at
+  }
+  return { id: 0, at: newYear, event: { _tag: "MessagesCommitted", stream, ...counts } }
+}
 
 describe("the journal's events", () => {
   it("come out of the database as they went in", () => {
@@ -131,7 +149,7 @@ describe("coverage", () => {
       },
       { id: 8, at: at(90), event: { _tag: "ProcessAlive", process: "q", lastSeen: at(90) } }
     ]
-    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams))
+    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf([...entries, later()])).streams))
     expect(of).toBeDefined()
     if (of === undefined) return
     expect(of.wanted).toEqual({ from: at(0), to: at(90) })
@@ -160,7 +178,9 @@ describe("a connection", () => {
     connected(3, at(0), "1")
   ] satisfies ReadonlyArray<JournalEntry>
   const holesAfter = (...entries: ReadonlyArray<JournalEntry>) => {
-    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf([...recorded, ...entries])).streams))
+    const [of] = Array.from(
+      HashMap.values(endOfJournal(coverageOf([...recorded, ...entries, later()])).streams)
+    )
     return of === undefined ? [] : holesOf(of, of.wanted)
   }
   const stopped = (id: number, time: number, heard: Heard): JournalEntry => ({
@@ -185,7 +205,7 @@ describe("a connection", () => {
   it("of which nothing was noted is covered no longer than it was known to work", () => {
     const next = started(4, at(60), { process: "p", lastSeen: at(30), heard: {} })
     expect(holesAfter(next, connected(5, at(61), "2"))).toEqual([
-      { from: at(0) + 1, to: at(61), reasons: ["down"] }
+      { from: at(0), to: at(61), reasons: ["down", "unproven"] }
     ])
   })
 
@@ -213,15 +233,70 @@ describe("a connection", () => {
       { from: at(10) + 1, to: at(41), reasons: ["down"] }
     ])
   })
+})
 
-  it("of a running process is covered up to when it was last heard, and what comes next is open", () => {
-    const alive: JournalEntry = {
-      id: 4,
-      at: at(30),
-      event: { _tag: "ProcessAlive", process: "p", lastSeen: at(30), heard: { "1": at(18) } }
-    }
-    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf([...recorded, alive])).streams))
-    expect(of?.wanted).toEqual({ from: at(0), to: at(18) + 1 })
+describe("the time after the last message of a stream", () => {
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const alive = (id: number, seconds: number): JournalEntry => ({
+    id,
+    at: at(seconds),
+    event: { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds), heard: { "1": at(seconds) } }
+  })
+  const counted = (id: number, last: number): JournalEntry => {
+    const hour = Math.floor(newYear / 3_600_000_000)
+    const counts = { stream: book, hour, messages: 5, first: at(0), last: at(last) }
+    return { id, at: at(last), event: { _tag: "MessagesCommitted", ...counts } }
+  }
+  const recorded = [
+    started(1, at(0), null),
+    { id: 2, at: at(0), event: { _tag: "RecordingStarted", at: at(0), streams: [book] } },
+    { id: 3, at: at(0), event: { _tag: "StreamConnected", at: at(0), stream: book, connection: "1" } },
+    counted(4, 20)
+  ] satisfies ReadonlyArray<JournalEntry>
+  const stopped = (id: number, seconds: number): JournalEntry => ({
+    id,
+    at: at(seconds),
+    event: { _tag: "ProcessStopped", process: "p", lastSeen: at(seconds), heard: { "1": at(seconds) } }
+  })
+  const coverage = (...entries: ReadonlyArray<JournalEntry>) =>
+    Option.getOrThrow(
+      HashMap.get(endOfJournal(coverageOf([...recorded, ...entries])).streams, streamKey(book))
+    )
+  const holes = (of: StreamCoverage) => holesOf(of, of.wanted)
+
+  it("is not spoken of while its process runs, as far as is known, and no hole when the next one comes", () => {
+    const quiet = coverage(alive(5, 60))
+    expect(quiet.wanted).toEqual({ from: at(0), to: at(20) + 1 })
+    expect(holes(quiet)).toEqual([])
+    const lively = coverage(alive(5, 60), counted(6, 70), alive(7, 75))
+    expect(lively.wanted).toEqual({ from: at(0), to: at(70) + 1 })
+    expect(holes(lively)).toEqual([])
+  })
+
+  it.each([
+    ["stopped", [stopped(5, 60)], at(60)],
+    ["was killed", [started(5, at(90), { process: "p", lastSeen: at(60), heard: { "1": at(60) } })], at(60)]
+  ])("is in doubt once its process %s", (_, entries, to) => {
+    expect(holes(coverage(...entries))[0]).toEqual({ from: at(20), to, reasons: ["unproven"] })
+    expect(Array.from(coverage(...entries).doubts)).toEqual([{ from: at(20), to, reason: "unproven" }])
+  })
+
+  it("is not in doubt for moments before a process stopped", () => {
+    expect(holes(coverage(stopped(5, 20.9)))).toEqual([])
+  })
+
+  it("is not covered where the database was lost, and another one begins", () => {
+    const before = endOfJournal(coverageOf([...recorded, alive(5, 60)]))
+    const begun = [
+      started(1, at(100), null),
+      { id: 2, at: at(100), event: { _tag: "RecordingStarted", at: at(100), streams: [book] } },
+      { id: 3, at: at(101), event: { _tag: "StreamConnected", at: at(101), stream: book, connection: "1" } },
+      counted(4, 120),
+      alive(5, 120)
+    ] satisfies ReadonlyArray<JournalEntry>
+    const after = begun.reduce(applyToCoverage, beginJournal(before, { after: 0, goesBack: false }))
+    const of = Option.getOrThrow(HashMap.get(endOfJournal(after).streams, streamKey(book)))
+    expect(difference(wantedIn(of, everything), holes(of))).toEqual([{ from: at(101), to: at(120) }])
   })
 })
 
@@ -238,7 +313,9 @@ describe("a clock that was set", () => {
     event: { _tag: "ClockStepped", at: to, from, to }
   })
   const holesUpTo = (lastSeen: number, ...entries: ReadonlyArray<JournalEntry>) => {
-    const [of] = HashMap.values(endOfJournal(coverageOf([...recording, ...entries]), lastSeen).streams)
+    const [of] = HashMap.values(
+      endOfJournal(coverageOf([...recording, ...entries, later()]), lastSeen).streams
+    )
     return of === undefined ? [] : holesOf(of, of.wanted)
   }
 
@@ -400,7 +477,7 @@ describe("a journal of which entries are missing", () => {
       ])
     ).toEqual([[9, 30, "down", "journal"]])
     expect(holes([...begin, [9, 30, committed(11, 29)], [10, 40, alive(40)]])).toEqual([
-      [9, 40, "down", "journal"]
+      [9, 29.000001, "down", "journal"]
     ])
   })
 
@@ -444,7 +521,9 @@ describe("a stream that cannot be read, or is silent", () => {
   const alive = (seconds: number) =>
     [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
   const holes = (entries: ReadonlyArray<JournalEntry>) => {
-    const of = Option.getOrThrow(HashMap.get(endOfJournal(coverageOf(entries)).streams, streamKey(book)))
+    const of = Option.getOrThrow(
+      HashMap.get(endOfJournal(coverageOf([...entries, later()])).streams, streamKey(book))
+    )
     return holesOf(of, of.wanted)
   }
   const down = { from: at(0), to: at(1), reasons: ["down"] }
@@ -535,7 +614,7 @@ describe("what is to be recorded", () => {
   const alive = (seconds: number) =>
     [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
   const of = (entries: ReadonlyArray<JournalEntry>) =>
-    Option.getOrThrow(HashMap.get(endOfJournal(coverageOf(entries)).streams, streamKey(book)))
+    Option.getOrThrow(HashMap.get(endOfJournal(coverageOf([...entries, later()])).streams, streamKey(book)))
 
   it("is not a stream that was removed, though the next process tells of its last messages", () => {
     const { wanted } = of(

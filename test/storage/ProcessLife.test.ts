@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Scope, Stream } from "effect"
+import { Effect, Exit, Layer, Scope, Stream } from "effect"
 import { applyToCoverage, noCoverage } from "../../src/domain/Coverage.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
+import { lastLife } from "../../src/storage/JournalUpkeep.ts"
 import * as ProcessLife from "../../src/storage/ProcessLife.ts"
 import { storage } from "../support/storage.ts"
 
@@ -39,5 +40,44 @@ describe("the life of a process", () => {
       )
       expect(covered).toEqual([0])
     }).pipe(Effect.provide(storage))
+  )
+
+  it.scopedLive(
+    "leaves behind what was in doubt, and which times came twice, for who lacks what told it",
+    () =>
+      Effect.gen(function* () {
+        const journal = yield* EventJournal
+        const at = (seconds: number) => startedAt + seconds * second
+        yield* Scope.extend(Layer.build(live("killed", startedAt)), yield* Scope.make())
+        const other = { ...stream, symbol: "ethusdt" }
+        yield* journal.append(
+          { _tag: "RecordingStarted", at: at(1), streams: [stream, other] },
+          { _tag: "StreamConnected", at: at(2), stream, connection: "1" },
+          { _tag: "StreamUnreadable", at: at(9), stream, reason: "compressed", after: at(8) },
+          { _tag: "StreamSilent", at: at(20), stream: other, seconds: 10, action: "moved", isOpen: true },
+          { _tag: "StreamHeard", at: at(21), stream: other, after: at(10) },
+          { _tag: "StreamSilent", at: at(40), stream: other, seconds: 10, action: "moved", isOpen: true },
+          { _tag: "ClockStepped", at: at(15), from: at(45), to: at(15) }
+        )
+        const unsettled = {
+          doubts: [
+            { stream, reason: "unreadable", since: at(8) },
+            { stream: other, reason: "silent", since: at(15) }
+          ],
+          setBack: [{ from: at(45), to: at(15) }]
+        }
+        expect(yield* lastLife).toMatchObject({ value: { process: "killed", unsettled } })
+        const next = yield* Scope.make()
+        yield* Scope.extend(Layer.build(live("next", at(60))), next)
+        expect(yield* lastLife).toMatchObject({
+          value: { process: "next", unsettled: { doubts: [], setBack: unsettled.setBack } }
+        })
+        yield* Scope.close(next, Exit.void)
+        const entries = Array.from(yield* Stream.runCollect(journal.entries), ({ event }) => event)
+        expect(entries.slice(-2)).toMatchObject([
+          { _tag: "ProcessStarted", previous: { process: "killed", unsettled } },
+          { _tag: "ProcessStopped", process: "next", unsettled: { doubts: [], setBack: unsettled.setBack } }
+        ])
+      }).pipe(Effect.provide(storage))
   )
 })

@@ -51,7 +51,8 @@ export const HoleEvents = Schema.Struct({
         "journal",
         "archive",
         "unreadable",
-        "clock"
+        "clock",
+        "unproven"
       ),
       from: Micros,
       to: Micros,
@@ -134,7 +135,8 @@ const doubtTexts = {
   journal: "entries are missing from the journal",
   archive: "the archive does not have the messages",
   unreadable: "frames came that cannot be read",
-  clock: "the clock of the machine was set"
+  clock: "the clock of the machine was set",
+  unproven: "the process ended, and no later message proves that none is missing"
 }
 
 const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {
