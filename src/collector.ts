@@ -37,8 +37,7 @@ export const layer = (
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.merge(actor("liveness report", reportLiveness), statusPage(settings)).pipe(
-    Layer.provide(opened),
+  Layer.merge(Layer.provide(actor("liveness report", reportLiveness), opened), statusPage(settings)).pipe(
     Layer.provide(receiving(settings)),
     Layer.provide(Reporter.layer(settings)),
     Layer.provide(signsOfLife),

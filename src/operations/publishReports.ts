@@ -1,4 +1,5 @@
 import { Effect, Schedule } from "effect"
+import { StorageLife } from "../thread/StorageThread.ts"
 import { StatusPage } from "./http/HttpThread.ts"
 import { Reporter } from "./Reporter.ts"
 
@@ -9,8 +10,11 @@ export const publishReports = Effect.gen(function* () {
   return yield* Effect.repeat(Effect.flatMap(reporter.report, page.publish), Schedule.spaced("1 second"))
 }).pipe(Effect.annotateLogs({ module: "operations" }))
 
-/** Waits until the status page has started, and says where it is. Fails if it does not start. */
-export const sayWhereStatusPageIs = Effect.flatMap(StatusPage, (page) => page.url).pipe(
-  Effect.flatMap((url) => Effect.annotateLogs(Effect.logInfo("status page"), { url })),
-  Effect.annotateLogs({ module: "operations" })
-)
+/** Waits until the status page has started and storage is open, and says where it is. Fails if one of them does not. */
+export const sayWhereStatusPageIs = Effect.gen(function* () {
+  const page = yield* StatusPage
+  const storage = yield* StorageLife
+  yield* storage.opened
+  const url = yield* page.url
+  yield* Effect.annotateLogs(Effect.logInfo("status page"), { module: "operations", url })
+})

@@ -2,7 +2,7 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "
 import { Schema } from "effect"
 import { version } from "../../version.ts"
 import { CoverageReply, HoleEvents } from "./coverageReply.ts"
-import { maxDays } from "./Holes.ts"
+import { maxDays } from "./Past.ts"
 import { HealthStatus, Status } from "./Status.ts"
 
 const health = { status: HealthStatus, reasons: Schema.Array(Schema.String) }

@@ -34,8 +34,8 @@ export class Board extends Context.Tag("collector/Board")<
     readonly health: Effect.Effect<Health>
     readonly isReady: Effect.Effect<boolean>
     /**
-     * In the format of Prometheus, with every combination of labels. Waits a few seconds for the first report with all of
-     * them; none if there is no report even then.
+     * In the format of Prometheus, with every combination of labels. Waits within the first seconds for the first report
+     * with all of them; none if there is no report even then.
      */
     readonly metrics: Effect.Effect<Option.Option<Uint8Array>>
     /** A `Status`, as JSON. */
@@ -61,7 +61,7 @@ const maxReaders = 16
 /** What an archive may take, beyond the time until it is tried again. */
 const archiveGraceSeconds = 120
 
-/** How long the first one who asks for metrics may wait. */
+/** How long after the start metrics are waited for. */
 const firstReportWithin = Duration.seconds(5)
 
 const make = (settings: HttpSettings) =>
@@ -170,6 +170,7 @@ const make = (settings: HttpSettings) =>
       )
     })
 
+    yield* Effect.forkScoped(Effect.delay(Deferred.succeed(complete, undefined), firstReportWithin))
     yield* lookAtDisk(settings).pipe(
       Effect.map((found) => {
         disk = found
@@ -189,7 +190,6 @@ const make = (settings: HttpSettings) =>
       health,
       isReady: Effect.sync(() => isReady(report)),
       metrics: Deferred.await(complete).pipe(
-        Effect.timeoutOption(firstReportWithin),
         Effect.zipRight(metrics),
         Effect.map((text) => Option.liftPredicate(text, () => report !== null))
       ),

@@ -1,80 +1,140 @@
 import { FileSystem } from "@effect/platform"
 import {
-  Chunk,
   Clock,
   Context,
+  Deferred,
   Duration,
   Effect,
-  HashMap,
+  Either,
   Layer,
   Option,
   Queue,
   Schedule,
-  Stream
+  Schema
 } from "effect"
-import { decodeText } from "../../archive/ArchivedJournal.ts"
-import {
-  applyToCoverage,
-  type Coverage,
-  endOfJournal,
-  noCoverage,
-  type StreamCoverage
-} from "../../domain/Coverage.ts"
-import { microsPerDay, microsPerHour } from "../../domain/micros.ts"
-import { openLiveJournal } from "../../storage/LiveJournal.ts"
-import { archivedCoverage, type Folded } from "./archivedCoverage.ts"
+import { decodeText, type JournalText } from "../../archive/ArchivedJournal.ts"
+import { withoutBearing } from "../../domain/Coverage.ts"
+import { CheckpointText, textOf } from "../../domain/CoverageCheckpoint.ts"
+import { type JournalEntry, JournalSegmentPlanned, nothing } from "../../domain/JournalEvent.ts"
+import { DatabaseError } from "../../storage/DatabaseError.ts"
+import { yieldToEventLoop } from "../../storage/eventLoop.ts"
+import { type JournalPages, openJournalPages } from "../../storage/JournalPages.ts"
+import { supervise } from "../../supervise.ts"
+import { archivedPast, type Fold, readOn } from "./archivedPast.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
+import { makePast, type Past } from "./Past.ts"
+import { loadPast, savePast } from "./savedPast.ts"
+
+/** What the journal says about the last days, as far as it is read. */
+export interface KnownHoles {
+  readonly past: Past
+  /** What is still to be read; null if nothing is. */
+  readonly reading: Reading | null
+}
+
+/** What is read now, and which share of it is done. */
+export interface Reading {
+  readonly what: "archive" | "database"
+  readonly done: number
+}
 
 /**
- * What the journal says about the last days: read from the archive once, and from the database beside
- * storage as it grows. Until the archive is read it goes back as far as the database.
+ * What the journal says about the last days: read once, from the archive and from the database beside storage, and from then
+ * on as it grows. Reading begins when the server listens, and lets it answer after every page.
  */
 export class Holes extends Context.Tag("collector/Holes")<
   Holes,
   {
-    /** Every stream, as of the last seconds. What cannot be read is as it was before. */
-    readonly coverage: Effect.Effect<Coverage>
+    /** As of the last seconds; while the journal is being read, as far as it is. What cannot be read is as it was before. */
+    readonly known: Effect.Effect<KnownHoles>
   }
 >() {
   static readonly layer = (settings: HttpSettings) => Layer.scoped(this, make(settings))
 }
 
-/** Days that are remembered. */
-export const maxDays = 31
-
 const make = (settings: HttpSettings) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    let journal = ""
-    let folded: Folded = { state: noCoverage, through: 0 }
-    /** When the database has another journal than before. */
-    const changed = yield* Queue.sliding<void>(1)
-    const oneByOne = Effect.unsafeMakeSemaphore(1)
-    let shown = noCoverage
+    const wanted = yield* Queue.sliding<void>(1)
+    const archiveIsWanted = yield* Queue.sliding<void>(1)
+    let fold = emptyFold
+    /** What the archive says, until the fold goes on from it. */
+    let fromArchive: Fold | undefined
+    let archiveDone: number | null = null
+    let databaseDone: number | null = 0
+    let next = yield* Deferred.make<void>()
+    let refreshedAt = Number.NEGATIVE_INFINITY
+    let savedAt = Number.NEGATIVE_INFINITY
 
-    /** Entries without an id are counts that change until the journal tells of them: they are shown, and not kept. */
-    const refresh = Effect.gen(function* () {
-      const live = yield* openLiveJournal(settings.databasePath, folded.through)
-      if (Option.isNone(live)) return
-      const { heard, id, lastSeen, rowsAfter } = live.value
-      if (id !== journal && journal !== "") {
-        // Its entries from the beginning on come at the next refresh.
-        journal = id
-        folded = { state: noCoverage, through: 0 }
-        yield* Queue.offer(changed, undefined)
-        return
-      }
-      journal = id
-      let open = folded.state
-      yield* Stream.runForEach(Stream.mapEffect(rowsAfter(folded.through), decodeText), (entry) =>
-        Effect.sync(() => {
-          open = applyToCoverage(open, entry)
-          if (entry.id > 0) folded = { state: open, through: entry.id }
-        })
+    const beginAnew = (journal: JournalPages) =>
+      Effect.gen(function* () {
+        fold = yield* fromCheckpoint(journal)
+        yield* Queue.offer(archiveIsWanted, undefined)
+      })
+
+    const begin = (journal: JournalPages) =>
+      Effect.gen(function* () {
+        const saved = yield* loadPast(settings.databasePath, journal)
+        if (Option.isNone(saved)) return yield* beginAnew(journal)
+        fold = saved.value
+        savedAt = yield* Clock.currentTimeMillis
+      })
+
+    /** The entries behind the last one that was read have left the database. */
+    const readArchived = (journal: JournalPages) =>
+      Effect.gen(function* () {
+        const { archived } = fold
+        if (archived === null) return yield* beginAnew(journal)
+        fold = yield* readOn(settings, { ...fold, archived })
+      }).pipe(
+        Effect.catchAll((error) =>
+          Effect.zipRight(Effect.logDebug("the archived journal cannot be read", error), beginAnew(journal))
+        )
       )
-      const now = (yield* Clock.currentTimeMillis) * 1000
-      folded = { ...folded, state: shorten(folded.state, now) }
-      shown = endOfJournal(open, lastSeen, heard)
+
+    const refresh = Effect.gen(function* () {
+      const opened = yield* openJournalPages(settings.databasePath)
+      if (Option.isNone(opened)) return
+      const journal = opened.value
+      if (fold.journal !== journal.id || journal.lastId < fold.through) {
+        databaseDone = 0
+        yield* begin(journal)
+      }
+      const from = fold.through
+      let isTorn = from === 0
+      while (true) {
+        if (fromArchive !== undefined) {
+          fold = fromArchive
+          fromArchive = undefined
+          archiveDone = null
+          isTorn = false
+          savedAt = Number.NEGATIVE_INFINITY
+        }
+        const page = yield* journal.after(fold.through)
+        const whole = isTorn ? page.rows : wholeRows(page.rows, fold.through)
+        const isCut = whole.length < page.rows.length
+        const entries = yield* Effect.forEach(whole, entryOf)
+        fold.past.apply(entries)
+        fold.past.settle(
+          (yield* Clock.currentTimeMillis) * 1000,
+          Option.match(isCut ? Option.none() : page.end, {
+            onNone: () => undefined,
+            onSome: ({ counted, heard, lastSeen }) => ({ open: counted, heard, lastSeen })
+          })
+        )
+        fold = readThrough(fold, whole)
+        if (isCut) {
+          isTorn = true
+          yield* readArchived(journal)
+          continue
+        }
+        if (Option.isSome(page.end)) break
+        if (databaseDone !== null) {
+          databaseDone = Math.max(0, (fold.through - from) / Math.max(1, journal.lastId - from))
+        }
+        yield* yieldToEventLoop
+      }
+      databaseDone = null
     }).pipe(
       Effect.scoped,
       Effect.provideService(FileSystem.FileSystem, fs),
@@ -83,19 +143,34 @@ const make = (settings: HttpSettings) =>
       )
     )
 
+    const save = Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      if (now - savedAt < Duration.toMillis(saveEvery) || archiveDone !== null) return
+      savedAt = now
+      yield* savePast(settings.databasePath, fold)
+    }).pipe(Effect.provideService(FileSystem.FileSystem, fs))
+
+    /** What leaves the database later is remembered, whether anybody asks or not. */
+    const keepUp = Effect.gen(function* () {
+      yield* refresh
+      refreshedAt = yield* Clock.currentTimeMillis
+      yield* Deferred.succeed(next, undefined)
+      next = yield* Deferred.make<void>()
+      yield* save
+      yield* Effect.timeoutOption(Queue.take(wanted), "10 minutes")
+    })
+
     const readArchive = Effect.gen(function* () {
-      const now = (yield* Clock.currentTimeMillis) * 1000
-      const archived = yield* archivedCoverage(settings, {
-        days: maxDays,
-        shorten: (state) => shorten(state, now)
+      archiveDone = 0
+      const read = yield* archivedPast(settings, (share) => {
+        archiveDone = share
       })
-      yield* oneByOne.withPermits(1)(
-        Effect.sync(() => {
-          if (archived.through === 0 && HashMap.isEmpty(archived.state.streams)) return
-          folded = archived
-          journal = archived.journal
-        })
-      )
+      if (Option.isNone(read)) {
+        archiveDone = null
+        return
+      }
+      fromArchive = read.value
+      yield* Queue.offer(wanted, undefined)
     }).pipe(
       Effect.scoped,
       Effect.provideService(FileSystem.FileSystem, fs),
@@ -111,56 +186,112 @@ const make = (settings: HttpSettings) =>
       Effect.retry(Schedule.spaced("10 minutes")),
       Effect.ignore
     )
-    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(readArchive, Queue.take(changed))))
 
-    const fresh = yield* Effect.cachedWithTTL(oneByOne.withPermits(1)(refresh), freshFor)
-    // What leaves the journal later is remembered from now on.
-    yield* Effect.forkScoped(Effect.repeat(fresh, Schedule.spaced("10 minutes")))
-    return Holes.of({ coverage: Effect.map(fresh, () => shown) })
+    yield* Effect.forkScoped(supervise("reading the journal")(Effect.forever(keepUp)))
+    yield* Effect.forkScoped(
+      supervise("reading the archived journal")(
+        Effect.forever(Effect.zipRight(Queue.take(archiveIsWanted), readArchive))
+      )
+    )
+
+    return Holes.of({
+      known: Effect.gen(function* () {
+        if ((yield* Clock.currentTimeMillis) - refreshedAt >= Duration.toMillis(freshFor)) {
+          const refreshed = next
+          yield* Queue.offer(wanted, undefined)
+          yield* Effect.timeoutOption(Deferred.await(refreshed), waitFor)
+        }
+        return { past: fold.past, reading: readingOf(databaseDone, archiveDone) }
+      })
+    })
   })
+
+const readingOf = (database: number | null, archive: number | null): Reading | null =>
+  database !== null
+    ? { what: "database", done: database }
+    : archive !== null
+      ? { what: "archive", done: archive }
+      : null
 
 const freshFor = Duration.seconds(5)
 
-/** Windows of all streams together that are kept, so that the thread's heap can hold them. */
-const maxWindows = 300_000
+/** How long an answer waits for what is new. */
+const waitFor = Duration.seconds(2)
 
-/** Without what is older than `maxDays`, and without further days as long as there is too much. */
-const shorten = (state: Coverage, now: number): Coverage => {
-  let days = maxDays
-  let shorter = forgetBefore(state, now - days * microsPerDay)
-  while (days > 1 && windowsIn(shorter) > maxWindows) {
-    days--
-    shorter = forgetBefore(shorter, now - days * microsPerDay)
-  }
-  return shorter
+/** What is read anew after a restart is no more than this. */
+const saveEvery = Duration.hours(1)
+
+const emptyFold: Fold = { journal: "", past: makePast(), through: 0, lastText: "", archived: null }
+
+/** From what storage keeps of the entries that have left the database; else from the first entry that is there. */
+const fromCheckpoint = (journal: JournalPages): Effect.Effect<Fold, DatabaseError> =>
+  Effect.gen(function* () {
+    const pruned = yield* journal.prunedThrough
+    const text = pruned === 0 ? Option.none() : yield* journal.checkpoint
+    const checkpoint = yield* Option.match(text, {
+      onNone: () => Effect.succeedNone,
+      onSome: (text) => Effect.option(decodeCheckpoint(text))
+    })
+    const usable = Option.filter(
+      checkpoint,
+      (of) =>
+        of.journal === journal.id && of.coverage.lastId >= pruned && of.coverage.lastId <= journal.lastId
+    )
+    return Option.match(usable, {
+      onNone: () => ({ ...emptyFold, journal: journal.id, past: makePast() }),
+      onSome: ({ coverage, lastText, until }) => ({
+        journal: journal.id,
+        past: makePast({
+          knownFrom: until,
+          sure: 0,
+          state: coverage,
+          rows: new Map(),
+          places: new Map(),
+          days: new Map()
+        }),
+        through: coverage.lastId,
+        lastText,
+        archived: null
+      })
+    })
+  })
+
+const decodeCheckpoint = Schema.decode(CheckpointText)
+
+const entryOf = (row: JournalText): Effect.Effect<JournalEntry, DatabaseError> => {
+  const entry = withoutBearing.has(row.tag)
+    ? Either.right<JournalEntry>({
+        id: row.id,
+        at: row.at,
+        event: nothing,
+        ...(row.isKept === true ? { isKept: true } : {})
+      })
+    : decodeText(row)
+  return Effect.mapError(entry, DatabaseError.from)
 }
 
-const windowsIn = ({ streams }: Coverage): number =>
-  HashMap.reduce(
-    streams,
-    0,
-    (sum, { connected, doubts, drops, gaps }) =>
-      sum + Chunk.size(connected) + Chunk.size(doubts) + Chunk.size(drops) + Chunk.size(gaps)
-  )
-
-const forgetBefore = (state: Coverage, oldest: number): Coverage => ({
-  ...state,
-  missing: Chunk.filter(state.missing, ({ to }) => to >= oldest),
-  streams: HashMap.map(state.streams, (of) => (isOlder(of, oldest) ? withoutOld(of, oldest) : of))
-})
-
-const isOlder = (of: StreamCoverage, oldest: number): boolean =>
-  HashMap.some(of.messages, (_, hour) => hour * microsPerHour < oldest) || of.wanted.from < oldest
-
-const withoutOld = (of: StreamCoverage, oldest: number): StreamCoverage => {
-  const isNew = ({ to }: { readonly to: number }) => to >= oldest
-  return {
-    ...of,
-    wanted: { from: Math.max(of.wanted.from, oldest), to: Math.max(of.wanted.to, oldest) },
-    connected: Chunk.filter(of.connected, isNew),
-    messages: HashMap.filter(of.messages, (_, hour) => hour * microsPerHour >= oldest),
-    gaps: Chunk.filter(of.gaps, isNew),
-    drops: Chunk.filter(of.drops, isNew),
-    doubts: Chunk.filter(of.doubts, isNew)
-  }
+/** Those up to the first one that others are missing before: they have left the database, and are in the archive. */
+const wholeRows = (rows: ReadonlyArray<JournalText>, through: number): ReadonlyArray<JournalText> => {
+  const cut = rows.findIndex(({ id, isKept }, i) => isKept === true || id !== through + i + 1)
+  return cut === -1 ? rows : rows.slice(0, cut)
 }
+
+/** The fold after some rows. */
+const readThrough = (fold: Fold, rows: ReadonlyArray<JournalText>): Fold => {
+  const last = rows.at(-1)
+  let { archived } = fold
+  for (const row of rows) {
+    // A part of the journal was archived: its plan says up to which entry.
+    if (row.tag !== "JournalSegmentPlanned") continue
+    const planned = decodePlan(row.payload)
+    if (Option.isSome(planned)) {
+      const { archiveId, lastId } = planned.value.plan
+      archived = { archiveId, id: lastId }
+    }
+  }
+  return last === undefined
+    ? { ...fold, archived }
+    : { ...fold, archived, through: last.id, lastText: textOf(last) }
+}
+
+const decodePlan = Schema.decodeOption(Schema.parseJson(JournalSegmentPlanned))

@@ -32,8 +32,8 @@ export const layer = (settings: HttpSettings): Layer.Layer<HttpAddress, Resource
     Layer.provide(NodeHttpServer.layerContext)
   )
 
-/** Milliseconds. */
-const answerWithin = 30_000
+/** Milliseconds; what is made while it is sent waits for a processor, too. */
+const answerWithin = { coverage: 120_000, other: 30_000 }
 
 const serve = (settings: HttpSettings) =>
   Effect.gen(function* () {
@@ -74,6 +74,7 @@ const limits = {
 /** Server-sent events go on; all else has to be read within a time, however busily a client reads a byte now and then. */
 const limitTime = (request: IncomingMessage, response: ServerResponse): void => {
   if (request.url?.startsWith("/api/live")) return
-  const timer = setTimeout(() => request.socket.destroy(), answerWithin)
+  const within = request.url?.startsWith("/api/coverage") ? answerWithin.coverage : answerWithin.other
+  const timer = setTimeout(() => request.socket.destroy(), within)
   response.once("close", () => clearTimeout(timer))
 }

@@ -1,33 +1,45 @@
-import { HashMap, Option, Schema } from "effect"
-import type { Coverage, StreamCoverage } from "../../domain/Coverage.ts"
-import { daysOf, holesOf } from "../../domain/CoverageReport.ts"
+import { Option, Schema } from "effect"
+import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
 import { microsPerHour } from "../../domain/micros.ts"
 import { DataType } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
 import { isProvable } from "../../exchange/registry.ts"
+import type { KnownHoles } from "./Holes.ts"
+import type { Past } from "./Past.ts"
 
 const Micros = Schema.Number.annotations({ description: "Microseconds since the epoch." })
 const SecondsByHour = Schema.Array(Schema.Number)
 
 const stream = { exchange: Schema.String, symbol: Schema.String, dataType: DataType }
 
+const StreamHours = Schema.Struct({
+  ...stream,
+  unverifiable: Schema.Boolean.annotations({
+    description: "Whether nothing that the exchange sends would prove that messages are missing."
+  }),
+  wanted: SecondsByHour.annotations({ description: "Seconds in which it was to be recorded." }),
+  holes: SecondsByHour.annotations({
+    description: "Seconds of these that should be left out of a study."
+  }),
+  messages: Schema.Array(Schema.Int)
+})
+
 /** What was recorded in each of the last hours, by stream. Row `i` of each column is of the hour `i` after `from`. */
 export const CoverageReply = Schema.Struct({
   from: Micros.annotations({ description: "Begin of the first hour." }),
   hours: Schema.Int,
-  streams: Schema.Array(
+  knownFrom: Micros.annotations({
+    description: "Of the time before it nothing is told, although it may have been recorded; 0: all is told."
+  }),
+  reading: Schema.NullOr(
     Schema.Struct({
-      ...stream,
-      unverifiable: Schema.Boolean.annotations({
-        description: "Whether nothing that the exchange sends would prove that messages are missing."
-      }),
-      wanted: SecondsByHour.annotations({ description: "Seconds in which it was to be recorded." }),
-      holes: SecondsByHour.annotations({
-        description: "Seconds of these that should be left out of a study."
-      }),
-      messages: Schema.Array(Schema.Int)
+      what: Schema.Literal("archive", "database"),
+      done: Schema.Number.annotations({ description: "Which share of it was read, from 0 to 1." })
     })
-  )
+  ).annotations({
+    description: "What is still being read of the journal: until then times are missing from the answer."
+  }),
+  streams: Schema.Array(StreamHours)
 }).annotations({ identifier: "Coverage" })
 export type CoverageReply = typeof CoverageReply.Type
 
@@ -62,33 +74,45 @@ export const HoleEvents = Schema.Struct({
 }).annotations({ identifier: "HoleEvents" })
 export type HoleEvents = typeof HoleEvents.Type
 
-/** `now` in microseconds; `keys` are those of the streams that are asked for, all where there are none. */
-export const coverageReply = (
-  coverage: Coverage,
-  options: {
-    readonly now: number
-    readonly days: number
-    readonly keys: ReadonlyArray<string>
-  }
-): CoverageReply => {
-  const hours = options.days * 24
-  const to = (Math.floor(options.now / microsPerHour) + 1) * microsPerHour
-  const from = to - hours * microsPerHour
-  const wanted = Array.from(coverage.streams).filter(
-    ([key]) => options.keys.length === 0 || options.keys.includes(key)
-  )
-  return {
-    from,
-    hours,
-    streams: wanted.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, of]) => streamReply(of, { from, to }, hours))
-  }
+/** Which hours are asked for: the last `days`, up to the one that has begun at `now`, microseconds. */
+export interface CoverageQuery {
+  readonly now: number
+  readonly days: number
+  /** Of the streams that are asked for, all where there are none. */
+  readonly keys: ReadonlyArray<string>
 }
 
+/** A `CoverageReply` as JSON, one piece after the other, each as of the moment at which it is asked for. */
+export function* coverageReply({ past, reading }: KnownHoles, query: CoverageQuery): Generator<string> {
+  const hours = query.days * 24
+  const to = (Math.floor(query.now / microsPerHour) + 1) * microsPerHour
+  const from = to - hours * microsPerHour
+  const known = past.keys()
+  const asked = new Set(query.keys)
+  const keys = asked.size === 0 ? known : known.filter((key) => asked.has(key))
+  yield `${JSON.stringify({ from, hours, knownFrom: past.knownFrom(), reading }).slice(0, -1)},"streams":[`
+  let before = ""
+  for (const key of keys) {
+    const row = streamReply(past, key, { from, to }, hours)
+    if (row === undefined) continue
+    yield before + JSON.stringify(row)
+    before = ","
+  }
+  yield "]}"
+}
+
+/** How many bytes it has, about. */
+export const sizeOfReply = ({ past }: KnownHoles, { days, keys }: CoverageQuery): number =>
+  (keys.length === 0 ? past.keys().length : keys.length) * (100 + days * 24 * bytesPerHour)
+
+const bytesPerHour = 18
+
 /** None if there is no such stream. `from` is the begin of the hour. */
-export const eventsReply = (coverage: Coverage, key: string, from: number): Option.Option<HoleEvents> =>
-  Option.map(HashMap.get(coverage.streams, key), (of) => {
+export const eventsReply = (past: Past, key: string, from: number): Option.Option<HoleEvents> =>
+  Option.map(past.stream(key, { from, to: from + microsPerHour }), (of) => {
     const hour = { from, to: from + microsPerHour }
-    const wanted = intersection([of.wanted], [hour])[0]
+    const known = { from: Math.max(from, past.knownFrom()), to: hour.to }
+    const wanted = intersection([of.wanted], [known])[0]
     const within = (window: Window) => window.from < hour.to && window.to > hour.from
     const down =
       wanted === undefined ? [] : holesOf(of, wanted).filter(({ reasons }) => reasons.includes("down"))
@@ -139,23 +163,36 @@ const doubtTexts = {
   unproven: "the process ended, and no later message proves that none is missing"
 }
 
-const streamReply = (of: StreamCoverage, range: Window, hours: number): CoverageReply["streams"][number] => {
-  const wanted = Array.from({ length: hours }, () => 0)
-  const holes = wanted.slice()
-  const messages = wanted.slice()
-  const unverifiable = !isProvable(of.stream)
-  for (const day of daysOf(of, range, !unverifiable)) {
-    const first = (Date.parse(`${day.date}T00:00:00Z`) * 1000 - range.from) / microsPerHour
-    for (const [i, hour] of day.hours.entries()) {
-      const row = first + i
-      if (row < 0 || row >= hours) continue
-      wanted[row] = seconds(hour.wanted)
-      holes[row] = seconds(hour.excluded)
-      messages[row] = hour.messages
-    }
-  }
+const streamReply = (
+  past: Past,
+  key: string,
+  { from, to }: Window,
+  hours: number
+): CoverageReply["streams"][number] | undefined => {
+  const range = { from: Math.max(from, past.knownFrom()), to }
+  const of = Option.getOrUndefined(past.stream(key, range))
+  if (of === undefined) return undefined
   const { dataType, exchange, symbol } = of.stream
-  return { exchange, symbol, dataType, unverifiable, wanted, holes, messages }
+  const wanted = secondsByHour(wantedIn(of, range), from, hours)
+  const holes = secondsByHour(holesOf(of, range), from, hours)
+  const messages = past.messages(key, from / microsPerHour, hours)
+  return { exchange, symbol, dataType, unverifiable: !isProvable(of.stream), wanted, holes, messages }
 }
 
-const seconds = (micros: number): number => Math.round(micros / 1e5) / 10
+/** How much of each hour after `from` lies in windows that are in order and do not overlap, to a tenth of a second. */
+const secondsByHour = (
+  windows: ReadonlyArray<Window>,
+  from: number,
+  hours: number
+): ReadonlyArray<number> => {
+  const micros = new Float64Array(hours)
+  for (const window of windows) {
+    for (let hour = Math.floor((window.from - from) / microsPerHour); hour < hours; hour++) {
+      const begin = from + hour * microsPerHour
+      if (begin >= window.to) break
+      const length = Math.min(window.to, begin + microsPerHour) - Math.max(window.from, begin)
+      micros[hour] = (micros[hour] ?? 0) + length
+    }
+  }
+  return Array.from(micros, (length) => Math.round(length / 1e5) / 10)
+}

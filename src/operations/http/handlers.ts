@@ -1,11 +1,12 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
-import { Clock, Effect, Schema } from "effect"
+import { Clock, Effect, Stream } from "effect"
+import { yieldToEventLoop } from "../../storage/eventLoop.ts"
 import { contentType } from "../Family.ts"
 import { makeAnswerCache } from "./AnswerCache.ts"
 import { Api, Busy, NoSuchStream, NotReady, Unhealthy } from "./Api.ts"
 import { Board } from "./Board.ts"
-import { CoverageReply, coverageReply, eventsReply } from "./coverageReply.ts"
-import { Holes } from "./Holes.ts"
+import { type CoverageQuery, coverageReply, eventsReply, sizeOfReply } from "./coverageReply.ts"
+import { Holes, type KnownHoles } from "./Holes.ts"
 
 /** Answers from the board: nothing is asked of receiving. */
 export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
@@ -13,14 +14,21 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
     const board = yield* Board
     const holes = yield* Holes
     const answers = makeAnswerCache({ maxBytes: maxCoverageBytes, timeToLive: "10 seconds" })
-    const coverage = (query: { readonly days: number; readonly keys: ReadonlyArray<string> }) =>
-      answers.get(
-        JSON.stringify(query),
-        Effect.gen(function* () {
-          const now = (yield* Clock.currentTimeMillis) * 1000
-          return Buffer.from(encodeCoverage(coverageReply(yield* holes.coverage, { now, ...query })))
-        })
-      )
+    const coverage = (query: Omit<CoverageQuery, "now">) =>
+      Effect.gen(function* () {
+        const now = (yield* Clock.currentTimeMillis) * 1000
+        const known = yield* holes.known
+        const asked = { now, ...query }
+        // What may be large is made while it is sent, as fast as it is taken.
+        if (sizeOfReply(known, asked) > maxKeptBytes) {
+          return HttpServerResponse.stream(pieces(known, asked), { contentType: "application/json" })
+        }
+        const body = yield* answers.get(
+          JSON.stringify(query),
+          Effect.map(Stream.runCollect(pieces(known, asked)), (chunks) => Buffer.concat(Array.from(chunks)))
+        )
+        return answer("application/json")(body)
+      })
     return handlers
       .handle("health", () =>
         Effect.flatMap(board.health, ({ reasons, status }) =>
@@ -39,12 +47,10 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
         )
       )
       .handleRaw("status", () => Effect.map(board.status, answer("application/json")))
-      .handleRaw("coverage", ({ urlParams }) =>
-        Effect.map(coverage({ days: urlParams.days, keys: urlParams.stream }), answer("application/json"))
-      )
+      .handleRaw("coverage", ({ urlParams }) => coverage({ days: urlParams.days, keys: urlParams.stream }))
       .handle("events", ({ urlParams: { from, stream } }) =>
-        Effect.flatMap(holes.coverage, (coverage) =>
-          Effect.mapError(eventsReply(coverage, stream, from), () => new NoSuchStream({ stream }))
+        Effect.flatMap(holes.known, ({ past }) =>
+          Effect.mapError(eventsReply(past, stream, from), () => new NoSuchStream({ stream }))
         )
       )
       .handleRaw("live", () =>
@@ -59,7 +65,14 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
 const answer = (contentType: string) => (body: Uint8Array) =>
   HttpServerResponse.uint8Array(body, { contentType })
 
-/** A month of 2,000 streams has some 20 MB. */
-const maxCoverageBytes = 64 * 1024 * 1024
+/** Others have their turn after every piece. */
+const pieces = (known: KnownHoles, query: CoverageQuery) =>
+  Stream.fromIterable(coverageReply(known, query)).pipe(
+    Stream.rechunk(1),
+    Stream.tap(() => yieldToEventLoop),
+    Stream.map((piece): Uint8Array => Buffer.from(piece))
+  )
 
-const encodeCoverage = Schema.encodeSync(Schema.parseJson(CoverageReply))
+/** What all kept answers may have together, and one of them. A month of 2,000 streams has some 20 MB. */
+const maxCoverageBytes = 16 * 1024 * 1024
+const maxKeptBytes = 2 * 1024 * 1024

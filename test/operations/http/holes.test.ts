@@ -1,18 +1,22 @@
 import * as NodeFs from "node:fs"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, it } from "@effect/vitest"
-import { Chunk, Duration, Effect, HashMap, Layer, LogLevel } from "effect"
-import type { Coverage } from "../../../src/domain/Coverage.ts"
+import { Chunk, Duration, Effect, Layer, LogLevel, Option } from "effect"
 import { Holes } from "../../../src/operations/http/Holes.ts"
+import type { Past } from "../../../src/operations/http/Past.ts"
+import { pastFile } from "../../../src/operations/http/savedPast.ts"
 import { eventually, makeFolder } from "../../support/process.ts"
 import { copyDatabase, recordWith } from "../../support/recorded.ts"
 import { filesBelow } from "../../support/stored.ts"
 
 /** What the status page of a server says once that is so. */
-const coverageWhen = (folder: string, what: string, isSo: (coverage: Coverage) => boolean) =>
+const coverageWhen = (folder: string, what: string, isSo: (past: Past) => boolean) =>
   Effect.gen(function* () {
     const holes = yield* Holes
-    yield* eventually(what, Effect.map(holes.coverage, isSo))
+    yield* eventually(
+      what,
+      Effect.map(holes.known, ({ past, reading }) => reading === null && isSo(past))
+    )
   }).pipe(
     Effect.provide(
       Holes.layer({
@@ -33,14 +37,26 @@ const coverageWhen = (folder: string, what: string, isSo: (coverage: Coverage) =
 
 const recently = { from: Date.now() * 1000 - 60_000_000 }
 
-const messagesIn = ({ streams }: Coverage) =>
-  Array.from(HashMap.values(streams)).reduce(
-    (sum, { messages }) => sum + HashMap.reduce(messages, 0, (all, n) => all + n),
-    0
-  )
+const always = { from: 0, to: Number.POSITIVE_INFINITY }
 
-const isInDoubt = ({ streams }: Coverage) =>
-  HashMap.some(streams, ({ doubts }) => Chunk.some(doubts, ({ reason }) => reason === "journal"))
+const messagesIn = (past: Past) => {
+  const thisHour = Math.floor(Date.now() / 3_600_000)
+  return past
+    .keys()
+    .reduce((sum, key) => sum + past.messages(key, thisHour - 1, 2).reduce((all, n) => all + n, 0), 0)
+}
+
+const isInDoubt = (past: Past) =>
+  past
+    .keys()
+    .some((key) =>
+      Option.exists(past.stream(key, always), ({ doubts }) =>
+        Chunk.some(doubts, ({ reason }) => reason === "journal")
+      )
+    )
+
+/** As a collector that did not know anything before. */
+const forget = (folder: string) => NodeFs.rmSync(pastFile(`${folder}/a.db`), { force: true })
 
 describe.concurrent("the status page's heat map", () => {
   it.scopedLive("is in doubt where a part of the journal is gone from the archive", () =>
@@ -57,9 +73,14 @@ describe.concurrent("the status page's heat map", () => {
       yield* coverageWhen(folder, "all of it", (of) => messagesIn(of) === 7 && !isInDoubt(of))
       const parts = filesBelow(`${folder}/archive`).filter((file) => /^journal\/.*\.parquet$/.test(file))
       NodeFs.rmSync(`${folder}/archive/${parts[1]}`)
+      forget(folder)
       yield* coverageWhen(folder, "doubt", (of) => messagesIn(of) === 5 && isInDoubt(of))
       NodeFs.rmSync(`${folder}/archive`, { recursive: true })
-      yield* coverageWhen(folder, "doubt", (of) => of.lastSeen > 0 && Chunk.isNonEmpty(of.missing))
+      forget(folder)
+      yield* coverageWhen(folder, "doubt", (of) => {
+        const { lastSeen, missing } = of.shown()
+        return lastSeen > 0 && (Chunk.isNonEmpty(missing) || of.knownFrom() > 0)
+      })
     })
   )
 

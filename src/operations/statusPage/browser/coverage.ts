@@ -1,4 +1,4 @@
-import { bodyOf, byId, make } from "./dom.ts"
+import { bodyOf, byId, make, setText } from "./dom.ts"
 import * as format from "./format.ts"
 
 /** The heat map. */
@@ -11,6 +11,8 @@ export interface HeatMap {
 interface Coverage {
   readonly from: number
   readonly hours: number
+  readonly knownFrom: number
+  readonly reading: { readonly what: string; readonly done: number } | null
   readonly streams: ReadonlyArray<{
     readonly exchange: string
     readonly symbol: string
@@ -40,6 +42,7 @@ export const heatMap = (): HeatMap => {
   const body = bodyOf(table)
   const days = byId("days", HTMLSelectElement)
   const details = byId("events", HTMLElement)
+  const reading = byId("reading", HTMLElement)
   let streams: ReadonlyArray<string> = []
   let shown = ""
   let asked = 0
@@ -52,6 +55,7 @@ export const heatMap = (): HeatMap => {
   }
 
   const draw = (coverage: Coverage | undefined) => {
+    setText(reading, coverage === undefined ? "" : whatIsKnown(coverage))
     const text = JSON.stringify(coverage)
     if (text === shown) return
     shown = text
@@ -61,7 +65,7 @@ export const heatMap = (): HeatMap => {
     const rows = [...(coverage?.streams ?? [])].sort(
       (a, b) => streams.indexOf(keyOf(a)) - streams.indexOf(keyOf(b))
     )
-    body.replaceChildren(...rows.map((row) => heatRow(row, coverage?.from ?? 0)))
+    body.replaceChildren(...rows.map((row) => heatRow(row, coverage?.from ?? 0, coverage?.knownFrom ?? 0)))
     if (rows.length === 0) {
       body.append(
         make("tr", {}, make("td", { class: "empty" }, "The journal says nothing about these streams yet."))
@@ -166,7 +170,18 @@ const header = ({ from, hours }: Coverage): HTMLTableRowElement => {
   return row
 }
 
-const heatRow = (of: Coverage["streams"][number], from: number): HTMLTableRowElement => {
+/** What is missing from what is shown, for a while or for good. */
+const whatIsKnown = ({ from, knownFrom, reading }: Coverage): string => {
+  const since =
+    knownFrom > from
+      ? `Before ${format.dateTime(knownFrom / 1000).slice(0, 16)} UTC nothing is known here.`
+      : ""
+  return reading === null
+    ? since
+    : `The journal is being read from the ${reading.what}: ${Math.floor(reading.done * 100)} % so far. ${since}`
+}
+
+const heatRow = (of: Coverage["streams"][number], from: number, knownFrom: number): HTMLTableRowElement => {
   const key = keyOf(of)
   const row = make(
     "tr",
@@ -177,7 +192,7 @@ const heatRow = (of: Coverage["streams"][number], from: number): HTMLTableRowEle
     const at = from + hour * microsPerHour
     const hole = of.holes[hour] ?? 0
     const messages = of.messages[hour] ?? 0
-    const kind = kindOf(wanted, hole, of.unverifiable)
+    const kind = at + microsPerHour <= knownFrom ? "unknown" : kindOf(wanted, hole, of.unverifiable)
     const label = `${format.dateTime(at / 1000).slice(0, 16)}: ${describe(kind, wanted, hole, messages)}`
     row.append(
       make(
@@ -211,6 +226,7 @@ const kindOf = (wanted: number, hole: number, unverifiable: boolean): string => 
 
 const describe = (kind: string, wanted: number, hole: number, messages: number): string => {
   if (kind === "none") return "not recorded"
+  if (kind === "unknown") return "not known"
   const holes = hole === 0 ? "no hole" : `${format.duration(hole)} of ${format.duration(wanted)} in holes`
   return `${holes}, ${format.count(messages)} messages${kind === "unverifiable" ? ", unverifiable" : ""}`
 }

@@ -1,0 +1,398 @@
+import { Chunk, HashMap, Option } from "effect"
+import {
+  applyToCoverage,
+  type ConnectedWindow,
+  type Coverage,
+  type Doubt,
+  type DropWindow,
+  doubtReasons,
+  endOfJournal,
+  type Gap,
+  noCoverage,
+  type StreamCoverage
+} from "../../domain/Coverage.ts"
+import type { Heard, JournalEntry } from "../../domain/JournalEvent.ts"
+import { microsPerDay, microsPerHour } from "../../domain/micros.ts"
+import type { Window } from "../../domain/Window.ts"
+
+/**
+ * What a journal says of the last days, in little memory: a fold over its entries, whose state loses again and again what will
+ * not change any more. That is kept in typed arrays, outside the heap, within fixed bounds: the days that it goes back are
+ * fewer where there is more to know.
+ */
+export interface Past {
+  /** From this time on it tells all, microseconds; 0: from the beginning. What was before is not known. */
+  readonly knownFrom: () => number
+  /** The state of the fold, without what was settled. */
+  readonly state: () => Coverage
+  readonly apply: (entries: ReadonlyArray<JournalEntry>) => void
+  /** Does something else to the state, as where another journal begins. */
+  readonly change: (f: (state: Coverage) => Coverage) => void
+  /**
+   * What was told so far is what is shown from now on, as of a process that was seen last then. `open` is told of only until
+   * the next time. `now` in microseconds.
+   */
+  readonly settle: (
+    now: number,
+    end?: {
+      readonly open?: ReadonlyArray<JournalEntry>
+      readonly lastSeen?: number
+      readonly heard?: Heard | undefined
+    }
+  ) => void
+  /** What is shown: every stream, without what was settled. */
+  readonly shown: () => Coverage
+  /** The keys of the streams that are shown, sorted. */
+  readonly keys: () => ReadonlyArray<string>
+  /** What is known of a stream in a time. Its `messages` are those that are not settled: see `messages`. */
+  readonly stream: (key: string, range: Window) => Option.Option<StreamCoverage>
+  /** Messages of a stream in each of so many hours from one on, hours since the epoch. */
+  readonly messages: (key: string, from: number, hours: number) => ReadonlyArray<number>
+  /** To be kept, and given to `makePast` again. */
+  readonly memory: () => PastMemory
+}
+
+/** Plain data, but for the state of the fold. */
+export interface PastMemory {
+  readonly knownFrom: number
+  readonly sure: number
+  readonly state: Coverage
+  /** Rows of `rowLength` numbers, by stream. */
+  readonly rows: ReadonlyMap<string, Float64Array>
+  /** By stream: its place in every day of `days`. */
+  readonly places: ReadonlyMap<string, number>
+  /** Messages by the hour, of all streams, by day since the epoch. */
+  readonly days: ReadonlyMap<number, Uint32Array>
+}
+
+/** Days that are remembered, at most. */
+export const maxDays = 31
+
+/** Of all streams together: connections, gaps, drops and doubts (48 bytes each), and bytes of counts by the hour. */
+export interface PastLimits {
+  readonly windows: number
+  readonly countBytes: number
+}
+
+export const pastLimits: PastLimits = { windows: 400_000, countBytes: 32 * 1024 * 1024 }
+
+/** Beyond so many archives of a stream that wait, what waits longest is taken together. */
+const maxUnarchived = 64
+
+export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits = pastLimits): Past => {
+  let { knownFrom, state, sure } = memory
+  const windows = new Map(Array.from(memory.rows, ([key, rows]) => [key, rowsFrom(rows)]))
+  const places = new Map(memory.places)
+  const days = new Map(memory.days)
+  let vacant: Array<number> = []
+  let capacity = Math.max(0, ...Array.from(days.values(), ({ length }) => length / hoursPerDay))
+  let show = () => noCoverage
+  let shown: Coverage | undefined
+  let keys: ReadonlyArray<string> | undefined
+
+  const whatIsShown = (): Coverage => {
+    shown ??= show()
+    return shown
+  }
+
+  const rowsOf = (key: string): Rows => {
+    const known = windows.get(key)
+    if (known !== undefined) return known
+    const rows = rowsFrom(new Float64Array())
+    windows.set(key, rows)
+    return rows
+  }
+
+  const placeOf = (key: string): number => {
+    const known = places.get(key)
+    if (known !== undefined) return known
+    const place = vacant.pop() ?? places.size
+    places.set(key, place)
+    return place
+  }
+
+  const count = (key: string, hour: number, messages: number): void => {
+    const place = placeOf(key)
+    if (place >= capacity) {
+      capacity = Math.max(64, Math.ceil(place * 1.25) + 1)
+      for (const [day, counts] of days) days.set(day, grown(new Uint32Array(capacity * hoursPerDay), counts))
+    }
+    const day = Math.floor(hour / hoursPerDay)
+    let counts = days.get(day)
+    if (counts === undefined) {
+      counts = new Uint32Array(capacity * hoursPerDay)
+      days.set(day, counts)
+    }
+    const cell = place * hoursPerDay + (hour - day * hoursPerDay)
+    counts[cell] = Math.min(maxCount, (counts[cell] ?? 0) + messages)
+  }
+
+  /** What the fold will not change any more. A window of the running process may still be cut where that was seen last. */
+  const isSettled = ({ process, to }: ConnectedWindow) => process < state.process || to <= sure
+
+  const takeFrom = (key: string, of: StreamCoverage): StreamCoverage => {
+    const [open, settled] = Chunk.partition(of.connected, isSettled)
+    if (
+      Chunk.isEmpty(settled) &&
+      Chunk.isEmpty(of.unwanted) &&
+      Chunk.isEmpty(of.gaps) &&
+      Chunk.isEmpty(of.drops) &&
+      Chunk.isEmpty(of.doubts) &&
+      HashMap.isEmpty(of.messages) &&
+      of.unarchived.length <= maxUnarchived
+    )
+      return of
+    const rows = rowsOf(key)
+    for (const { from, to } of settled) rows.add(kinds.connected, from, to)
+    for (const { from, to } of of.unwanted) rows.add(kinds.unwanted, from, to)
+    for (const { count, from, to } of of.drops) rows.add(kinds.drop, from, to, count)
+    for (const gap of of.gaps) {
+      rows.add(gapKind(gap), gap.from, gap.to, gap.size ?? Number.NaN, gap.expected, gap.received)
+    }
+    for (const { from, reason, to } of of.doubts) rows.add(doubtKind(reason), from, to)
+    for (const [hour, messages] of of.messages) {
+      if ((hour + 1) * microsPerHour > knownFrom) count(key, hour, messages)
+    }
+    return {
+      ...of,
+      connected: open,
+      unwanted: Chunk.empty(),
+      gaps: Chunk.empty(),
+      drops: Chunk.empty(),
+      doubts: Chunk.empty(),
+      messages: HashMap.empty(),
+      unarchived: together(of.unarchived)
+    }
+  }
+
+  const forgetBefore = (oldest: number): void => {
+    knownFrom = Math.max(knownFrom, oldest)
+    for (const [key, rows] of windows) {
+      rows.forgetBefore(oldest)
+      if (rows.length() === 0) windows.delete(key)
+    }
+    for (const day of days.keys()) if ((day + 1) * microsPerDay <= oldest) days.delete(day)
+  }
+
+  const isGone = (of: StreamCoverage): boolean =>
+    !of.isWanted &&
+    of.wanted.to < knownFrom &&
+    HashMap.isEmpty(of.open) &&
+    Chunk.isEmpty(of.connected) &&
+    of.unarchived.length === 0
+
+  const dropGone = (): void => {
+    const gone = Array.from(HashMap.entries(state.streams)).filter(([, of]) => isGone(of))
+    if (gone.length === 0) return
+    state = {
+      ...state,
+      streams: HashMap.removeMany(
+        state.streams,
+        gone.map(([key]) => key)
+      )
+    }
+    for (const [key] of gone) {
+      windows.delete(key)
+      const place = places.get(key)
+      if (place === undefined) continue
+      for (const counts of days.values()) counts.fill(0, place * hoursPerDay, (place + 1) * hoursPerDay)
+      places.delete(key)
+      vacant.push(place)
+    }
+    if (places.size === 0) vacant = []
+  }
+
+  const isTooMuch = () => {
+    const countBytes = days.size * capacity * hoursPerDay * Uint32Array.BYTES_PER_ELEMENT
+    if (countBytes > limits.countBytes) return true
+    let all = 0
+    for (const rows of windows.values()) all += rows.length()
+    return all > limits.windows
+  }
+
+  const keepWithin = (now: number): void => {
+    const oldest = Math.floor((now - maxDays * microsPerDay) / microsPerHour) * microsPerHour
+    if (knownFrom < oldest && hasOld(oldest)) forgetBefore(oldest)
+    while (isTooMuch() && knownFrom < now) {
+      const begin = Math.max(knownFrom, oldest)
+      forgetBefore(Math.min(now, begin + (now - begin > 2 * microsPerDay ? microsPerDay : microsPerHour)))
+    }
+    state = { ...state, missing: Chunk.filter(state.missing, ({ to }) => to >= knownFrom) }
+    dropGone()
+  }
+
+  /** From a journal that is younger nothing is forgotten. */
+  const hasOld = (oldest: number) => HashMap.some(state.streams, ({ wanted }) => wanted.from < oldest)
+
+  return {
+    knownFrom: () => knownFrom,
+    state: () => state,
+    apply: (entries) => {
+      for (const entry of entries) {
+        state = applyToCoverage(state, entry)
+        const { event } = entry
+        if (event._tag === "ProcessAlive") sure = event.lastSeen
+        else if (event._tag === "ProcessStarted") sure = entry.at
+      }
+    },
+    change: (f) => {
+      state = f(state)
+      sure = 0
+    },
+    settle: (now, { heard, lastSeen, open = [] } = {}) => {
+      state = { ...state, streams: HashMap.map(state.streams, (of, key) => takeFrom(key, of)) }
+      keepWithin(now)
+      const settled = state
+      show = () => endOfJournal(open.reduce(applyToCoverage, settled), lastSeen, heard)
+      shown = undefined
+      keys = undefined
+    },
+    shown: whatIsShown,
+    keys: () => {
+      keys ??= Array.from(HashMap.keys(whatIsShown().streams)).sort()
+      return keys
+    },
+    stream: (key, range) =>
+      Option.map(HashMap.get(whatIsShown().streams, key), (of) => {
+        const rows = windows.get(key)
+        return rows === undefined ? of : rows.joinedWith(of, range)
+      }),
+    messages: (key, from, hours) => {
+      const messages = Array.from({ length: hours }, () => 0)
+      const place = places.get(key)
+      for (let i = 0; place !== undefined && i < hours; i++) {
+        const day = Math.floor((from + i) / hoursPerDay)
+        messages[i] = days.get(day)?.[place * hoursPerDay + (from + i - day * hoursPerDay)] ?? 0
+      }
+      for (const [hour, open] of Option.match(HashMap.get(whatIsShown().streams, key), {
+        onNone: () => [],
+        onSome: (of) => Array.from(of.messages)
+      })) {
+        if (hour >= from && hour < from + hours) messages[hour - from] = (messages[hour - from] ?? 0) + open
+      }
+      return messages
+    },
+    memory: () => ({
+      knownFrom,
+      sure,
+      state,
+      rows: new Map(Array.from(windows, ([key, rows]) => [key, rows.numbers()])),
+      places,
+      days
+    })
+  }
+}
+
+const nothingKnown: PastMemory = {
+  knownFrom: 0,
+  sure: 0,
+  state: noCoverage,
+  rows: new Map(),
+  places: new Map(),
+  days: new Map()
+}
+
+const hoursPerDay = 24
+const maxCount = 2 ** 32 - 1
+
+/** Of a row: what it is, from, to, and up to three numbers more. */
+export const rowLength = 6
+
+type GapKind = Pick<Gap, "rule" | "scope">
+
+const gapKinds: ReadonlyArray<GapKind> = (["counter", "range", "chain"] as const).flatMap((rule) =>
+  (["stream", "connection"] as const).map((scope) => ({ rule, scope }))
+)
+const kinds = { connected: 0, unwanted: 1, drop: 2, gap: 3, doubt: 3 + gapKinds.length }
+
+const gapKind = (gap: Gap): number =>
+  kinds.gap + gapKinds.findIndex(({ rule, scope }) => rule === gap.rule && scope === gap.scope)
+
+const doubtKind = (reason: Doubt["reason"]): number => kinds.doubt + doubtReasons.indexOf(reason)
+
+/** The windows of a stream. */
+interface Rows {
+  readonly length: () => number
+  readonly add: (kind: number, from: number, to: number, a?: number, b?: number, c?: number) => void
+  readonly forgetBefore: (oldest: number) => void
+  /** With the windows that touch the range. */
+  readonly joinedWith: (of: StreamCoverage, range: Window) => StreamCoverage
+  readonly numbers: () => Float64Array
+}
+
+const rowsFrom = (numbers: Float64Array): Rows => {
+  let data = numbers
+  let used = numbers.length
+
+  return {
+    length: () => used / rowLength,
+    add: (...row) => {
+      if (used + rowLength > data.length) {
+        const length = Math.max(4, Math.ceil((data.length / rowLength) * 1.5)) * rowLength
+        data = grown(new Float64Array(length), data)
+      }
+      for (let i = 0; i < rowLength; i++) data[used + i] = row[i] ?? 0
+      used += rowLength
+    },
+    forgetBefore: (oldest) => {
+      let kept = 0
+      for (let at = 0; at < used; at += rowLength) {
+        if ((data[at + 2] ?? 0) < oldest) continue
+        data.copyWithin(kept, at, at + rowLength)
+        kept += rowLength
+      }
+      if (kept < data.length / 2) data = data.slice(0, kept)
+      used = kept
+    },
+    joinedWith: (of, range) => {
+      const connected: Array<ConnectedWindow> = []
+      const unwanted: Array<Window> = []
+      const gaps: Array<Gap> = []
+      const drops: Array<DropWindow> = []
+      const doubts: Array<Doubt> = []
+      for (let at = 0; at < used; at += rowLength) {
+        const [kind = 0, from = 0, to = 0, a = 0, b = 0, c = 0] = Array.from(
+          data.subarray(at, at + rowLength)
+        )
+        if (to < range.from || from >= range.to) continue
+        const reason = doubtReasons[kind - kinds.doubt]
+        const gap = gapKinds[kind - kinds.gap]
+        if (kind === kinds.connected) connected.push({ from, to, process: 0 })
+        else if (kind === kinds.unwanted) unwanted.push({ from, to })
+        else if (kind === kinds.drop) drops.push({ from, to, count: a })
+        else if (gap !== undefined) {
+          gaps.push({ ...gap, from, to, size: Number.isNaN(a) ? null : a, expected: b, received: c })
+        } else if (reason !== undefined) doubts.push({ from, to, reason })
+      }
+      return {
+        ...of,
+        connected: before(connected, of.connected),
+        unwanted: before(unwanted, of.unwanted),
+        gaps: before(gaps, of.gaps),
+        drops: before(drops, of.drops),
+        doubts: before(doubts, of.doubts)
+      }
+    },
+    numbers: () => data.subarray(0, used)
+  }
+}
+
+const before = <A>(older: ReadonlyArray<A>, newer: Chunk.Chunk<A>): Chunk.Chunk<A> =>
+  Chunk.unsafeFromArray([...older, ...newer])
+
+/** `numbers` at the begin of longer ones. */
+const grown = <A extends { readonly set: (of: A) => void }>(longer: A, numbers: A): A => {
+  longer.set(numbers)
+  return longer
+}
+
+/** The oldest ones as one: more of their time is in doubt if they are lost. */
+const together = (unarchived: StreamCoverage["unarchived"]): StreamCoverage["unarchived"] => {
+  const [first] = unarchived
+  if (first === undefined || unarchived.length <= maxUnarchived) return unarchived
+  const older = unarchived.slice(0, 1 - maxUnarchived / 2)
+  return [
+    { from: first.from, messages: older.reduce((sum, { messages }) => sum + messages, 0) },
+    ...unarchived.slice(older.length)
+  ]
+}

@@ -1,0 +1,76 @@
+import { deserialize, serialize } from "node:v8"
+import { FileSystem } from "@effect/platform"
+import { Effect, Option, Schema } from "effect"
+import { doubtReasons } from "../../domain/Coverage.ts"
+import { CheckpointText, emptyCheckpoint, textOf } from "../../domain/CoverageCheckpoint.ts"
+import type { JournalPages } from "../../storage/JournalPages.ts"
+import type { Fold } from "./archivedPast.ts"
+import { makePast } from "./Past.ts"
+
+/** The number is raised when the file gets another shape; the fold's own version is in its checkpoint. */
+const version = ["1", ...doubtReasons].join()
+
+/** Beside the database, what the status page knows of the last days: who starts again need not read the journal again. */
+export const pastFile = (databasePath: string): string => `${databasePath}-history`
+
+/** Keeps it. Where that fails the journal is read again at the next start. */
+export const savePast = (databasePath: string, fold: Fold) =>
+  Effect.gen(function* () {
+    if (fold.lastText === "" || fold.through === 0) return
+    const fs = yield* FileSystem.FileSystem
+    const { state, ...memory } = fold.past.memory()
+    const text = yield* encodeState({
+      ...emptyCheckpoint(fold.journal),
+      lastText: fold.lastText,
+      coverage: { ...state, lastId: fold.through }
+    })
+    const bytes = serialize({ version, text, archived: fold.archived, ...memory })
+    const path = pastFile(databasePath)
+    yield* fs.writeFile(`${path}.new`, bytes)
+    yield* fs.rename(`${path}.new`, path)
+  }).pipe(
+    Effect.catchAllCause((cause) => Effect.logDebug("what the status page knows could not be kept", cause))
+  )
+
+/** What was kept of this journal, if it is to be had, and the database is still the one that it was read from. */
+export const loadPast = (databasePath: string, journal: JournalPages) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const bytes = yield* fs.readFile(pastFile(databasePath))
+    const saved = yield* decodeSaved(yield* Effect.try(() => deserialize(bytes)))
+    const { coverage: state, journal: name, lastText } = yield* decodeState(saved.text)
+    const entry = yield* journal.entry(state.lastId)
+    // What has left the database is in the archive, which has only the journal of this name.
+    const isSame = Option.match(entry, {
+      onNone: () => state.lastId < journal.lastId,
+      onSome: (entry) => textOf(entry) === lastText
+    })
+    if (name !== journal.id || !isSame) return Option.none()
+    const { archived, days, knownFrom, places, rows, sure } = saved
+    return Option.some<Fold>({
+      journal: name,
+      past: makePast({ knownFrom, sure, state, rows, places, days }),
+      through: state.lastId,
+      lastText,
+      archived
+    })
+  }).pipe(Effect.catchAllCause(() => Effect.succeedNone))
+
+const Floats = Schema.instanceOf(Float64Array<ArrayBufferLike>)
+const Counts = Schema.instanceOf(Uint32Array<ArrayBufferLike>)
+
+const Saved = Schema.Struct({
+  version: Schema.Literal(version),
+  /** A `CheckpointText`. */
+  text: Schema.String,
+  archived: Schema.NullOr(Schema.Struct({ archiveId: Schema.String, id: Schema.Number })),
+  knownFrom: Schema.Number,
+  sure: Schema.Number,
+  rows: Schema.ReadonlyMapFromSelf({ key: Schema.String, value: Floats }),
+  places: Schema.ReadonlyMapFromSelf({ key: Schema.String, value: Schema.Number }),
+  days: Schema.ReadonlyMapFromSelf({ key: Schema.Number, value: Counts })
+})
+
+const decodeSaved = Schema.decodeUnknown(Saved)
+const encodeState = Schema.encode(CheckpointText)
+const decodeState = Schema.decode(CheckpointText)

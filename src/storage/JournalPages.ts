@@ -1,0 +1,145 @@
+import * as Reactivity from "@effect/experimental/Reactivity"
+import { FileSystem } from "@effect/platform"
+import { SqlClient } from "@effect/sql"
+import { SqliteClient } from "@effect/sql-sqlite-node"
+import { Effect, Option, type Scope } from "effect"
+import type { JournalText } from "../archive/ArchivedJournal.ts"
+import type { Heard, JournalEntry } from "../domain/JournalEvent.ts"
+import { DatabaseUnusable } from "../domain/StartupError.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { epochOf, type JournalEpoch } from "./EventJournal.ts"
+import { openCounts } from "./MessageCounts.ts"
+import { heardIn } from "./ProcessLife.ts"
+
+/** The journal of a database that another process may be writing, a page at a time: each is as of one moment. */
+export interface JournalPages {
+  /** Names the journal. */
+  readonly id: string
+  /** Where it goes on from another, if it does; goes through all entries. */
+  readonly epoch: Effect.Effect<Option.Option<JournalEpoch>, DatabaseError>
+  readonly lastId: number
+  /** The entries up to this one have left the database, but for some. */
+  readonly prunedThrough: Effect.Effect<number, DatabaseError>
+  /** What is kept of the fold over the entries that have left, as `CheckpointText`. */
+  readonly checkpoint: Effect.Effect<Option.Option<string>, DatabaseError>
+  /** An entry, if it is there. */
+  readonly entry: (id: number) => Effect.Effect<Option.Option<JournalText>, DatabaseError>
+  /** The next entries above an id, in order. */
+  readonly after: (id: number) => Effect.Effect<JournalPage, DatabaseError>
+}
+
+export interface JournalPage {
+  readonly rows: ReadonlyArray<JournalText>
+  /** If there is nothing behind this page: how the running process was then. */
+  readonly end: Option.Option<JournalEnd>
+}
+
+export interface JournalEnd {
+  /** What is counted and not in the journal yet, as entries with the id 0. */
+  readonly counted: ReadonlyArray<JournalEntry>
+  /** Up to here, microseconds, the process that uses the database has committed what it received; 0 if there is none. */
+  readonly lastSeen: number
+  /** When it had last heard each of its connections by then, if that is known. */
+  readonly heard: Heard | undefined
+}
+
+/**
+ * Opens the database for the scope. None if there is no such file, or nothing is in it. No transaction lasts longer than the
+ * reading of a page.
+ */
+export const openJournalPages = (
+  path: string
+): Effect.Effect<Option.Option<JournalPages>, DatabaseUnusable, Scope.Scope | FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    if (!(yield* fs.exists(path)) || (yield* fs.stat(path)).size === FileSystem.Size(0)) return Option.none()
+    const sql = yield* SqliteClient.make({ filename: path, readonly: true, disableWAL: true })
+    return yield* asOfOneMoment(sql, look(sql))
+  }).pipe(
+    Effect.provide(Reactivity.layer),
+    Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
+    Effect.mapError(
+      (cause) =>
+        new DatabaseUnusable({ path, reason: `cannot be read: ${DatabaseError.from(cause).message}` })
+    )
+  )
+
+const look = (sql: SqliteClient.SqliteClient) =>
+  Effect.gen(function* () {
+    const tables = yield* sql<{
+      name: string
+    }>`SELECT name FROM sqlite_master WHERE name IN ('collector', 'checkpoint')`
+    if (!tables.some(({ name }) => name === "collector")) return Option.none()
+    const hasCheckpoint = tables.some(({ name }) => name === "checkpoint")
+    const [collector] = yield* sql<{ journal: string }>`SELECT journal FROM collector`
+    if (collector === undefined) return Option.none()
+    const [last] = yield* sql<{ id: number | null }>`SELECT max(id) AS id FROM journal`
+    const checkpoint = hasCheckpoint
+      ? Effect.map(sql<{ state: string }>`SELECT state FROM checkpoint`, ([row]) =>
+          Option.map(Option.fromNullable(row), ({ state }) => state)
+        )
+      : Effect.succeedNone
+    return Option.some<JournalPages>({
+      id: collector.journal,
+      epoch: Effect.mapError(epochOf(sql), DatabaseError.from),
+      lastId: last?.id ?? 0,
+      prunedThrough: Effect.mapError(prunedThrough(sql), DatabaseError.from),
+      checkpoint: Effect.mapError(checkpoint, DatabaseError.from),
+      entry: (id) =>
+        sql<JournalText>`SELECT id, at, tag, payload FROM journal WHERE id = ${id}`.pipe(
+          Effect.map(([row]) => Option.fromNullable(row)),
+          Effect.mapError(DatabaseError.from)
+        ),
+      after: (id) => Effect.mapError(asOfOneMoment(sql, pageAfter(sql, id)), DatabaseError.from)
+    })
+  })
+
+const pageAfter = (sql: SqliteClient.SqliteClient, id: number) =>
+  Effect.gen(function* () {
+    const rows = yield* sql<JournalText>`
+      SELECT id, at, tag, payload FROM journal WHERE id > ${id} ORDER BY id LIMIT ${entriesPerPage}`
+    const isWhole = (rows.at(-1)?.id ?? id) === id + rows.length
+    const pruned = isWhole ? 0 : yield* prunedThrough(sql)
+    return {
+      rows: isWhole ? rows : rows.map((row) => (row.id <= pruned ? { ...row, isKept: true } : row)),
+      end: rows.length < entriesPerPage ? Option.some(yield* endOf(sql)) : Option.none()
+    } satisfies JournalPage
+  })
+
+/** What a commit moves from the counts into the journal is seen once. */
+const endOf = (sql: SqliteClient.SqliteClient) =>
+  Effect.gen(function* () {
+    // Of any version: an older one has fewer columns.
+    const [collector] = yield* sql<{
+      process: string | null
+      last_seen: number | null
+      heard?: string | null
+    }>`SELECT * FROM collector`
+    const isRunning = collector !== undefined && collector.process !== null
+    const noted: { readonly heard?: Heard } = yield* heardIn({ heard: collector?.heard ?? null })
+    const counts = yield* Effect.provideService(openCounts, SqlClient.SqlClient, sql)
+    return {
+      counted: counts.map((event): JournalEntry => ({ id: 0, at: event.first, event })),
+      lastSeen: isRunning ? (collector.last_seen ?? 0) : 0,
+      heard: isRunning ? noted.heard : undefined
+    } satisfies JournalEnd
+  })
+
+/** The newest of these entries is searched for from the end, and only if the first entry is gone. */
+const prunedThrough = (sql: SqliteClient.SqliteClient) =>
+  Effect.map(
+    sql<{ pruned: number }>`
+      SELECT json_extract(payload, '$.throughId') AS pruned FROM journal
+      WHERE tag = 'JournalPruned' AND (SELECT min(id) FROM journal) > 1
+      ORDER BY id DESC LIMIT 1`,
+    ([row]) => row?.pruned ?? 0
+  )
+
+const asOfOneMoment = <A, E>(sql: SqliteClient.SqliteClient, read: Effect.Effect<A, E>) =>
+  Effect.acquireUseRelease(
+    sql.unsafe("BEGIN"),
+    () => read,
+    () => Effect.ignore(sql.unsafe("COMMIT"))
+  )
+
+const entriesPerPage = 1000
