@@ -10,17 +10,20 @@ import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
 import { makeEventLog } from "./eventLog.ts"
 import { latencyOf } from "./Latency.ts"
 import { makePacer } from "./Pacer.ts"
-import { makePauseHabit } from "./PauseHabit.ts"
+import { makePauseHabit, type PauseHabit } from "./PauseHabit.ts"
 import { ReceiveClock } from "./ReceiveClock.ts"
 import type { SessionStatus } from "./Session.ts"
+import { patience } from "./StreamWatch.ts"
 import { skippedOf } from "./skipped.ts"
-import { type StreamState, timeOf } from "./TrackedStream.ts"
+import { type StreamState, type TrackedStream, timeOf } from "./TrackedStream.ts"
 
 /** A stream, now. */
 export interface StreamStatus extends MarketStream {
   readonly state: StreamState
   /** Receive time of the newest message, microseconds since the epoch, null before the first one. */
   readonly lastMessageAt: number | null
+  /** After so many seconds without a message it counts as silent, by what is usual for it. */
+  readonly patienceSeconds: number
   /** Messages received since the start, those received twice counted twice. */
   readonly messages: number
   /** Gaps proven since the start. */
@@ -63,6 +66,11 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
       this,
       Effect.map(ReceiveClock, (clock) => {
         let runners: ReadonlyArray<ExchangeRunner> = []
+        const habits = new Map(Array.from(options.exchanges.keys(), (name) => [name, makePauseHabit()]))
+        const habitOf = (exchange: string) => habits.get(exchange) ?? makePauseHabit()
+        const silenceSeconds = Duration.toSeconds(options.silenceTimeout)
+        const patienceFor = ({ id, watch }: TrackedStream) =>
+          patience(watch, silenceSeconds, habitOf(id.exchange))
         return ExchangeStream.of({
           runForEach: (offer, onEvent, before = Effect.succeed([])) =>
             Effect.gen(function* () {
@@ -71,7 +79,7 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
                 onEvent?.(event)
                 log.offer(event)
               }
-              runners = yield* makeRunners(options, clock, offer, emit)
+              runners = yield* makeRunners(options, clock, offer, emit, habitOf)
               const resume = Effect.map(before, (messages) => {
                 const last = new Map(messages.map((message) => [streamKey(message.stream), message]))
                 for (const runner of runners) runner.resume(last)
@@ -82,7 +90,11 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
               })
               return yield* Effect.never
             }),
-          status: Effect.sync(() => runners.flatMap((runner) => runner.streams().map(statusOf))),
+          status: Effect.sync(() =>
+            runners.flatMap((runner) =>
+              runner.streams().map((stream) => statusOf(stream, patienceFor(stream)))
+            )
+          ),
           connections: Effect.sync(() =>
             runners.flatMap((runner) =>
               runner
@@ -112,7 +124,8 @@ const makeRunners = (
   options: ExchangeStreamOptions,
   clock: ReceiveClock["Type"],
   offer: (snapshot: Snapshot) => void,
-  emit: (event: ExchangeEvent) => void
+  emit: (event: ExchangeEvent) => void,
+  habitOf: (exchange: string) => PauseHabit
 ): Effect.Effect<ReadonlyArray<ExchangeRunner>> => {
   let lastConnection = 0
   /** The microsecond of its making, or one not yet used: no other connection of this or another run has it. */
@@ -131,7 +144,7 @@ const makeRunners = (
           exchange,
           url: options.endpoints.get(exchange.name)?.href ?? exchange.url,
           silenceTimeout: options.silenceTimeout,
-          habit: makePauseHabit(),
+          habit: habitOf(exchange.name),
           clock,
           offer,
           emit,
@@ -169,10 +182,11 @@ const unreadableOf = (exchange: string) => {
   }
 }
 
-const statusOf = (stream: ReturnType<ExchangeRunner["streams"]>[number]): StreamStatus => ({
+const statusOf = (stream: TrackedStream, patienceSeconds: number): StreamStatus => ({
   ...stream.id,
   state: stream.state,
   lastMessageAt: timeOf(stream.lastMessageAt),
+  patienceSeconds,
   messages: stream.messages,
   gaps: stream.gaps,
   unverifiable: stream.rule.kind === "none",

@@ -52,12 +52,14 @@ export interface StreamTable {
 }
 
 /**
- * What is known of each stream. Counts are since the start; `lastMessageAt` is NaN where there was none; `doubts` counts the
+ * What is known of each stream. Counts are since the start; `lastMessageAt` is NaN where there was none; `patience` is after how
+ * many seconds without a message it counts as silent, by its own habit, NaN where that is not known; `doubts` counts the
  * times of which nothing says whether messages are missing; `unverifiable` is 1 where nothing on the wire would prove a gap.
  */
 export const streamColumns = [
   "state",
   "lastMessageAt",
+  "patience",
   "received",
   "committed",
   "duplicates",
@@ -85,6 +87,8 @@ export interface ExchangeReport {
   readonly exchange: string
   /** Those that are open. */
   readonly connections: number
+  /** When a frame of any kind was last heard on one of them, pongs included; null while none is open. */
+  readonly heardAt: number | null
   /** Pings that we sent, and the answers. */
   readonly pings: number
   readonly pongs: number

@@ -90,6 +90,7 @@ const make = ({ patterns, streams }: Markets) =>
         const columns: Readonly<Record<StreamColumn, number>> = {
           state: streamStates.indexOf(status?.state ?? "connecting"),
           lastMessageAt: status?.lastMessageAt ?? Number.NaN,
+          patience: status?.patienceSeconds ?? Number.NaN,
           received: offer?.received ?? 0,
           committed: commits?.committed ?? 0,
           duplicates: commits?.duplicates ?? 0,
@@ -171,6 +172,11 @@ const areSame = (ids: ReadonlyArray<StreamId>, statuses: ReadonlyArray<StreamSta
 /** A connection that is open, with its counts since it was opened. */
 type Open = Effect.Effect.Success<ExchangeStream["Type"]["connections"]>[number]
 
+const alive = (open: ReadonlyArray<Open>) => ({
+  connections: open.length,
+  heardAt: open.length === 0 ? null : open.reduce((newest, { heardAt }) => Math.max(newest, heardAt), 0)
+})
+
 /** Adds up what connections count, over all of them that there were. */
 const makeExchangeCounts = () => {
   const totals = new Map<
@@ -210,7 +216,7 @@ const makeExchangeCounts = () => {
       seen = new Map(open.map((connection) => [connection.connection, connection]))
       return Array.from(totals, ([exchange, { answered, ends, pings, pongs }]) => ({
         exchange,
-        connections: open.filter((connection) => connection.exchange === exchange).length,
+        ...alive(open.filter((connection) => connection.exchange === exchange)),
         pings,
         pongs,
         pingsAnswered: answered,

@@ -62,6 +62,13 @@ const reported = (report: Report, now: number): ReadonlyArray<Family> => {
         return Math.max(0, (now - (Number.isNaN(last) ? report.startedAt : last)) / 1e6)
       }
     ),
+    ofStreams(
+      report,
+      "collector_stream_patience_seconds",
+      "gauge",
+      "After how many seconds without a message the stream counts as silent, by what is usual for it.",
+      ({ streams }, i) => cell(streams, i, "patience")
+    ),
     ofExchanges(report, "collector_connection_up", "Whether any connection is open.", (of) =>
       of.connections > 0 ? 1 : 0
     ),

@@ -1,4 +1,4 @@
-import { streamKey } from "../../domain/StreamId.ts"
+import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamState, stateOf } from "../Report.ts"
 import type { StorageFault } from "../StorageView.ts"
 import type { Disk } from "./Disk.ts"
@@ -19,7 +19,7 @@ export interface Evidence {
   readonly disk: Disk | null
   /** When the queue last dropped messages; null if it never did. */
   readonly droppedAt: number | null
-  /** How long nothing at all may be received, seconds. */
+  /** How long nothing at all may be heard, seconds. */
   readonly silenceSeconds: number
   /** How long an archive may be under way, seconds. */
   readonly archiveSeconds: number
@@ -30,11 +30,20 @@ export interface Evidence {
 /** Seconds that may pass before what is broken counts as broken: reconnects and retries take a moment. */
 const patienceSeconds = 10
 
+/** Seconds: a connection that lives is heard more often, since pings are answered. */
+const unheardSeconds = 60
+
 /** Seconds for which a drop is remembered. */
 const dropMemorySeconds = 60
 
 /** Seconds for which a fault of storage is remembered; as long as it lasts it is told of more often. */
 const faultMemorySeconds = 60
+
+/** Seconds for which the silence of a few streams is told. */
+const silenceMemorySeconds = 3600
+
+/** The share of an exchange's streams that is too large to be closed markets. */
+const manySilent = 0.1
 
 /** Seconds. */
 const muchLag = 1
@@ -48,7 +57,8 @@ export const healthOf = (evidence: Evidence): Health => {
 }
 
 /** Whether it has begun to record: storage is open and some stream is subscribed. */
-export const isReady = (report: Report | null): boolean => report !== null && isSubscribed(report)
+export const isReady = (report: Report | null): boolean =>
+  report !== null && report.storage !== null && isSubscribed(report)
 
 const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): ReadonlyArray<string> => {
   const age = (now - (report?.at ?? startedAt)) / 1e6
@@ -56,9 +66,15 @@ const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): Readonl
   if (report === null) return ["the collector is starting"]
   const reasons: Array<string> = []
   const quiet = (now - newestMessage(report, startedAt)) / 1e6
-  if (quiet >= silenceSeconds || (quiet >= patienceSeconds && !isSubscribed(report))) {
-    reasons.push(`nothing was received for ${whole(quiet)} s`)
+  const unheard = (now - lastHeard(report, startedAt)) / 1e6
+  if (
+    unheard >= Math.max(silenceSeconds, unheardSeconds) ||
+    (quiet >= patienceSeconds && !isSubscribed(report))
+  ) {
+    reasons.push(`nothing was received for ${whole(Math.max(quiet, unheard))} s`)
   }
+  const isOpen = report.storage !== null
+  if (!isOpen) reasons.push(`storage is being opened, since ${whole((now - startedAt) / 1e6)} s`)
   const failing = secondsSince(report.commits.failingSince, now)
   if (failing > patienceSeconds) {
     reasons.push(
@@ -67,7 +83,8 @@ const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): Readonl
   }
   reasons.push(...faultsIn(report, "unhealthy", now))
   const silent = secondsSince(report.storageSilentSince, now)
-  if (silent > patienceSeconds) reasons.push(`storage has failed: it has not answered for ${whole(silent)} s`)
+  if (isOpen && silent > patienceSeconds)
+    reasons.push(`storage has failed: it has not answered for ${whole(silent)} s`)
   return reasons
 }
 
@@ -75,7 +92,8 @@ const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string>
   const { archiveSeconds, disk, droppedAt, minFreeDisk, now } = evidence
   const reasons: Array<string> = []
   for (const state of ["unreadable", "refused", "silent", "connecting"] as const) {
-    const streams = streamsIn(report, state)
+    const streams =
+      state === "silent" ? unexpectedlySilent(report, now) : streamsIn(report, state).map(streamKey)
     if (streams.length > 0)
       reasons.push(`${streams.length} ${plural(streams.length)} ${what[state]}: ${few(streams)}`)
   }
@@ -112,8 +130,27 @@ const what: Readonly<Record<Exclude<StreamState, "subscribed" | "live">, string>
   connecting: "not connected"
 }
 
-/** The exchange has taken the stream, and sends something. */
-const takenStates: ReadonlySet<StreamState> = new Set(["subscribed", "live", "unreadable"])
+/**
+ * Those whose silence is longer than is usual for them, within the first hour: what was tried by then did not help, and one
+ * market of many may be closed. Of an exchange of which many are silent all, as long as they are: that is not the markets.
+ */
+const unexpectedlySilent = (report: Report, now: number): ReadonlyArray<string> => {
+  const { streams } = report
+  const silent = streams.ids.flatMap((id, row) => (stateOf(streams, row) === "silent" ? [{ id, row }] : []))
+  return silent
+    .filter(({ id: { exchange }, row }) => {
+      const last = cell(streams, row, "lastMessageAt")
+      const patience = cell(streams, row, "patience")
+      const beyond = (now - (Number.isNaN(last) ? report.startedAt : last)) / 1e6 - patience
+      const ofExchange = streams.ids.filter((id) => id.exchange === exchange).length
+      const silentThere = silent.filter(({ id }) => id.exchange === exchange).length
+      return !(beyond >= silenceMemorySeconds) || silentThere >= ofExchange * manySilent
+    })
+    .map(({ id }) => streamKey(id))
+}
+
+/** The exchange has taken the stream: what it says is heard, or that it says nothing. */
+const takenStates: ReadonlySet<StreamState> = new Set(["subscribed", "live", "silent", "unreadable"])
 
 const isSubscribed = ({ streams }: Report): boolean => {
   for (let i = 0; i < streams.ids.length; i++) {
@@ -121,6 +158,13 @@ const isSubscribed = ({ streams }: Report): boolean => {
   }
   return false
 }
+
+/** When anything was last heard on any connection. */
+const lastHeard = (report: Report, otherwise: number): number =>
+  report.exchanges.reduce(
+    (newest, { heardAt }) => Math.max(newest, heardAt ?? 0),
+    newestMessage(report, otherwise)
+  )
 
 const newestMessage = ({ streams }: Report, otherwise: number): number => {
   let newest = otherwise
@@ -131,8 +175,8 @@ const newestMessage = ({ streams }: Report, otherwise: number): number => {
   return newest
 }
 
-const streamsIn = ({ streams }: Report, state: StreamState): ReadonlyArray<string> =>
-  streams.ids.filter((_, i) => stateOf(streams, i) === state).map(streamKey)
+const streamsIn = ({ streams }: Report, state: StreamState): ReadonlyArray<StreamId> =>
+  streams.ids.filter((_, i) => stateOf(streams, i) === state)
 
 /** Negative where it is not. */
 const secondsSince = (at: number | null, now: number): number =>
