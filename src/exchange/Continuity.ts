@@ -56,7 +56,7 @@ export type Verdict =
   | { readonly _tag: "Repeated" }
   /** A snapshot: what came before is replaced, and nothing is said about it. */
   | { readonly _tag: "Restarted" }
-  /** The exchange set its numbers back, and said so in a message that continues the chain. */
+  /** The exchange set its numbers back: it said so in a message that continues the chain, or a message's time does. */
   | { readonly _tag: "SetBack" }
 
 export const nothingSeen: Continuity = { last: Number.NaN, holes: [], repeats: 0 }
@@ -100,8 +100,8 @@ export const advance = (
   if (Number.isNaN(place.last)) return seen
   switch (verdict._tag) {
     case "Continues":
-    case "SetBack":
       return { last: place.last, holes: seen.holes, repeats: 0 }
+    case "SetBack":
     case "Restarted":
       return { last: place.last, holes: [], repeats: 0 }
     case "Gap":

@@ -115,6 +115,8 @@ export interface Data extends Part {
   readonly end: number
   /** Other streams that the same frame belongs to. */
   readonly also: ReadonlyArray<Part>
+  /** When the exchange sent it, microseconds since the epoch, where its frames are numbered. */
+  readonly sent?: number | null
 }
 
 /** What a frame is to one stream. */
@@ -170,6 +172,8 @@ interface Answer extends Counted {
 /** A frame that is counted with the data, on exchanges that number all frames of a connection. */
 interface Counted {
   readonly counter?: number
+  /** When the exchange sent it, microseconds since the epoch. */
+  readonly sent?: number | null
 }
 
 /** Reads frames of one connection. Never throws, whatever the bytes are. */

@@ -24,6 +24,7 @@ import { isAnybodys, type Malformed } from "./frames.ts"
 import { makePacer, type Pacer } from "./Pacer.ts"
 import type { PauseHabit } from "./PauseHabit.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
+import { isLater, isNew, judgeHere, makeSeenHere, type SeenHere, seeHere } from "./SeenHere.ts"
 import type { SilenceWatch } from "./SilenceWatch.ts"
 import { attempted, restart } from "./StreamWatch.ts"
 import { refuse, sureUntil, type TrackedStream, timeOf } from "./TrackedStream.ts"
@@ -149,6 +150,7 @@ interface Subscription {
   repeatedAt: number
   /** Whether what comes counts: else another connection keeps the stream. */
   counts: boolean
+  readonly here: SeenHere
   /** What came here before the connection took over. */
   readonly lane: FollowedLane
 }
@@ -233,6 +235,9 @@ export const openSession = (
       .map((dataType) => exchange.continuity(dataType))
       .find((rule) => rule.scope === "connection")
     let counter = beginOf(numbering)
+    const counted = makeSeenHere()
+    /** When the last frame came whose number had not been there. */
+    let lastNewFrameAt = Number.NaN
     let openedAt = 0
     let lastFrameAt = Number.NaN
     /** The same, or that of a ping or a pong. */
@@ -268,11 +273,13 @@ export const openSession = (
         const data = bytes.subarray(frame.start, frame.end)
         receive(frame, now, data)
         for (const part of frame.also) receive(part, now, data)
-        if (numbering !== undefined && count(frame, now)._tag === "Repeated") {
+        if (numbering !== undefined && count(frame, frame.sent, now)._tag === "Repeated") {
           for (const { stream } of [frame, ...frame.also]) noteRepeated(stream)
         }
       } else {
-        if (frame.counter !== undefined) count({ previous: frame.counter - 1, last: frame.counter }, now)
+        if (frame.counter !== undefined) {
+          count({ previous: frame.counter - 1, last: frame.counter }, frame.sent, now)
+        }
         if (frame._tag === "Malformed") skip(frame, bytes, now)
         else onControl(frame, now)
       }
@@ -316,19 +323,29 @@ export const openSession = (
       if (!part.snapshot) stream.watch.messages++
       if (stream.state !== "live" && stream.unreadable === null) stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
-        const verdict = judge(stream.rule.kind, stream.continuity, part)
+        const { here } = subscription
         const { holes } = stream.continuity
+        const times = { time: exchangeTimestamp, newest: stream.newest }
+        const verdict = judgeHere(stream.rule.kind, stream.continuity, part, here, times)
         stream.continuity = advance(stream.continuity, part, verdict)
+        seeHere(here, part, exchangeTimestamp, verdict)
+        // It is not certain that messages that seem to be known were these.
+        const after = stream.lastNewAt
+        if (isNew(verdict)) {
+          stream.lastNewAt = now
+          if (exchangeTimestamp !== null && !(exchangeTimestamp <= stream.newest))
+            stream.newest = exchangeTimestamp
+        }
         if (verdict._tag === "Gap" && stream.successor !== null && stream.rule.spansConnections) {
           const missing = missingOn(stream.successor, verdict.hole)
           stream.continuity = { ...stream.continuity, holes: [...holes, ...missing].slice(-maxHoles) }
-          for (const hole of missing) report(stream, gapOf(stream, hole, verdict), now, resumed)
+          for (const hole of missing) report(stream, gapOf(stream, hole, verdict), after, now, resumed)
         } else if (
           verdict._tag !== "Continues" &&
           !(verdict._tag === "Repeated" && part.last <= stream.overlap) &&
           !(verdict._tag === "Restarted" && isExpected(subscription, now))
         ) {
-          report(stream, verdict, now, resumed)
+          report(stream, verdict, after, now, resumed)
         }
       } else if (
         part.snapshot &&
@@ -336,7 +353,7 @@ export const openSession = (
         part.exchangeSequenceId !== stream.lastSequenceId &&
         !isExpected(subscription, now)
       ) {
-        report(stream, { _tag: "Restarted" }, now, false)
+        report(stream, { _tag: "Restarted" }, stream.lastMessageAt, now, false)
       }
       stream.lastMessageAt = now
       stream.lastSequenceId = part.exchangeSequenceId
@@ -370,7 +387,7 @@ export const openSession = (
     }
 
     /** A message of a connection that is still to take over: the other one counts, here it is only noted. */
-    const follow = ({ lane, stream }: Subscription, part: Part, now: number): void => {
+    const follow = ({ here, lane, stream }: Subscription, part: Part, now: number): void => {
       const { continuity, rule } = stream
       const begin = part.snapshot ? part.last : part.previous
       if (Number.isNaN(lane.firstAt)) {
@@ -378,7 +395,9 @@ export const openSession = (
         stream.successor = lane
       }
       if (Number.isNaN(lane.start)) lane.start = begin
-      const verdict = judge(rule.kind, lane.seen, part)
+      const times = { time: part.exchangeTimestamp, newest: Number.NaN }
+      const verdict = judgeHere(rule.kind, lane.seen, part, here, times)
+      seeHere(here, part, part.exchangeTimestamp, verdict)
       lane.seen = advance(lane.seen, part, verdict, Number.POSITIVE_INFINITY)
       if (verdict._tag === "Gap") {
         const { hole, size } = verdict
@@ -400,14 +419,18 @@ export const openSession = (
         const late = judge(rule.kind, continuity, part)
         if (late._tag !== "OutOfOrder") return
         stream.continuity = advance(continuity, part, late)
-        report(stream, late, now, false)
+        report(stream, late, stream.lastMessageAt, now, false)
       }
     }
 
     /** The connection takes over a stream that is live on it: tells of what neither has delivered, and goes on from both. */
-    const continueHere = ({ lane, stream }: Subscription, now: number): void => {
+    const continueHere = ({ here, lane, stream }: Subscription, now: number): void => {
       const { continuity, rule } = stream
       const { found, seen } = lane
+      // It has messages that are newer than those of the other one, under numbers that are not above.
+      if (rule.spansConnections && seen.last < continuity.last && isLater(here.time, stream.newest)) {
+        lane.isSetBack = true
+      }
       const last = { ...seen, holes: seen.holes.slice(-maxHoles) }
       if (lane.isSetBack || !rule.spansConnections) {
         const doubts = lane.isSetBack
@@ -437,6 +460,10 @@ export const openSession = (
               repeats: 0
             }
       }
+      const goesOn = rule.spansConnections && !lane.isSetBack
+      if (!goesOn || !(continuity.last >= seen.last)) stream.lastNewAt = lane.lastAt
+      else if (continuity.last === seen.last) stream.lastNewAt = Math.min(lane.lastAt, stream.lastNewAt)
+      if (!(here.time <= stream.newest)) stream.newest = here.time
       stream.lastMessageAt = Math.max(lane.lastAt, stream.lastMessageAt || 0)
     }
 
@@ -488,10 +515,17 @@ export const openSession = (
       })
     }
 
-    const report = (stream: TrackedStream, verdict: Verdict, now: number, resumed: boolean): void => {
+    /** `after` is when the message before came. */
+    const report = (
+      stream: TrackedStream,
+      verdict: Verdict,
+      after: number,
+      now: number,
+      resumed: boolean
+    ): void => {
       switch (verdict._tag) {
         case "Gap":
-          reportGap(stream, verdict, now, { after: stream.lastMessageAt, before: now })
+          reportGap(stream, verdict, now, { after, before: now })
           return
         case "OutOfOrder":
           stream.outOfOrder++
@@ -507,7 +541,8 @@ export const openSession = (
             at: now,
             stream: stream.id,
             reason: verdict._tag === "Restarted" ? "snapshot" : "set back",
-            ...around(stream, now)
+            after: timeOf(after),
+            before: now
           })
           return
         case "Continues":
@@ -518,17 +553,33 @@ export const openSession = (
     /** A frame of a connection that numbers all of its frames: whose message is missing cannot be known. */
     const count = (
       { last, previous }: { readonly previous: number; readonly last: number },
+      sent: number | null | undefined,
       now: number
     ): Verdict => {
-      const counted = { previous, last, snapshot: false }
-      const verdict = judge("counter", counter, counted)
-      counter = advance(counter, counted, verdict)
-      if (verdict._tag !== "Gap" && verdict._tag !== "OutOfOrder") return verdict
+      const place = { previous, last, snapshot: false }
+      const time = sent ?? null
+      const verdict = judgeHere("counter", counter, place, counted, { time, newest: Number.NaN })
+      const after = lastNewFrameAt
+      counter = advance(counter, place, verdict)
+      seeHere(counted, place, time, verdict)
+      if (isNew(verdict)) lastNewFrameAt = now
+      if (verdict._tag === "Continues" || verdict._tag === "Repeated") return verdict
       for (const { answer, stream } of subscriptions.values()) {
         if (stream.rule.scope !== "connection" || answer === "refused") continue
         // It was told to be missing of every stream.
         if (verdict._tag === "OutOfOrder") {
           stream.outOfOrder++
+          continue
+        }
+        if (verdict._tag !== "Gap") {
+          emit({
+            _tag: "Discontinuity",
+            at: now,
+            stream: stream.id,
+            reason: "set back",
+            after: timeOf(after),
+            before: now
+          })
           continue
         }
         stream.gaps++
@@ -540,7 +591,7 @@ export const openSession = (
           scope: "connection",
           ...numbersAround("counter", verdict.hole),
           size: verdict.size,
-          after: timeOf(lastFrameAt),
+          after: timeOf(after),
           before: now
         })
       }
@@ -779,6 +830,7 @@ export const openSession = (
           live: false,
           repeatedAt: Number.NaN,
           counts: primary && !guests.has(stream),
+          here: makeSeenHere(),
           lane: {
             seen: nothingSeen,
             found: [],
@@ -1139,8 +1191,6 @@ const gapOf = (
   hole,
   size: found?.hole.from === hole.from && found.hole.to === hole.to ? found.size : sizeOf(rule.kind, hole)
 })
-
-const around = (stream: TrackedStream, now: number) => ({ after: timeOf(stream.lastMessageAt), before: now })
 
 const silentNames = (streams: ReadonlyArray<TrackedStream>): string => {
   const names = streams.slice(0, 3).map((stream) => streamKey(stream.id))

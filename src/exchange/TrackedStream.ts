@@ -38,6 +38,9 @@ export interface TrackedStream {
   lastMessageAt: number
   /** When its last connection ended: up to when it had brought all that was sent. NaN while none has. */
   sureUntil: number
+  /** When the last message came that was not one that was known, and the newest time of the exchange of these. */
+  lastNewAt: number
+  newest: number
   /** The sequence id of its newest message. */
   lastSequenceId: string
   messages: number
@@ -72,6 +75,8 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   first: null,
   lastMessageAt: Number.NaN,
   sureUntil: Number.NaN,
+  lastNewAt: Number.NaN,
+  newest: Number.NaN,
   lastSequenceId: "",
   messages: 0,
   gaps: 0,

@@ -152,9 +152,9 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     if (Number.isNaN(counter)) return noSequenceId
     switch (channel) {
       case "heartbeats":
-        return { _tag: "Heartbeat", counter }
+        return { _tag: "Heartbeat", counter, sent: readTime(frame, sentAt) }
       case "subscriptions":
-        return subscriptions(frame, counter)
+        return { ...subscriptions(frame, counter), sent: readTime(frame, sentAt) }
       case "l2_data":
       case "market_trades":
         return frame[eventsAt] === Scan.openBracket
@@ -196,9 +196,11 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     if (frame.indexOf(productKey, value) >= 0 || frame.indexOf(updatesKey, value) >= 0) return undefined
     const stream = streamOf("l2_data", product)
     if (stream === undefined) return { ...ofNobody(coinbase, `l2_data:${product}`, product), counter }
+    const sent = readTime(frame, sentAt)
     return {
-      ...bookPart(stream, readTime(frame, sentAt), counter, snapshot),
+      ...bookPart(stream, sent, counter, snapshot),
       _tag: "Data",
+      sent,
       start: 0,
       end: frame.length,
       also: noOthers
@@ -270,7 +272,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     if (first === undefined && nobodys === undefined && ofSnapshot) return { _tag: "Heartbeat", counter }
     return first === undefined
       ? { ...(nobodys ?? unknownShape), counter }
-      : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
+      : { ...first, _tag: "Data", start: 0, end: frame.length, also: others, sent }
   }
 
   /**

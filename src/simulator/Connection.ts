@@ -22,6 +22,8 @@ export interface Connection {
   readonly mangle: (mangling: Mangling, milliseconds: number) => boolean
   /** Ends all silence, and all mangling. */
   readonly heal: () => void
+  /** Sets the numbers of its frames back, where there are any. */
+  readonly rewind: (count: number) => void
   readonly sendGarbage: (kind: GarbageKind) => void
   readonly sendClosingNotice: (now: number) => void
 }
@@ -204,6 +206,7 @@ export const makeConnection = (options: {
       stickySilence.clear()
       for (const subscription of subscriptions.values()) subscription.silentUntil = 0
     },
+    rewind: (count) => session.rewind?.(count),
     sendGarbage: (kind) => {
       const [stream = ""] = subscriptions.keys()
       sendNow(session.garbage(kind, stream))

@@ -40,6 +40,8 @@ const CloseReason = Schema.String.pipe(
  * - `duplicates`: the newest `count` messages (10) of each stream once more; `when` is `now` (default) or `reconnect`: to
  *   the next one who subscribes, before anything else.
  * - `skip`: the next `count` messages (1) of each stream are made and have their ids, but are never sent.
+ * - `rewind`: ids are set back by `count` messages (100) while connections live, and go on from there; without `stream` also the
+ *   numbers of the frames of each connection, where there are any.
  * - `refuse`: upgrades are answered with HTTP `status` (503) for `for` milliseconds (5000).
  * - `nopong`: pings are not answered any more, after `for` milliseconds (0).
  * - `list`, `delist`: `symbol` is traded from now on, or not any more.
@@ -67,6 +69,7 @@ export const Fault = Schema.Union(
     when: exact(Schema.Literal("now", "reconnect"))
   }),
   Schema.TaggedStruct("skip", { count: exact(Count), stream: exact(Schema.String) }),
+  Schema.TaggedStruct("rewind", { count: exact(Count), stream: exact(Schema.String) }),
   Schema.TaggedStruct("refuse", {
     for: exact(Milliseconds),
     status: exact(Schema.NumberFromString.pipe(Schema.int(), Schema.between(400, 599)))

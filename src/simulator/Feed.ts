@@ -18,6 +18,7 @@ export interface Feed {
   /** The faults of streams answer how many streams they found. */
   readonly burst: (stream: string | undefined, count: number) => number
   readonly skip: (stream: string | undefined, count: number) => number
+  readonly rewind: (stream: string | undefined, count: number) => number
   readonly repeatNow: (stream: string | undefined, count: number) => number
   readonly repeatToNext: (stream: string | undefined, count: number) => number
   /** Forgets the faults that are still to come. */
@@ -128,6 +129,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
       each(stream, (channel) => {
         channel.skips += count
       }),
+    rewind: (stream, count) => each(stream, (channel) => channel.source.rewind?.(count)),
     repeatNow: (stream, count) =>
       each(stream, (channel) => {
         if (channel.listeners.size > 0) channel.repeats.push({ count, to: undefined })

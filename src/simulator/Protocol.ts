@@ -80,6 +80,8 @@ export interface Session {
   readonly closingNotice: (now: number) => string
   /** A message went by without being sent: for exchanges that number the frames of a connection. */
   readonly missed?: () => void
+  /** Sets the numbers of the frames back by so many: for exchanges that number the frames of a connection. */
+  readonly rewind?: (count: number) => void
   readonly heartbeat?: (now: number) => string | undefined
 }
 
@@ -106,6 +108,8 @@ export interface Source {
   readonly pause: () => void
   /** Somebody listens again (or for the first time): `missed` messages went by meanwhile. */
   readonly resume: (missed: number) => void
+  /** Sets the ids back by so many messages, where they are numbers that grow. */
+  readonly rewind?: (count: number) => void
   /** What a new listener gets first, if anything. */
   readonly snapshot?: (now: number) => string
 }

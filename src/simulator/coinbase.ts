@@ -112,6 +112,9 @@ const makeSession = (exists: (symbol: string) => boolean, clock: () => number): 
     missed: () => {
       sequence++
     },
+    rewind: (count) => {
+      sequence = Math.max(0, sequence - count)
+    },
     heartbeat: (now) =>
       heartbeats
         ? `${head("heartbeats")}{"current_time":"${new Date(now).toISOString()}","heartbeat_counter":${++beats}}]}`

@@ -79,6 +79,11 @@ const hit = (
     }
     case "skip":
       return feed.skip(fault.stream, fault.count ?? 1)
+    case "rewind": {
+      const count = fault.count ?? 100
+      if (fault.stream === undefined) toAll((connection) => connection.rewind(count))
+      return feed.rewind(fault.stream, count)
+    }
     case "burst":
       return feed.burst(fault.stream, fault.count ?? 1000)
     case "nopong":

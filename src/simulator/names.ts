@@ -15,6 +15,7 @@ export const faultNames = [
   "mangle",
   "duplicates",
   "skip",
+  "rewind",
   "refuse",
   "nopong",
   "list",

@@ -324,7 +324,7 @@ const observedSession = (session: Session, truth: Truth): Session => {
 }
 
 /**
- * Where messages are missing between those that arrived, as the receive times before and after. Places are those among the
+ * Where messages are missing between those that arrived, as the receive times before and after, of those that came twice the first. Places are those among the
  * messages made; of diffs the ids that they span, because the book goes on without them.
  */
 const holesIn = (
@@ -342,7 +342,7 @@ const holesIn = (
     else if (Number.isNaN(newest) || last > newest) {
       if (first > newest + 1) holes.push(`${before} ${at}`)
       newest = last
-    }
+    } else continue
     before = at
   }
   return holes

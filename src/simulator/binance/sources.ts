@@ -53,6 +53,7 @@ export const bookDiffSource = (stream: string, instrument: Instrument): Source =
     }
   }
   let lastId = book.updateId()
+  let setBack = 0
   let bytes = Buffer.allocUnsafe(4_096)
 
   const take = (levels: Map<number, number>, away: number): string => {
@@ -68,7 +69,7 @@ export const bookDiffSource = (stream: string, instrument: Instrument): Source =
     next: (now) => {
       book.advance(1 + Math.floor(random() * 8))
       const first = lastId + 1
-      lastId = book.updateId()
+      lastId = book.updateId() - setBack
       const text =
         `{"e":"depthUpdate","E":${now},"s":"${symbol}","U":${first},"u":${lastId},` +
         `"b":[${take(changes.bids, -1)}],"a":[${take(changes.asks, 1)}]}`
@@ -81,8 +82,12 @@ export const bookDiffSource = (stream: string, instrument: Instrument): Source =
       book.advance(missed * 4)
       changes.bids.clear()
       changes.asks.clear()
-      lastId = book.updateId()
+      lastId = book.updateId() - setBack
       book.listen(listener)
+    },
+    rewind: (count) => {
+      setBack += count
+      lastId -= count
     }
   }
 }
@@ -117,6 +122,9 @@ export const tradeSource = (stream: string, instrument: Instrument): Source => {
     resume: (missed) => {
       instrument.lastTradeId += missed
       book.advance(missed)
+    },
+    rewind: (count) => {
+      instrument.lastTradeId -= count
     }
   }
 }

@@ -34,7 +34,7 @@ export const changesSource = (
   write: {
     readonly change: (levels: Levels, now: number) => Written
     readonly snapshot: (levels: Levels, now: number) => string
-    /** So many messages went by unheard. */
+    /** So many messages went by unheard; less than 0 for ids that are set back. */
     readonly missed: (count: number) => void
   }
 ): Source => {
@@ -75,6 +75,7 @@ export const changesSource = (
       if (missed > 0) write.missed(missed)
       book.listen(listener)
     },
+    rewind: (count) => write.missed(-count),
     snapshot: (now) => write.snapshot(levelsOf(instrument), now)
   }
 }
@@ -143,6 +144,9 @@ export const tradesSource = (
     resume: (missed) => {
       instrument.lastTradeId += missed
       book.advance(missed)
+    },
+    rewind: (count) => {
+      instrument.lastTradeId -= count
     },
     ...(snapshot === undefined
       ? {}
