@@ -39,6 +39,8 @@ export class EnvironmentAgent extends Agent {
   ): Http.Agent {
     if (proxy === undefined) return secure ? new Https.Agent(this.given) : new Http.Agent(this.given)
     if (proxy.protocol.startsWith("socks")) return new SocksProxyAgent(proxy, this.given)
-    return tunnel ? new HttpsProxyAgent(proxy, this.given) : new HttpProxyAgent(proxy, this.given)
+    if (tunnel) return new HttpsProxyAgent(proxy, this.given)
+    // It rewrites a request whose headers are made already only when it connects: a kept connection would get it as it was.
+    return new HttpProxyAgent(proxy, { ...this.given, keepAlive: false })
   }
 }

@@ -56,7 +56,7 @@ describe.concurrent("proxies", () => {
           NODE_EXTRA_CA_CERTS: certificate.authority,
           HTTPS_PROXY: `http://${credentials}@127.0.0.1:${proxy.port}`
         })
-        yield* collector.awaitLine(/INFO .*archived .*key=exchange=/)
+        yield* collector.awaitLine(/INFO .*archived .*key="?exchange=/)
         expect((yield* collector.stop()).code).toBe(0)
         expect(new Set(proxy.requests())).toEqual(
           new Set(Object.values(secured).map((port) => `CONNECT localhost:${port}`))
@@ -81,7 +81,7 @@ describe.concurrent("proxies", () => {
         HTTP_PROXY: `http://${credentials}@127.0.0.1:${proxy.port}`,
         NO_PROXY: `localhost:${ports.rest}`
       })
-      yield* collector.awaitLine(/INFO .*archived .*key=exchange=/)
+      yield* collector.awaitLine(/INFO .*archived .*key="?exchange=/)
       expect((yield* collector.stop()).code).toBe(0)
       const requests = proxy.requests()
       expect(requests).toContain(`CONNECT localhost:${ports.ws}`)
@@ -98,7 +98,7 @@ describe.concurrent("proxies", () => {
         ...urls("", ports),
         ALL_PROXY: `socks5h://127.0.0.1:${proxy.port}`
       })
-      yield* collector.awaitLine(/INFO .*archived .*key=exchange=/)
+      yield* collector.awaitLine(/INFO .*archived .*key="?exchange=/)
       expect((yield* collector.stop()).code).toBe(0)
       expect(new Set(proxy.connections())).toEqual(
         new Set(Object.values(ports).map((port) => `localhost:${port}`))
