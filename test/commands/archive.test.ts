@@ -35,6 +35,10 @@ describe.concurrent("the commands on the archive", () => {
         yield* killed.stop("SIGKILL")
         yield* Effect.sleep("1 second")
         const collector = yield* startReceiving(where, variables)
+        yield* eventually(
+          "what the killed one left in the archive",
+          Effect.sync(() => archiveFiles(where.archive).length >= 4)
+        )
         yield* Effect.sleep("2 seconds")
 
         // a second collector is refused, the first one archives at once

@@ -3,6 +3,7 @@ import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Cove
 import { holesOf } from "../../src/domain/CoverageReport.ts"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import type { LastMessage } from "../../src/domain/LastMessage.ts"
+import { microsPerHour } from "../../src/domain/micros.ts"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { type MarketStream, type MarketType, streamKey } from "../../src/domain/StreamId.ts"
 import type { Window } from "../../src/domain/Window.ts"
@@ -117,7 +118,7 @@ export const settled = (
 /** A payload as text. */
 export const textOf = (snapshot: Snapshot): string => Buffer.from(snapshot.data).toString()
 
-/** The times that the journal leaves out of a stream, if it was to be recorded from `from` to `to`. */
+/** The times that the journal leaves out of a stream, if it was to be recorded from `from` to `to`, and had messages until then. */
 export const holesIn = (
   streams: ReadonlyArray<MarketStream>,
   events: ReadonlyArray<ExchangeEvent>,
@@ -126,6 +127,14 @@ export const holesIn = (
   const entries = [
     { _tag: "RecordingStarted" as const, at: from, streams },
     ...events,
+    ...streams.map((stream) => ({
+      _tag: "MessagesCommitted" as const,
+      stream,
+      hour: Math.floor(from / microsPerHour),
+      messages: 1,
+      first: from,
+      last: to
+    })),
     { _tag: "ProcessStopped" as const, process: "p", lastSeen: to }
   ]
   const coverage = endOfJournal(

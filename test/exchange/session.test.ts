@@ -893,11 +893,12 @@ describe.concurrent("continuity", () => {
           }
     ]
   })
-  /** Sends these frames as soon as the last stream is asked for. */
-  const coinbaseOf = (frames: ReadonlyArray<unknown>) =>
+  /** Sends the first of these frames when the book is asked for, which answers that, and the others when the trades are. */
+  const coinbaseOf = ([first, ...others]: ReadonlyArray<unknown>) =>
     scripted({
       onMessage: (peer, text) => {
-        if (text.includes("market_trades")) for (const frame of frames) peer.send(frame)
+        if (text.includes("level2")) peer.send(first)
+        if (text.includes("market_trades")) for (const frame of others) peer.send(frame)
       }
     })
 

@@ -127,11 +127,17 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
     counts[cell] = Math.min(maxCount, (counts[cell] ?? 0) + messages)
   }
 
-  /** What the fold will not change any more. A window of the running process may still be cut where that was seen last. */
-  const isSettled = ({ process, to }: ConnectedWindow) => process < state.process || to <= sure
+  /**
+   * What the fold will not change any more. A window of the running process may still be cut where that was seen last, and what
+   * comes after the last message, or before the first one, is not proven yet.
+   */
+  const isSettled = ({ from, process, to }: ConnectedWindow, { lastMessageAt, noneSince }: StreamCoverage) =>
+    (process < state.process || to <= sure) &&
+    to <= lastMessageAt &&
+    Option.getOrElse(noneSince, () => Number.POSITIVE_INFINITY) > from
 
   const takeFrom = (key: string, of: StreamCoverage): StreamCoverage => {
-    const [open, settled] = Chunk.partition(of.connected, isSettled)
+    const [open, settled] = Chunk.partition(of.connected, (window) => isSettled(window, of))
     if (
       Chunk.isEmpty(settled) &&
       Chunk.isEmpty(of.unwanted) &&
