@@ -296,7 +296,8 @@ describe.concurrent("what merge makes of objects", () => {
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const day = ["--from", "2026-01-01", "--to", "2026-01-01"]
-      yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7])
+      // The last one is of the next day: it proves that none is missing before.
+      yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7, 90_000_000])
       const [, object = ""] = filesBelow(`${folder}/archive`).filter((file) => file.startsWith(streamFolder))
       const path = `${folder}/archive/${object}`
       const content = NodeFs.readFileSync(path)
@@ -310,7 +311,7 @@ describe.concurrent("what merge makes of objects", () => {
       expect(damaged.stdout).toMatch(/\n {2}exclude 2026-01-01T00:00:00.00(3001|4000)Z to /)
       expect(damaged.stderr).toContain(`objects could not be read, their time is a hole: ${object}: `)
       // another server has it
-      yield* record(folder, "b", [1, 2, 3, 4, 5, 6, 7])
+      yield* record(folder, "b", [1, 2, 3, 4, 5, 6, 7, 90_000_000])
       const whole = yield* merge(folder, ...day)
       expect(whole.code).toBe(1)
       expect(whole.stdout).toContain("  7 messages, 5 of which")

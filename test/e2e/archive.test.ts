@@ -12,7 +12,7 @@ import {
   workspace
 } from "../support/collector.ts"
 import { duckdb } from "../support/duckdb.ts"
-import { startNode } from "../support/process.ts"
+import { eventually, startNode } from "../support/process.ts"
 import { makeBucket, s3Server, s3ServerName } from "../support/s3Bucket.ts"
 import {
   archivedRows,
@@ -60,6 +60,10 @@ const recordARun = (where: Workspace, variables: Variables): Effect.Effect<void,
       ...variables
     })
     yield* Effect.sleep("5 seconds")
+    yield* eventually(
+      "a first archive",
+      Effect.map(countEvents(where.database, "ArchivePlanned"), (plans) => plans > 0)
+    )
     yield* control("burst?count=700")
     yield* Effect.sleep("4 seconds")
     yield* control("silence")
