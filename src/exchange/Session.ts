@@ -1037,13 +1037,13 @@ export const openSession = (
 
     /**
      * Whether these, which were asked for again in vain, get another connection: all of the connection where nothing else has
-     * come on it either.
+     * come on it either, to the second.
      */
     const isMoved = (streams: ReadonlyArray<TrackedStream>, watched: number): boolean => {
       if (streams.length === 0) return false
       const isAll =
         streams.length === watched ||
-        silence.quietFor() >= Math.min(...streams.map(({ watch }) => watch.quietFor))
+        silence.quietFor() + 1 >= Math.min(...streams.map(({ watch }) => watch.quietFor))
       if (!isAll) return options.onMove(streams)
       askForSuccessor("silent", `${silentNames(streams)} fell silent`)
       return true
