@@ -1,14 +1,14 @@
-import * as Reactivity from "@effect/experimental/Reactivity"
-import { FileSystem } from "@effect/platform"
+import type { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
-import { SqliteClient } from "@effect/sql-sqlite-node"
+import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, Option, type Scope } from "effect"
 import type { JournalText } from "../archive/ArchivedJournal.ts"
 import type { Heard, JournalEntry } from "../domain/JournalEvent.ts"
-import { DatabaseUnusable } from "../domain/StartupError.ts"
+import type { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { epochOf, type JournalEpoch } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
+import { asOfOneMoment, openForReading } from "./openForReading.ts"
 import { heardIn } from "./ProcessLife.ts"
 
 /** The journal of a database that another process may be writing, a page at a time: each is as of one moment. */
@@ -50,19 +50,7 @@ export interface JournalEnd {
 export const openJournalPages = (
   path: string
 ): Effect.Effect<Option.Option<JournalPages>, DatabaseUnusable, Scope.Scope | FileSystem.FileSystem> =>
-  Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    if (!(yield* fs.exists(path)) || (yield* fs.stat(path)).size === FileSystem.Size(0)) return Option.none()
-    const sql = yield* SqliteClient.make({ filename: path, readonly: true, disableWAL: true })
-    return yield* asOfOneMoment(sql, look(sql))
-  }).pipe(
-    Effect.provide(Reactivity.layer),
-    Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
-    Effect.mapError(
-      (cause) =>
-        new DatabaseUnusable({ path, reason: `cannot be read: ${DatabaseError.from(cause).message}` })
-    )
-  )
+  openForReading(path, (sql) => asOfOneMoment(sql, look(sql)))
 
 const look = (sql: SqliteClient.SqliteClient) =>
   Effect.gen(function* () {
@@ -133,13 +121,6 @@ const prunedThrough = (sql: SqliteClient.SqliteClient) =>
       WHERE tag = 'JournalPruned' AND (SELECT min(id) FROM journal) > 1
       ORDER BY id DESC LIMIT 1`,
     ([row]) => row?.pruned ?? 0
-  )
-
-const asOfOneMoment = <A, E>(sql: SqliteClient.SqliteClient, read: Effect.Effect<A, E>) =>
-  Effect.acquireUseRelease(
-    sql.unsafe("BEGIN"),
-    () => read,
-    () => Effect.ignore(sql.unsafe("COMMIT"))
   )
 
 const entriesPerPage = 1000

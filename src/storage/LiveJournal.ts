@@ -1,14 +1,14 @@
-import * as Reactivity from "@effect/experimental/Reactivity"
-import { FileSystem } from "@effect/platform"
+import type { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
-import { SqliteClient } from "@effect/sql-sqlite-node"
+import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { JournalBegin, JournalTail, JournalText } from "../archive/ArchivedJournal.ts"
 import { type Heard, ProcessAlive } from "../domain/JournalEvent.ts"
-import { DatabaseUnusable } from "../domain/StartupError.ts"
+import type { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { encodeEvent, epochOf } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
+import { asOfOneMoment, openForReading } from "./openForReading.ts"
 import { heardIn } from "./ProcessLife.ts"
 import { unsettledNow } from "./unsettled.ts"
 
@@ -37,24 +37,9 @@ export const openLiveJournal = (
   path: string,
   after = 0
 ): Effect.Effect<Option.Option<LiveJournal>, DatabaseUnusable, Scope.Scope | FileSystem.FileSystem> =>
-  Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    if (!(yield* fs.exists(path)) || (yield* fs.stat(path)).size === FileSystem.Size(0)) return Option.none()
-    const sql = yield* SqliteClient.make({ filename: path, readonly: true, disableWAL: true })
-    yield* sql`PRAGMA temp_store = FILE`
-    // What a commit moves from the counts into the journal is seen once.
-    return yield* Effect.acquireUseRelease(
-      sql.unsafe("BEGIN"),
-      () => copyJournal(sql, after),
-      () => Effect.ignore(sql.unsafe("COMMIT"))
-    )
-  }).pipe(
-    Effect.provide(Reactivity.layer),
-    Effect.catchAllDefect((cause) => Effect.fail(new DatabaseError({ cause }))),
-    Effect.mapError(
-      (cause) =>
-        new DatabaseUnusable({ path, reason: `cannot be read: ${DatabaseError.from(cause).message}` })
-    )
+  // What a commit moves from the counts into the journal is seen once.
+  openForReading(path, (sql) =>
+    Effect.zipRight(sql`PRAGMA temp_store = FILE`, asOfOneMoment(sql, copyJournal(sql, after)))
   )
 
 const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
