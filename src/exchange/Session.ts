@@ -1019,7 +1019,7 @@ export const openSession = (
           _tag: "StreamSilent",
           at: now,
           stream: stream.id,
-          seconds: watch.quietFor,
+          seconds: Math.max(watch.quietFor, secondsSince(stream, now)),
           action: moved.includes(stream) ? "moved" : "resubscribed",
           isOpen: true
         })
@@ -1047,6 +1047,13 @@ export const openSession = (
       if (!isAll) return options.onMove(streams)
       askForSuccessor("silent", `${silentNames(streams)} fell silent`)
       return true
+    }
+
+    /** Since its last message, or since the exchange took it here: the watch's own seconds are late where the processor is busy. */
+    const secondsSince = (stream: TrackedStream, now: number): number => {
+      const takenAt = subscriptions.get(stream.id)?.takenAt
+      const since = Math.max(stream.lastMessageAt || 0, takenAt || 0)
+      return since === 0 ? 0 : Math.ceil((now - since) / 1000) / 1000
     }
 
     const reportCounts = (stream: TrackedStream, at: number): void => {
