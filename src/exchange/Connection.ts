@@ -181,8 +181,8 @@ export const makeConnection = (
         Effect.as(current.session.ended, undefined),
         current.session.handover
       )
-      if (wish !== undefined && current.session.hadData()) yield* backoff.reset
       if (wish !== undefined) {
+        if (current.session.hadData()) yield* backoff.reset
         const { kind, reason } = wish
         const age = (yield* monotonicMillis) - began
         if (kind === "replaced" && (yield* isCutWithin(current, pause.millis - age))) {
