@@ -28,6 +28,7 @@ const effectModulesOf = (folder: string): ReadonlyArray<string> =>
 
 /** What takes longest, longest first: begun last, one of them would be waited for alone. */
 const longest = [
+  "operations/http/manyStreams",
   "e2e/s3",
   "operations/http/endpoints",
   "thread/fullDisk",

@@ -3,7 +3,7 @@ import {
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
   PutBucketPolicyCommand,
-  S3Client,
+  type S3Client,
   UploadPartCommand
 } from "@aws-sdk/client-s3"
 import * as NodeContext from "@effect/platform-node/NodeContext"
@@ -14,6 +14,7 @@ import * as S3ArchiveStore from "../../src/archive/S3ArchiveStore.ts"
 import { archiveStoreSuite, bytesOf, localObject, sha256 } from "../suites/ArchiveStoreSuite.ts"
 import { portableS3 } from "../support/portableS3.ts"
 import { freshBucket, type S3Server, s3Missing, s3Settings, startS3 } from "../support/s3.ts"
+import { clientOf } from "../support/s3Bucket.ts"
 import { makeS3Proxy } from "../support/s3Proxy.ts"
 
 archiveStoreSuite(
@@ -29,20 +30,6 @@ archiveStoreSuite(
 )
 
 const rgw = Effect.sync(startS3)
-
-const clientOf = (server: S3Server) =>
-  Effect.acquireRelease(
-    Effect.sync(
-      () =>
-        new S3Client({
-          endpoint: server.endpoint,
-          region: server.region,
-          forcePathStyle: true,
-          credentials: { accessKeyId: server.access, secretAccessKey: server.secret }
-        })
-    ),
-    (client) => Effect.sync(() => client.destroy())
-  )
 
 /** The keys of the uploads in parts that are begun and not finished. */
 const unfinished = (client: S3Client, bucket: string) =>

@@ -4,15 +4,12 @@ import { Effect, Layer, Stream } from "effect"
 import { archivePage } from "../../src/archive/Archiver/columns.ts"
 import { archiveColumns } from "../../src/archive/Archiver.ts"
 import { ArchiveStore } from "../../src/archive/ArchiveStore.ts"
-import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
-import * as HyparquetReader from "../../src/archive/HyparquetReader.ts"
-import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
 import { ParquetWriter } from "../../src/archive/ParquetWriter.ts"
 import { makeContentCheck } from "../../src/commands/verify/checkContent.ts"
 import { archiveKey } from "../../src/domain/Archive.ts"
 import { scratchDatabase } from "../../src/storage/scratch.ts"
 import { newYear, trade } from "../support/snapshots.ts"
-import { temporaryFolder } from "../support/storage.ts"
+import { fileArchive, temporaryFolder } from "../support/storage.ts"
 
 const second = 1_000_000
 
@@ -27,13 +24,7 @@ const checked = (
 ) =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
-    const services = yield* Layer.build(
-      Layer.mergeAll(
-        FileArchiveStore.layer({ directory: `${folder}/archive` }),
-        HyparquetReader.layer,
-        HyparquetWriter.layer()
-      )
-    )
+    const services = yield* Layer.build(fileArchive(`${folder}/archive`))
     return yield* Effect.gen(function* () {
       const writer = yield* ParquetWriter
       const store = yield* ArchiveStore

@@ -4,9 +4,6 @@ import { Effect, FastCheck, Layer, Option, Stream } from "effect"
 import { archivePage } from "../../src/archive/Archiver/columns.ts"
 import { archiveColumns } from "../../src/archive/Archiver.ts"
 import { ArchiveStore } from "../../src/archive/ArchiveStore.ts"
-import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
-import * as HyparquetReader from "../../src/archive/HyparquetReader.ts"
-import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
 import { ParquetReader } from "../../src/archive/ParquetReader.ts"
 import { ParquetWriter } from "../../src/archive/ParquetWriter.ts"
 import { mergeDay } from "../../src/commands/merge/mergeDay.ts"
@@ -16,7 +13,7 @@ import { microsPerDay } from "../../src/domain/micros.ts"
 import { scratchDatabase } from "../../src/storage/scratch.ts"
 import { pace } from "../support/pace.ts"
 import { newYear, trade } from "../support/snapshots.ts"
-import { temporaryFolder } from "../support/storage.ts"
+import { fileArchive, temporaryFolder } from "../support/storage.ts"
 
 /** A message as it was received by a server; `at`: microseconds since the new year. */
 interface Received {
@@ -47,13 +44,7 @@ const mergeAll = (
 ) =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
-    const services = yield* Layer.build(
-      Layer.mergeAll(
-        FileArchiveStore.layer({ directory: `${folder}/archive` }),
-        HyparquetReader.layer,
-        HyparquetWriter.layer()
-      )
-    )
+    const services = yield* Layer.build(fileArchive(`${folder}/archive`))
     return yield* Effect.gen(function* () {
       const writer = yield* ParquetWriter
       const reader = yield* ParquetReader

@@ -36,21 +36,25 @@ export interface Bucket {
   readonly download: (folder: string) => Effect.Effect<void>
 }
 
+/** A client of the SDK, for the scope. */
+export const clientOf = (server: S3Server) =>
+  Effect.acquireRelease(
+    Effect.sync(
+      () =>
+        new S3Client({
+          endpoint: server.endpoint,
+          region: server.region,
+          forcePathStyle: true,
+          credentials: { accessKeyId: server.access, secretAccessKey: server.secret }
+        })
+    ),
+    (client) => Effect.sync(() => client.destroy())
+  )
+
 export const makeBucket = (server: S3Server): Effect.Effect<Bucket, never, Scope.Scope> =>
   Effect.gen(function* () {
     const name = freshBucket("e2e")
-    const client = yield* Effect.acquireRelease(
-      Effect.sync(
-        () =>
-          new S3Client({
-            endpoint: server.endpoint,
-            region: server.region,
-            forcePathStyle: true,
-            credentials: { accessKeyId: server.access, secretAccessKey: server.secret }
-          })
-      ),
-      (client) => Effect.sync(() => client.destroy())
-    )
+    const client = yield* clientOf(server)
     const keys = Effect.gen(function* () {
       const found: Array<string> = []
       let token: string | undefined
