@@ -1,6 +1,7 @@
 import * as NodeFs from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { isoOf } from "../../src/commands/coverage/render.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import {
   isolated,
@@ -93,7 +94,21 @@ describe.concurrent("the commands on the archive", () => {
         const alone = { ...variables, DATABASE_PATH: `${where.folder}/none/collector.db` }
         const onArchive = yield* command(where, alone, ["coverage", "--json"])
         expect(yield* decodeDays(onArchive.stdout)).toEqual(days)
-        expect((yield* run("coverage", "--from", "2026-1-1")).code).toBe(1)
+        // to the microsecond
+        const holes = days[0]?.exclude ?? []
+        const later = isoOf(microsOfIso(holes[0]?.from ?? "") + 1)
+        const [clipped] = yield* coverageOf(run, "--from", later)
+        expect(clipped?.exclude).toEqual([{ ...holes[0], from: later }, ...holes.slice(1)])
+        for (const asked of ["coverage", "merge --into merged"]) {
+          for (const option of ["--from", "--to"]) {
+            expect(yield* run(...asked.split(" "), option, "2026-1-1")).toMatchObject({
+              code: 1,
+              stderr: expect.stringContaining(
+                `${option} 2026-1-1: must be a UTC date, as 2026-01-31, or time`
+              )
+            })
+          }
+        }
 
         // verify finds what is damaged, missing and unknown
         expect(yield* run("verify", "--deep")).toMatchObject({
@@ -202,8 +217,10 @@ const Days = Schema.Array(
 )
 const decodeDays = Schema.decodeUnknown(Schema.parseJson(Days))
 
-const coverageOf = (run: (...args: ReadonlyArray<string>) => ReturnType<typeof command>) =>
-  Effect.flatMap(run("coverage", "--json"), ({ stdout }) => decodeDays(stdout))
+const coverageOf = (
+  run: (...args: ReadonlyArray<string>) => ReturnType<typeof command>,
+  ...args: ReadonlyArray<string>
+) => Effect.flatMap(run("coverage", "--json", ...args), ({ stdout }) => decodeDays(stdout))
 
 /** Of a time with microseconds. */
 const microsOfIso = (iso: string): number =>

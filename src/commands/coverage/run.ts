@@ -9,7 +9,7 @@ import { asJson, asText } from "./render.ts"
 
 export const run = (options: SelectionOptions & { readonly json: boolean }) =>
   Effect.gen(function* () {
-    const select = yield* selection(options)
+    const select = selection(options)
     const reading = yield* loadReading
     const read = yield* readCoverage(reading, select)
     const streams = read.servers.flatMap(({ clock, server, streams }) =>

@@ -17,7 +17,7 @@ import { type Merged, type RemainingHoles, unionHoles } from "./unionHoles.ts"
 
 export const run = ({ into, ...options }: SelectionOptions & { readonly into: string }) =>
   Effect.gen(function* () {
-    const select = yield* selection(options)
+    const select = selection(options)
     const reading = yield* loadReading
     const store = yield* ArchiveStore.pipe(Effect.provide(reading.services))
     const scratch = yield* scratchDatabase(`${reading.folder}/objects.db`)
