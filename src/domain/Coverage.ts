@@ -4,7 +4,7 @@ import type { ClockStepped, Heard, JournalEntry, JournalEvent } from "./JournalE
 import { microsPerHour } from "./micros.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
 import { type LastingReason, lastingReasons, type Unsettled } from "./Unsettled.ts"
-import type { Window } from "./Window.ts"
+import { difference, type Window } from "./Window.ts"
 
 /** Messages that are missing between two that were received. */
 export interface Gap extends Window {
@@ -497,14 +497,22 @@ const count = (
   })
 }
 
-/** Times on connections of which no message was kept: the first one that is proves nothing of them. */
-const endedBefore = ({ connected, noneSince }: StreamCoverage, first: number): Chunk.Chunk<Doubt> =>
+/**
+ * Times on connections of which no message was kept: the first one that is proves nothing of them, only of the time on
+ * connections that were still open when it came.
+ */
+const endedBefore = ({ connected, noneSince, open }: StreamCoverage, first: number): Chunk.Chunk<Doubt> =>
   Option.match(noneSince, {
     onNone: () => Chunk.empty(),
-    onSome: (since) =>
-      Chunk.filterMap(connected, ({ from, to }) =>
-        from >= since && to < first ? Option.some({ from, to, reason: "unproven" as const }) : Option.none()
+    onSome: (since) => {
+      const [ended, lasting] = Chunk.partition(connected, ({ to }) => to >= first)
+      const proven = [...lasting, ...Array.from(HashMap.values(open), (from) => ({ from, to: first }))]
+      const unproven = difference(
+        Chunk.filter(ended, ({ from }) => from >= since),
+        proven.filter(({ from, to }) => from < to)
       )
+      return Chunk.fromIterable(unproven.map((window) => ({ ...window, reason: "unproven" as const })))
+    }
   })
 
 /** It was connected since then, and so to be recorded. */

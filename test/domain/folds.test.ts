@@ -213,6 +213,38 @@ describe("a connection", () => {
     expect(holesAfter(stopped(4, at(30), { "1": at(29.9) }))).toEqual([])
   })
 
+  it("of which no message came is covered only while another one was open that brought the first", () => {
+    const message: JournalEntry = {
+      id: 6,
+      at: at(12),
+      event: {
+        _tag: "MessagesCommitted",
+        stream: book,
+        hour: Math.floor(newYear / 3_600_000_000),
+        messages: 5,
+        first: at(10),
+        last: at(12)
+      }
+    }
+    const ended: JournalEntry = {
+      id: 5,
+      at: at(8),
+      event: {
+        _tag: "StreamDisconnected",
+        at: at(8),
+        stream: book,
+        connection: "1",
+        heard: at(8),
+        kind: "replaced",
+        reason: "another connection has taken over",
+        code: null
+      }
+    }
+    expect(holesAfter(connected(4, at(5), "2"), ended, message, stopped(7, at(12), { "2": at(12) }))).toEqual(
+      [{ from: at(0), to: at(5), reasons: ["unproven"] }]
+    )
+  })
+
   it("that fell silent before it ended is not covered from then on", () => {
     const ended: JournalEntry = {
       id: 4,
