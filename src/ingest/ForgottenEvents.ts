@@ -8,12 +8,12 @@ export interface ForgottenEvents {
   readonly add: (event: ReceivingEvent) => void
   /**
    * Takes what is to be journalled in their place: for each stream its time from the first to the last of them, of which
-   * nothing is known then, the connections that began or ended in it, and the doubts that did.
+   * nothing is known then, the connections that began or ended in it, and the doubts that did. If the clock was set meanwhile,
+   * which of them were before that is not known either: then all the time that any of them speaks of came twice.
    */
   readonly take: () => ReadonlyArray<ReceivingEvent>
 }
 
-type StreamEvent = Extract<ReceivingEvent, { readonly stream: StreamId }>
 type ConnectionEvent = Extract<ReceivingEvent, { readonly _tag: "StreamConnected" | "StreamDisconnected" }>
 type DoubtEvent = Extract<
   ReceivingEvent,
@@ -31,6 +31,10 @@ export const makeForgottenEvents = (): ForgottenEvents => {
   }
   let streams = new Map<string, OfStream>()
   let count = 0
+  let first = Number.POSITIVE_INFINITY
+  let last = Number.NEGATIVE_INFINITY
+  /** The time after the last step of the clock, NaN for none. */
+  let steppedTo = Number.NaN
 
   const addConnection = ({ connections }: OfStream, event: ConnectionEvent) => {
     const isBegun = connections.get(event.connection)?._tag === "StreamConnected"
@@ -44,8 +48,11 @@ export const makeForgottenEvents = (): ForgottenEvents => {
     },
     add: (event) => {
       count++
-      if (!("stream" in event)) return
+      if (event._tag === "ClockStepped") steppedTo = event.to
       const { from, to } = timeOf(event)
+      first = Math.min(first, from)
+      last = Math.max(last, to)
+      if (!("stream" in event)) return
       const key = streamKey(event.stream)
       const known = streams.get(key) ?? {
         stream: event.stream,
@@ -70,25 +77,40 @@ export const makeForgottenEvents = (): ForgottenEvents => {
       }
     },
     take: () => {
+      const steps = Number.isNaN(steppedTo) ? [] : [step(last, first), step(first, steppedTo)]
       const taken = Array.from(streams.values())
       streams = new Map()
       count = 0
-      return taken.flatMap(
-        ({ connections, doubts, from, stream, to }): ReadonlyArray<ReceivingEvent> => [
-          { _tag: "Discontinuity", at: to, stream, reason: "untold", after: from, before: to },
-          ...connections.values(),
-          ...doubts.values()
-        ]
-      )
+      first = Number.POSITIVE_INFINITY
+      last = Number.NEGATIVE_INFINITY
+      steppedTo = Number.NaN
+      return [
+        ...steps,
+        ...taken.flatMap(
+          ({ connections, doubts, from, stream, to }): ReadonlyArray<ReceivingEvent> => [
+            { _tag: "Discontinuity", at: to, stream, reason: "untold", after: from, before: to },
+            ...connections.values(),
+            ...doubts.values()
+          ]
+        )
+      ]
     }
   }
 }
 
+const step = (from: number, to: number): ReceivingEvent => ({ _tag: "ClockStepped", at: to, from, to })
+
 /** The time that an event speaks of. */
-const timeOf = (event: StreamEvent): { readonly from: number; readonly to: number } => {
+const timeOf = (event: ReceivingEvent): { readonly from: number; readonly to: number } => {
   switch (event._tag) {
     case "MessagesDropped":
-      return { from: event.first, to: event.last }
+      return { from: event.first, to: event.last + 1 }
+    case "ClockStepped":
+      return { from: Math.min(event.from, event.to), to: Math.max(event.from, event.to) }
+    case "StreamConnected":
+      return { from: Math.min(event.since ?? event.at, event.at), to: event.at }
+    case "StreamDisconnected":
+      return { from: Math.min(event.heard ?? event.at, event.at), to: event.at }
     case "GapDetected":
     case "Discontinuity":
       return { from: event.after ?? event.at, to: event.before ?? event.at }

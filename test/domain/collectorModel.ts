@@ -1,8 +1,9 @@
 import { FastCheck } from "effect"
-import type { Heard, JournalEntry, JournalEvent } from "../../src/domain/JournalEvent.ts"
+import type { Heard, JournalEntry, JournalEvent, ReceivingEvent } from "../../src/domain/JournalEvent.ts"
 import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
 import { makeUnsettled } from "../../src/domain/makeUnsettled.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
+import { makeForgottenEvents } from "../../src/ingest/ForgottenEvents.ts"
 import { book, newYear, trade } from "../support/snapshots.ts"
 
 /** A journal that was archived in parts, and what its database has of it. */
@@ -50,6 +51,7 @@ const steps = [
   "stop",
   "step back",
   "step forward",
+  "overflow",
   "prune",
   "lose the database"
 ] as const
@@ -108,7 +110,10 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   let connections: Array<Connection> = []
   let names = 0
   let streams: ReadonlyArray<Stream> = []
-  let waiting: Array<JournalEvent> = []
+  let waiting: Array<ReceivingEvent> = []
+  let forgotten = makeForgottenEvents()
+  let isFull = false
+  let isStepUntold = false
   let received: Array<{ stream: Stream; number: number; at: number }> = []
 
   const journal = (event: JournalEvent, at = clock()) =>
@@ -145,6 +150,8 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     journal({ _tag: "ProcessStarted", at: clock(), process, server: "s", version: "1", previous })
     row = { process, lastSeen: clock(), heard: undefined }
     waiting = [{ _tag: "RecordingStarted", at: clock(), streams: [book, trade] }]
+    forgotten = makeForgottenEvents()
+    isFull = false
     received = []
     connections = []
     const numbers = new Map(streams.map(({ id, number }) => [id, number]))
@@ -165,7 +172,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   const disconnect = (connection: Connection) => {
     connections = connections.filter((other) => other !== connection)
     for (const { id } of connection.told) {
-      waiting.push({
+      tell({
         _tag: "StreamDisconnected",
         at: clock(),
         stream: id,
@@ -178,9 +185,12 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     }
   }
   const heardNow = (): Heard => Object.fromEntries(connections.map(({ heard, name }) => [name, heard]))
+  const tell = (event: ReceivingEvent) => (isFull ? forgotten.add(event) : waiting.push(event))
   const flush = () => {
-    for (const event of waiting) journal(event)
+    for (const event of [...waiting, ...forgotten.take()]) journal(event)
     waiting = []
+    isFull = false
+    isStepUntold = false
   }
   const beat = () => {
     flush()
@@ -256,9 +266,12 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   }
   /** What was received and not committed is lost. */
   const kill = () => {
+    // Of a clock that was set back nobody knows before that is told.
+    if (isStepUntold) flush()
     for (const { at, stream } of received) lost.push({ stream: stream.id, at })
     received = []
     waiting = []
+    forgotten = makeForgottenEvents()
     connections = []
   }
 
@@ -267,7 +280,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     if (!connection.told.has(stream)) {
       connection.told.add(stream)
       const { name, since } = connection
-      waiting.push({
+      tell({
         _tag: "StreamConnected",
         at,
         stream: stream.id,
@@ -277,13 +290,13 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     }
     if (stream.isSilent) {
       stream.isSilent = false
-      waiting.push({ _tag: "StreamHeard", at, stream: stream.id, after: stream.last?.at ?? null })
+      tell({ _tag: "StreamHeard", at, stream: stream.id, after: stream.last?.at ?? null })
     }
     if (stream.unreadable !== undefined) stream.unreadable.readAt ??= at
     const last = stream.last ?? stream.before
     const around = { after: last?.at ?? null, before: at }
     if (last !== undefined && stream.isNumbered && number > last.number + 1) {
-      waiting.push({
+      tell({
         _tag: "GapDetected",
         at,
         stream: stream.id,
@@ -295,7 +308,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
         ...around
       })
     } else if (last !== undefined && !stream.isNumbered && stream.connection !== connection.name) {
-      waiting.push({ _tag: "Discontinuity", at, stream: stream.id, reason: "reconnect", ...around })
+      tell({ _tag: "Discontinuity", at, stream: stream.id, reason: "reconnect", ...around })
     }
     stream.connection = connection.name
     stream.last = { number, at }
@@ -307,7 +320,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     if (stream.unreadable === undefined) {
       const after = stream.last?.at ?? null
       stream.unreadable = { after, ownAt: time, readAt: undefined }
-      waiting.push({ _tag: "StreamUnreadable", at, stream: stream.id, reason: "compressed", after })
+      tell({ _tag: "StreamUnreadable", at, stream: stream.id, reason: "compressed", after })
     } else {
       stream.unreadable = { ...stream.unreadable, ownAt: time, readAt: undefined }
     }
@@ -331,7 +344,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     for (const other of alive.slice(1)) {
       if (other.told.has(stream)) continue
       other.told.add(stream)
-      waiting.push({
+      tell({
         _tag: "StreamConnected",
         at: clock(),
         stream: stream.id,
@@ -342,7 +355,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     if (how === "dropped") {
       received = received.filter((message) => message.stream !== stream || message.number !== number)
       lose(stream)
-      waiting.push({ _tag: "MessagesDropped", stream: stream.id, count: 1, first: clock(), last: clock() })
+      tell({ _tag: "MessagesDropped", stream: stream.id, count: 1, first: clock(), last: clock() })
     }
   }
   const tick = () => {
@@ -358,13 +371,13 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
       const { id, unreadable } = stream
       if (unreadable?.readAt !== undefined && time - unreadable.ownAt >= calm) {
         const { after, readAt } = unreadable
-        waiting.push({ _tag: "StreamReadable", at: readAt, stream: id, frames: 1, kept: 1, after })
+        tell({ _tag: "StreamReadable", at: readAt, stream: id, frames: 1, kept: 1, after })
         stream.unreadable = undefined
       }
       if (++stream.quiet < silentAfter || stream.quiet % silentAfter > 0) continue
       if (!connections.some(({ told }) => told.has(stream))) continue
       stream.isSilent = true
-      waiting.push({
+      tell({
         _tag: "StreamSilent",
         at: clock(),
         stream: id,
@@ -471,10 +484,14 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
       case "step forward": {
         const from = clock()
         offset += step === "step back" ? -5 * n : 7 * n
-        waiting.push({ _tag: "ClockStepped", at: clock(), from, to: clock() })
-        flush()
+        tell({ _tag: "ClockStepped", at: clock(), from, to: clock() })
+        isStepUntold = true
+        if (!isFull) flush()
         break
       }
+      case "overflow":
+        isFull = true
+        break
       case "prune":
         prune()
         break

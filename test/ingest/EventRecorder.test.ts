@@ -81,11 +81,12 @@ const connected = (at: number, connection: string): ReceivingEvent => ({
   connection
 })
 
-const disconnected = (at: number, connection: string): ReceivingEvent => ({
+const disconnected = (at: number, connection: string, heard = at): ReceivingEvent => ({
   _tag: "StreamDisconnected",
   at,
   stream: trade,
   connection,
+  heard,
   kind: "closed",
   reason: "",
   code: null
@@ -292,6 +293,32 @@ describe("EventRecorder", () => {
         { _tag: "Discontinuity", at: 80, stream: trade, reason: "untold", after: 50, before: 80 },
         disconnected(50, "old"),
         connected(80, "new")
+      ])
+    })
+  )
+
+  it.effect("leaves all in doubt that it had no room for when the clock was set meanwhile", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      yield* Effect.gen(function* () {
+        const recorder = yield* EventRecorder
+        told.records = busy
+        for (const at of [10, 20, 30]) recorder.unsafeRecord(gap(at))
+        recorder.unsafeRecord(disconnected(40, "old", 35))
+        recorder.unsafeRecord({ _tag: "ClockStepped", at: 100, from: 50, to: 100 })
+        recorder.unsafeRecord(connected(110, "new"))
+        recorder.unsafeRecord({ _tag: "ClockStepped", at: 60, from: 120, to: 60 })
+        recorder.unsafeRecord(gap(70))
+        told.records = Effect.void
+        yield* TestClock.adjust("3 seconds")
+      }).pipe(Effect.provide(recording(layer, { maxWaiting: 3 })))
+      expect(told.events.slice(3)).toEqual([
+        { _tag: "ClockStepped", at: 35, from: 120, to: 35 },
+        { _tag: "ClockStepped", at: 60, from: 35, to: 60 },
+        { _tag: "Discontinuity", at: 110, stream: trade, reason: "untold", after: 35, before: 110 },
+        disconnected(40, "old", 35),
+        connected(110, "new"),
+        { _tag: "Discontinuity", at: 70, stream: book, reason: "untold", after: 69, before: 70 }
       ])
     })
   )
