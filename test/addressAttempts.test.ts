@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Option, Redacted, Schedule } from "effect"
 import { addressAttemptMillis } from "../src/addressAttempts.ts"
 import { defaultTimeouts, makeClient } from "../src/archive/s3/Client.ts"
-import { fetchSymbols } from "../src/exchange/fetchSymbols.ts"
+import { fetchInstruments } from "../src/exchange/fetchInstruments.ts"
 import { okx } from "../src/exchange/okx.ts"
 import { connect } from "../src/exchange/WebSocket.ts"
 import { startNode } from "./support/process.ts"
@@ -69,8 +69,8 @@ describe("a name whose addresses are slow or dead", () => {
 
   it.scopedLive("is asked for its instruments", () =>
     Effect.gen(function* () {
-      const symbols = yield* slowly((port) => fetchSymbols(okx, `http://dual.test:${port}`))
-      expect(symbols).toEqual(["BTC-USDT"])
+      const instruments = yield* slowly((port) => fetchInstruments(okx, `http://dual.test:${port}`))
+      expect(instruments).toEqual([{ symbol: "BTC-USDT", state: "traded" }])
     })
   )
 

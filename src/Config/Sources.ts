@@ -1,7 +1,7 @@
 import type { FileSystem } from "@effect/platform"
 import { Config, Effect, Either, HashSet, Option } from "effect"
+import { didYouMean, nearest } from "../domain/nearest.ts"
 import { quote } from "../domain/quote.ts"
-import { didYouMean, nearest } from "./nearest.ts"
 import { check } from "./Rule.ts"
 import * as rules from "./rules.ts"
 import { readTomlFile, type TomlFile } from "./TomlFile.ts"

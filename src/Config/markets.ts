@@ -1,10 +1,10 @@
 import { Array as Arr, Either, Option } from "effect"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
+import { didYouMean } from "../domain/nearest.ts"
 import { quote } from "../domain/quote.ts"
 import { type MarketStream, type MarketType, streamKey } from "../domain/StreamId.ts"
 import type { Exchange } from "../exchange/Exchange.ts"
 import { type Checked, problem } from "./Checked.ts"
-import { didYouMean } from "./nearest.ts"
 import { blank, check, describe, type Rule } from "./Rule.ts"
 import type { Sources } from "./Sources.ts"
 

@@ -185,8 +185,24 @@ export interface Instruments {
   readonly url: string
   /** Path and query of the list. */
   readonly path: string
-  /** The symbols that are traded, in the exchange's spelling for streams; left if the text is not such a list. */
-  readonly parse: (text: string) => Either.Either<ReadonlyArray<string>, string>
+  /** How many levels deep in the answer the instruments lie, each of them an object: 1 for those of an array. */
+  readonly depth: number
+  /** Reads an object of that depth: undefined if it is no instrument; left if it is one that cannot be read. */
+  readonly read: (item: string) => Either.Either<Instrument | undefined, string>
+  /** Whether a symbol would be in the list if it existed; without, all would. */
+  readonly lists?: (symbol: string) => boolean
+}
+
+/**
+ * What an exchange says of a symbol, in its spelling for streams.
+ *
+ * - `traded`: patterns mean it, though its trading may be limited or suspended for a time: it comes back by itself;
+ * - `resting`: it exists, and goes on if it is recorded, but patterns do not begin it;
+ * - `ended`: it is delisted.
+ */
+export interface Instrument {
+  readonly symbol: string
+  readonly state: "traded" | "resting" | "ended"
 }
 
 /** Finishes a message just before it is sent. */

@@ -4,12 +4,11 @@ import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import { type Connection, makeConnection } from "./Connection.ts"
 import { partition } from "./chunk.ts"
-import type { Exchange } from "./Exchange.ts"
-import { matcher } from "./instruments.ts"
 import { doubtOverRestart } from "./resumption.ts"
 import type { SessionContext } from "./Session.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
+import { watchList } from "./watchList.ts"
 
 /** Records the streams of one exchange. */
 export interface ExchangeRunner {
@@ -28,11 +27,10 @@ export const makeExchangeRunner = (options: {
   readonly context: Omit<SessionContext, "onFirst">
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
-  /** The REST interface. */
-  readonly restUrl: string
+  /** The REST interface that lists what this endpoint has; without, nothing is looked up. */
+  readonly restUrl: string | undefined
   readonly refreshEvery: Duration.Duration
 }): ExchangeRunner => {
-  const { patterns } = options
   const { clock, emit, exchange, url } = options.context
   const context: SessionContext = { ...options.context, onFirst: (stream) => compare(stream) }
   let lastMessages: ReadonlyMap<string, LastMessage> = new Map()
@@ -147,9 +145,15 @@ export const makeExchangeRunner = (options: {
     }
 
     start(options.streams.map(track))
-    if (patterns.length > 0) {
-      return yield* follow(
-        { exchange, patterns, restUrl: options.restUrl, refreshEvery: options.refreshEvery },
+    if (options.restUrl !== undefined) {
+      yield* watchList(
+        {
+          exchange,
+          restUrl: options.restUrl,
+          patterns: options.patterns,
+          named: new Set(options.streams.map(({ symbol }) => symbol)),
+          refreshEvery: options.refreshEvery
+        },
         (list, isFirst) => {
           const given = new Set(options.streams.map(streamKey))
           const listed = new Map(list.map((id) => [streamKey(id), id]))
@@ -212,65 +216,3 @@ const keep = (connection: Connection): Effect.Effect<void> =>
     }),
     Effect.catchAll(Effect.failCause)
   )
-
-/**
- * Hands over the streams that the patterns mean, at once and then again and again. A list that cannot be had is asked for
- * again, sooner and then later: what is recorded goes on meanwhile.
- */
-const follow = (
-  options: {
-    readonly exchange: Exchange
-    readonly patterns: ReadonlyArray<MarketPattern>
-    readonly restUrl: string
-    readonly refreshEvery: Duration.Duration
-  },
-  onList: (streams: ReadonlyArray<MarketStream>, isFirst: boolean) => void
-) =>
-  Effect.gen(function* () {
-    const { exchange, patterns } = options
-    // Its client is only needed for patterns.
-    const { fetchSymbols } = yield* Effect.promise(() => import("./fetchSymbols.ts"))
-    const symbols = fetchSymbols(exchange, options.restUrl).pipe(
-      Effect.tapError((reason) =>
-        Effect.logWarning("the list of instruments cannot be had, it is asked for again").pipe(
-          Effect.annotateLogs({ reason })
-        )
-      ),
-      Effect.retry(listRetries),
-      // It is retried for ever.
-      Effect.orDieWith(String)
-    )
-    const streamsOf = (listed: ReadonlyArray<string>) =>
-      patterns.map(({ dataTypes, pattern }) => {
-        const matches = listed.filter(matcher(pattern))
-        return {
-          pattern,
-          streams: matches.flatMap((symbol) =>
-            dataTypes.map((dataType): MarketStream => ({ exchange: exchange.name, symbol, dataType }))
-          )
-        }
-      })
-    let isFirst = true
-    while (true) {
-      const found = streamsOf(yield* symbols)
-      for (const { pattern, streams } of found) {
-        if (streams.length > 0) continue
-        yield* Effect.logWarning("a pattern of MARKETS matches nothing that the exchange lists").pipe(
-          Effect.annotateLogs({ pattern })
-        )
-      }
-      const streams = new Map(found.flatMap(({ streams }) => streams).map((id) => [streamKey(id), id]))
-      onList([...streams.values()], isFirst)
-      yield* Effect.logInfo("the list of instruments was read").pipe(
-        Effect.annotateLogs({ streams: streams.size })
-      )
-      isFirst = false
-      yield* Effect.sleep(options.refreshEvery)
-    }
-  })
-
-/** 1 s, doubling up to 5 minutes. */
-const listRetries = Schedule.exponential("1 second").pipe(
-  Schedule.either(Schedule.spaced("5 minutes")),
-  Schedule.jittered
-)

@@ -59,7 +59,8 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
 >() {
   /**
    * Connections to the exchanges of these streams, as few as their limits allow. `endpoints` replace their WebSocket URLs,
-   * `restEndpoints` those of their REST interfaces, where the symbols of `patterns` are looked up, daily.
+   * `restEndpoints` those of their REST interfaces, where the symbols of `patterns` are looked up, daily, and those of `streams`
+   * once.
    */
   static readonly layer = (options: ExchangeStreamOptions) =>
     Layer.effect(
@@ -133,6 +134,15 @@ const makeRunners = (
     lastConnection = Math.max(clock.unsafeNow(), lastConnection + 1)
     return lastConnection.toString(36)
   }
+  /** Another endpoint than the exchange's own may have other symbols: without its list only patterns are looked up. */
+  const restUrlOf = (exchange: Exchange, patterns: ReadonlyArray<MarketPattern>): string | undefined => {
+    const url = options.endpoints.get(exchange.name)
+    const isOwn = url === undefined || url.href === new URL(exchange.url).href
+    return (
+      options.restEndpoints?.get(exchange.name)?.href ??
+      (isOwn || patterns.length > 0 ? exchange.instruments.url : undefined)
+    )
+  }
   const runnerOf = (
     exchange: Exchange,
     streams: ReadonlyArray<MarketStream>,
@@ -159,7 +169,7 @@ const makeRunners = (
         },
         streams,
         patterns,
-        restUrl: options.restEndpoints?.get(exchange.name)?.href ?? exchange.instruments.url,
+        restUrl: restUrlOf(exchange, patterns),
         refreshEvery: options.refreshEvery ?? Duration.hours(24)
       })
     )

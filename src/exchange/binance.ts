@@ -19,7 +19,7 @@ import {
   unknownChannel,
   unknownShape
 } from "./frames.ts"
-import { listOf, symbolLike } from "./instruments.ts"
+import { instrumentIn, stateOf, symbolLike } from "./instruments.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
 import { timeAt } from "./time.ts"
@@ -68,13 +68,13 @@ export const binance: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.binance.com",
-    path: "/api/v3/exchangeInfo?permissions=SPOT&showPermissionSets=false&symbolStatus=TRADING",
-    parse: listOf(
-      Schema.Struct({
-        symbols: Schema.Array(Schema.Struct({ symbol: Schema.String, status: Schema.String }))
-      }),
-      ({ symbols }) =>
-        symbols.filter(({ status }) => status === "TRADING").map(({ symbol }) => symbol.toLowerCase())
+    path: "/api/v3/exchangeInfo?permissions=SPOT&showPermissionSets=false",
+    depth: 2,
+    read: instrumentIn(
+      Schema.Struct({ symbol: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),
+      // BREAK is said of what is delisted, for years, and of all during a maintenance.
+      ({ status, symbol }) =>
+        symbol === undefined ? undefined : { symbol: symbol.toLowerCase(), state: stateOf(status, ["break"]) }
     )
   }
 }

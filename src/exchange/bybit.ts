@@ -17,7 +17,7 @@ import {
   requestOf,
   unknownShape
 } from "./frames.ts"
-import { listOf, symbolLike } from "./instruments.ts"
+import { instrumentIn, stateOf, symbolLike } from "./instruments.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
 import { timeAt } from "./time.ts"
@@ -66,13 +66,11 @@ export const bybit: Exchange = {
   instruments: {
     url: "https://api.bybit.com",
     path: "/v5/market/instruments-info?category=spot&limit=1000",
-    parse: listOf(
-      Schema.Struct({
-        result: Schema.Struct({
-          list: Schema.Array(Schema.Struct({ symbol: Schema.String, status: Schema.String }))
-        })
-      }),
-      ({ result }) => result.list.filter(({ status }) => status === "Trading").map(({ symbol }) => symbol)
+    depth: 3,
+    read: instrumentIn(
+      Schema.Struct({ symbol: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),
+      ({ status, symbol }) =>
+        symbol === undefined ? undefined : { symbol, state: stateOf(status, ["prelaunch", "delivering"]) }
     )
   }
 }

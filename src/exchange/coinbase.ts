@@ -17,7 +17,7 @@ import {
   unknownChannel,
   unknownShape
 } from "./frames.ts"
-import { listOf, symbolLike } from "./instruments.ts"
+import { instrumentIn, stateOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
 import { timeAt as readTime } from "./time.ts"
 import { addTrade, partOf, type TradeGroup } from "./trades.ts"
@@ -60,29 +60,25 @@ export const coinbase: Exchange = {
   instruments: {
     url: "https://api.coinbase.com",
     path: "/api/v3/brokerage/market/products?product_type=SPOT",
-    parse: listOf(
+    depth: 2,
+    read: instrumentIn(
       Schema.Struct({
-        products: Schema.Array(
-          Schema.Struct({
-            product_id: Schema.String,
-            status: Schema.optional(Schema.String),
-            alias: Schema.optional(Schema.String),
-            is_disabled: Schema.optional(Schema.Boolean),
-            trading_disabled: Schema.optional(Schema.Boolean)
-          })
-        )
+        product_id: Schema.optional(Schema.String),
+        status: Schema.optional(Schema.String),
+        alias: Schema.optional(Schema.String),
+        is_disabled: Schema.optional(Schema.Boolean),
+        trading_disabled: Schema.optional(Schema.Boolean)
       }),
-      ({ products }) =>
-        products
-          .filter(
-            ({ alias, is_disabled, status, trading_disabled }) =>
-              (status === undefined || status === "" || status === "online") &&
-              (alias === undefined || alias === "") &&
-              is_disabled !== true &&
-              trading_disabled !== true
-          )
-          .map(({ product_id }) => product_id)
-    )
+      ({ alias, is_disabled, product_id, status, trading_disabled }) => {
+        if (product_id === undefined) return undefined
+        const state = stateOf(status, ["offline", "internal"])
+        // An alias has the book of another product.
+        const isResting = (alias ?? "") !== "" || is_disabled === true || trading_disabled === true
+        return { symbol: product_id, state: state === "traded" && isResting ? "resting" : state }
+      }
+    ),
+    // Futures of Coinbase Derivatives, as in BIP-20DEC30-CDE, are not among these products.
+    lists: (symbol) => !symbol.endsWith("-CDE")
   },
   authentication
 }

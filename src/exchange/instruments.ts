@@ -1,13 +1,34 @@
 import { Either, ParseResult, Schema } from "effect"
+import { allNear } from "../domain/nearest.ts"
+import type { Instrument, Instruments } from "./Exchange.ts"
 
-/** Reads a list of instruments in JSON, and takes from it what is traded. */
-export const listOf =
-  <A, I>(schema: Schema.Schema<A, I>, symbols: (list: A) => ReadonlyArray<string>) =>
-  (text: string): Either.Either<ReadonlyArray<string>, string> =>
-    Either.mapBoth(Schema.decodeUnknownEither(Schema.parseJson(schema))(text), {
-      onLeft: (error) => ParseResult.TreeFormatter.formatErrorSync(error).split("\n").at(-1) ?? "not a list",
-      onRight: symbols
+/** Reads an instrument in JSON; `instrumentOf` knows by its members whether it is one. */
+export const instrumentIn = <A, I>(
+  schema: Schema.Schema<A, I>,
+  instrumentOf: (item: A) => Instrument | undefined
+): Instruments["read"] => {
+  const decode = Schema.decodeUnknownEither(Schema.parseJson(schema))
+  return (item) =>
+    Either.mapBoth(decode(item), {
+      onLeft: (error) => ParseResult.TreeFormatter.formatErrorSync(error).split("\n").at(-1) ?? "unreadable",
+      onRight: instrumentOf
     })
+}
+
+/**
+ * What a status means, in whatever letters: a symbol is traded unless it is among those that rest, or ended. Words that nobody
+ * knows yet end nothing: an exchange that limits or suspends a symbol has many.
+ */
+export const stateOf = (
+  status: string | undefined,
+  resting: ReadonlyArray<string> = []
+): Instrument["state"] => {
+  const word = (status ?? "").toLowerCase()
+  if (ended.includes(word)) return "ended"
+  return resting.includes(word) ? "resting" : "traded"
+}
+
+const ended = ["delisted", "closed", "expired", "delivered", "settled", "terminated"]
 
 /**
  * Reads a symbol in the spelling of the exchange; left is what is `allowed`, in words, with the symbol that was probably meant:
@@ -39,6 +60,25 @@ const currenciesIn = (text: string): readonly [base: string, quote: string] | un
   const place = (currency: string) => (quotes.includes(currency) ? quotes.indexOf(currency) : quotes.length)
   return place(first) < place(second) ? [second, first] : [first, second]
 }
+
+/**
+ * Up to three of the listed symbols that are probably meant by one that is not: those that are spelled nearly so, or else those of
+ * the same first currency, as long as these are few.
+ */
+export const nearSymbols = (symbol: string, listed: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const near = allNear(symbol, listed)
+  if (near.length > 0) return near.slice(0, 3)
+  const [first] = symbol.split(/[-/]/)
+  const same = listed.filter((other) => other !== symbol && other.split(/[-/]/)[0] === first)
+  const place = (other: string) => {
+    const at = quotes.indexOf(other.split(/[-/]/)[1] ?? "")
+    return at < 0 ? quotes.length : at
+  }
+  return same.length > maxOfCurrency ? [] : same.sort((a, b) => place(a) - place(b)).slice(0, 3)
+}
+
+/** Of more symbols that begin alike none is meant: what they begin with is what prices are in. */
+const maxOfCurrency = 20
 
 /** What prices are in: of two of them in that which stands first. Of two that end alike the longer one stands first. */
 const quotes = [

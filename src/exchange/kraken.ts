@@ -23,7 +23,7 @@ import {
   unknownChannel,
   unknownShape
 } from "./frames.ts"
-import { listOf, symbolLike } from "./instruments.ts"
+import { instrumentIn, stateOf, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
 import { timeAt as readTime } from "./time.ts"
 import { addTrade, partOf, type TradeGroup } from "./trades.ts"
@@ -69,23 +69,19 @@ export const kraken: Exchange = {
   instruments: {
     url: "https://api.kraken.com",
     path: "/0/public/AssetPairs",
-    parse: listOf(
-      Schema.Struct({
-        result: Schema.Record({
-          key: Schema.String,
-          value: Schema.Struct({
-            wsname: Schema.optional(Schema.String),
-            status: Schema.optional(Schema.String)
-          })
-        })
-      }),
-      ({ result }) =>
-        Object.values(result)
-          .filter(({ status }) => status === "online")
-          .flatMap(({ wsname }) =>
-            wsname === undefined ? [] : [wsname.replace(/\bXBT\b/, "BTC").replace(/\bXDG\b/, "DOGE")]
-          )
-    )
+    depth: 2,
+    read: instrumentIn(
+      Schema.Struct({ wsname: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),
+      ({ status, wsname }) =>
+        wsname === undefined
+          ? undefined
+          : {
+              symbol: wsname.replace(/\bXBT\b/, "BTC").replace(/\bXDG\b/, "DOGE"),
+              state: stateOf(status, ["work_in_progress", "hidden"])
+            }
+    ),
+    // Tokenised stocks, as in TSLAx/USD, are in a list of their own.
+    lists: (symbol) => symbol === symbol.toUpperCase()
   }
 }
 

@@ -17,7 +17,7 @@ import {
   requestOf,
   unknownShape
 } from "./frames.ts"
-import { listOf, symbolLike } from "./instruments.ts"
+import { instrumentIn, stateOf, symbolLike } from "./instruments.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
 import { timeAt as readTime } from "./time.ts"
@@ -71,12 +71,17 @@ export const okx: Exchange = {
   instruments: {
     url: "https://openapi.okx.com",
     path: "/api/v5/public/instruments?instType=SPOT",
-    parse: listOf(
-      Schema.Struct({
-        data: Schema.Array(Schema.Struct({ instId: Schema.String, state: Schema.String }))
-      }),
-      ({ data }) => data.filter(({ state }) => state === "live").map(({ instId }) => instId)
-    )
+    depth: 2,
+    read: instrumentIn(
+      Schema.Struct({ instId: Schema.optional(Schema.String), state: Schema.optional(Schema.String) }),
+      // What is there for tests is not to be traded by anybody.
+      ({ instId, state }) =>
+        instId === undefined
+          ? undefined
+          : { symbol: instId, state: state === "test" ? "ended" : stateOf(state) }
+    ),
+    // Perpetuals, futures and options are in lists of their own.
+    lists: (symbol) => symbol.split("-").length === 2
   }
 }
 

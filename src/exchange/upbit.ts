@@ -15,7 +15,7 @@ import {
   readMembers,
   unknownShape
 } from "./frames.ts"
-import { listOf, symbolLike } from "./instruments.ts"
+import { instrumentIn, symbolLike } from "./instruments.ts"
 import * as Scan from "./scan.ts"
 import { timeAt as readTime } from "./time.ts"
 
@@ -61,8 +61,10 @@ export const upbit: Exchange = {
   instruments: {
     url: "https://api.upbit.com",
     path: "/v1/market/all",
-    parse: listOf(Schema.Array(Schema.Struct({ market: Schema.String })), (list) =>
-      list.map(({ market }) => market)
+    depth: 1,
+    // There is no status: what is suspended stays in the list, with a notice elsewhere.
+    read: instrumentIn(Schema.Struct({ market: Schema.optional(Schema.String) }), ({ market }) =>
+      market === undefined ? undefined : { symbol: market, state: "traded" }
     )
   }
 }

@@ -9,18 +9,30 @@ export const nearest = (
   word: string,
   candidates: Iterable<string>,
   most = Number.POSITIVE_INFINITY
-): string | undefined => {
+): string | undefined => allNear(word, candidates, most)[0]
+
+/** All such candidates, the nearest first; of equally near ones first that which begins most like it. */
+export const allNear = (
+  word: string,
+  candidates: Iterable<string>,
+  most = Number.POSITIVE_INFINITY
+): ReadonlyArray<string> => {
   const limit = Math.min(most, Math.max(1, Math.floor(word.length / 4)))
-  let best: string | undefined
-  let bestDistance = limit + 1
-  for (const candidate of candidates) {
-    const away = distance(word.toLowerCase(), candidate.toLowerCase(), limit)
-    if (away < bestDistance) {
-      best = candidate
-      bestDistance = away
-    }
-  }
-  return best
+  const lower = word.toLowerCase()
+  return Array.from(candidates, (candidate) => ({
+    candidate,
+    away: distance(lower, candidate.toLowerCase(), limit),
+    alike: commonStart(lower, candidate.toLowerCase())
+  }))
+    .filter(({ away }) => away <= limit)
+    .sort((a, b) => a.away - b.away || b.alike - a.alike)
+    .map(({ candidate }) => candidate)
+}
+
+const commonStart = (a: string, b: string): number => {
+  let length = 0
+  while (length < a.length && a[length] === b[length]) length++
+  return length
 }
 
 /**

@@ -1,0 +1,101 @@
+import { type Duration, Effect, Schedule } from "effect"
+import type { MarketPattern } from "../domain/MarketPattern.ts"
+import { type MarketStream, streamKey } from "../domain/StreamId.ts"
+import type { Exchange, Instrument } from "./Exchange.ts"
+import { matcher, nearSymbols } from "./instruments.ts"
+
+/** Which list of instruments to look up, and what for. */
+export interface ListOptions {
+  readonly exchange: Exchange
+  /** The REST interface. */
+  readonly restUrl: string
+  readonly patterns: ReadonlyArray<MarketPattern>
+  /** Symbols that are recorded by name. */
+  readonly named: ReadonlySet<string>
+  readonly refreshEvery: Duration.Duration
+}
+
+/**
+ * Hands over the streams that the patterns mean, at once and then again and again; where there are no patterns the list is looked
+ * up once. What is recorded by name and not in the first list is told. A list that cannot be had is asked for again, sooner
+ * and then later: what is recorded goes on meanwhile.
+ */
+export const watchList = (
+  options: ListOptions,
+  onList: (streams: ReadonlyArray<MarketStream>, isFirst: boolean) => void
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { exchange, patterns } = options
+    // Its client is only needed here.
+    const { fetchInstruments } = yield* Effect.promise(() => import("./fetchInstruments.ts"))
+    const list = fetchInstruments(exchange, options.restUrl).pipe(
+      Effect.tapError((reason) =>
+        Effect.logWarning("the list of instruments cannot be had, it is asked for again").pipe(
+          Effect.annotateLogs({ reason })
+        )
+      ),
+      Effect.retry(listRetries),
+      // It is retried for ever.
+      Effect.orDieWith(String)
+    )
+    const streamsOf = (listed: ReadonlyArray<string>) =>
+      patterns.map(({ dataTypes, pattern }) => {
+        const matches = listed.filter(matcher(pattern))
+        return {
+          pattern,
+          streams: matches.flatMap((symbol) =>
+            dataTypes.map((dataType): MarketStream => ({ exchange: exchange.name, symbol, dataType }))
+          )
+        }
+      })
+    let isFirst = true
+    while (true) {
+      const instruments = yield* list
+      if (isFirst) yield* tellMissing(options, instruments)
+      if (patterns.length === 0) return
+      const traded = instruments.filter(({ state }) => state === "traded").map(({ symbol }) => symbol)
+      const found = streamsOf(traded)
+      for (const { pattern, streams } of found) {
+        if (streams.length > 0) continue
+        yield* Effect.logWarning("a pattern of MARKETS matches nothing that the exchange lists").pipe(
+          Effect.annotateLogs({ pattern })
+        )
+      }
+      const streams = new Map(found.flatMap(({ streams }) => streams).map((id) => [streamKey(id), id]))
+      onList([...streams.values()], isFirst)
+      yield* Effect.logInfo("the list of instruments was read").pipe(
+        Effect.annotateLogs({ streams: streams.size })
+      )
+      isFirst = false
+      yield* Effect.sleep(options.refreshEvery)
+    }
+  })
+
+/** Names the symbols that the exchange does not have, in one line, and those that were perhaps meant. */
+const tellMissing = ({ exchange, named }: ListOptions, instruments: ReadonlyArray<Instrument>) => {
+  const listed = instruments.filter(({ state }) => state !== "ended").map(({ symbol }) => symbol)
+  const known = new Set(listed)
+  const missing = Array.from(named).filter(
+    (symbol) => !known.has(symbol) && (exchange.instruments.lists?.(symbol) ?? true)
+  )
+  if (missing.length === 0) return Effect.void
+  const texts = missing.slice(0, maxTold).map((symbol) => {
+    const near = nearSymbols(symbol, listed)
+    return near.length === 0 ? symbol : `${symbol} (near it: ${near.join(", ")})`
+  })
+  return Effect.logWarning("symbols of MARKETS are not in the exchange's list").pipe(
+    Effect.annotateLogs({
+      symbols: texts.join("; "),
+      ...(missing.length > texts.length ? { more: missing.length - texts.length } : {})
+    })
+  )
+}
+
+/** So many symbols are named: each is compared with thousands. */
+const maxTold = 20
+
+/** 1 s, doubling up to 5 minutes. */
+const listRetries = Schedule.exponential("1 second").pipe(
+  Schedule.either(Schedule.spaced("5 minutes")),
+  Schedule.jittered
+)
