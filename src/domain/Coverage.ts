@@ -687,7 +687,7 @@ const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Type): Cov
   ...state,
   through: Math.max(state.through, to),
   // Where entries are missing it is also in doubt for streams that are not known yet.
-  unsureSince: Option.as(state.unsureSince, to),
+  unsureSince: Option.map(state.unsureSince, (since) => Math.min(since, to)),
   missing: Option.isSome(state.unsureSince)
     ? Chunk.append(state.missing, { from: Math.min(from, to), to: Math.max(from, to) + 1 })
     : state.missing,

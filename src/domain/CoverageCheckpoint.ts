@@ -17,7 +17,7 @@ import { StreamId } from "./StreamId.ts"
 import { lastingReasons } from "./Unsettled.ts"
 
 /** Raised when the fold comes to other states than before: checkpoints of other versions are not taken, and made anew. */
-const checkpointVersion = 2
+const checkpointVersion = 3
 
 /**
  * What a journal says of the recording, as of one of its entries, for who asks of a time from then on: the fold over the

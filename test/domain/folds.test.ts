@@ -523,6 +523,20 @@ describe("a journal of which entries are missing", () => {
     ).toEqual([[11, 30, "down", "journal"]])
   })
 
+  it("is in doubt since then for a stream that could not be read, also if the clock was set meanwhile", () => {
+    const readable = { _tag: "StreamReadable", at: at(90), stream, frames: 1, kept: 1, after: null } as const
+    expect(
+      holes([
+        [7, 30, alive(30)],
+        [8, 40, { _tag: "StreamConnected", at: at(40), stream, connection: "2" }],
+        [9, 80, { _tag: "ClockStepped", at: at(80), from: at(60), to: at(80) }],
+        [10, 90, readable],
+        [11, 95, committed(41, 95)],
+        [12, 95, alive(95)]
+      ])
+    ).toEqual([[40, 90, "down", "clock", "unreadable"]])
+  })
+
   it("goes on after a copy of its database was restored, and what was in no archive is in doubt", () => {
     const list = [
       ...begin,
