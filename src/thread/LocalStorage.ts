@@ -51,8 +51,8 @@ export const layer = Layer.effect(
       append,
       record: (events, aliveAt, heard) =>
         journal.appendAll(events).pipe(
-          Effect.zipRight(aliveAt === null ? Effect.void : signOfLife(sql, aliveAt)),
-          Effect.zipRight(heard === undefined ? Effect.void : noteHeard(sql, heard)),
+          Effect.zipRight(aliveAt === null ? Effect.void : Effect.asVoid(signOfLife(sql, aliveAt))),
+          Effect.zipRight(heard === undefined ? Effect.void : Effect.asVoid(noteHeard(sql, heard))),
           transaction(sql),
           (write) => (events.length === 0 ? write : Effect.zipRight(reserve.admitEvents, write)),
           Effect.mapError((error) =>
