@@ -1,5 +1,5 @@
 import type { FileSystem, Path } from "@effect/platform"
-import { Clock, Context, Duration, Effect, Layer, Mailbox, Schedule, Scope } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Mailbox, Schedule, Scope } from "effect"
 import { loadSettings, type Settings } from "./Config.ts"
 import { ClockStepped, RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
@@ -33,11 +33,11 @@ export const layer = (
   settings: Settings,
   storage: StorageThread.Begun
 ): Layer.Layer<
-  Batcher | EventRecorder | SnapshotQueue | Storage | StorageThread.StorageLife,
+  Batcher | EventRecorder | HttpThread.StatusPage | SnapshotQueue | Storage | StorageThread.StorageLife,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.merge(Layer.provide(actor("liveness report", reportLiveness), opened), statusPage(settings)).pipe(
+  Layer.merge(Layer.provide(actor("liveness report", reportLiveness), opened), statusPage).pipe(
     Layer.provide(receiving(settings)),
     Layer.provide(Reporter.layer(settings)),
     Layer.provide(signsOfLife),
@@ -47,7 +47,7 @@ export const layer = (
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
         exchangeStream(settings),
-        StorageThread.layer(storage),
+        Layer.provideMerge(HttpThread.layer(settings), StorageThread.layer(storage)),
         Layer.effectDiscard(checkAddress(settings.httpHost, settings.httpPort))
       )
     ),
@@ -73,14 +73,20 @@ export const run = (early?: EarlyThread) =>
  */
 const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
   Effect.acquireUseRelease(
-    Scope.make(),
-    (scope) =>
+    Effect.flatMap(Scope.make(), (scope) =>
+      Effect.map(
+        Effect.forkDaemon(Effect.interruptible(Scope.extend(Layer.build(collector), scope))),
+        (building) => ({ building, scope })
+      )
+    ),
+    ({ building }) =>
       Effect.flatMap(
-        Scope.extend(Layer.build(collector), scope),
+        Fiber.join(building),
         (services) => Context.get(services, StorageThread.StorageLife).failure
       ),
-    (scope, exit) =>
-      Scope.close(scope, exit).pipe(
+    // A start that is interrupted closes what it had begun, which is stopping as well.
+    ({ building, scope }, exit) =>
+      Effect.zipRight(Fiber.interrupt(building), Scope.close(scope, exit)).pipe(
         Effect.uninterruptible,
         Effect.disconnect,
         Effect.interruptible,
@@ -161,10 +167,10 @@ const signsOfLife = Layer.unwrapEffect(
   )
 )
 
-const statusPage = (settings: Settings) =>
-  Layer.merge(actor("status page report", publishReports), Layer.effectDiscard(sayWhereStatusPageIs)).pipe(
-    Layer.provide(HttpThread.layer(settings))
-  )
+const statusPage = Layer.merge(
+  actor("status page report", publishReports),
+  Layer.effectDiscard(sayWhereStatusPageIs)
+)
 
 const exchangeStream = (settings: Settings) =>
   Layer.provideMerge(ExchangeStream.layer({ exchanges, ...settings }), ReceiveClock.layer)

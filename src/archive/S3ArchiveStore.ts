@@ -1,12 +1,12 @@
 import * as NodeFs from "node:fs/promises"
-import { Effect, Layer, Option, Ref, Stream } from "effect"
+import { Duration, Effect, Layer, Option, Ref, Stream } from "effect"
 import type { ArchiveStoreUnusable } from "../domain/StartupError.ts"
 import { ArchiveStore, ArchiveStoreError, type LocalObject, type StoredObject } from "./ArchiveStore.ts"
 import { streamDigest } from "./download.ts"
 import { fileDigest } from "./fileDigest.ts"
 import { checkKey } from "./objectKey.ts"
 import { ensureBucket, refused } from "./s3/bucket.ts"
-import { defaultTimeouts, makeClient, type S3Settings, type S3Timeouts } from "./s3/Client.ts"
+import { defaultTimeouts, makeClient, type S3Settings, type S3Timeouts, timedOut } from "./s3/Client.ts"
 import { checksContent, isOfContent, isReadBack } from "./s3/content.ts"
 import { type Dialect, isUnsupported, simplerThan, wholeDialect } from "./s3/dialect.ts"
 import { isAccessDenied, isRefusal, kindOf, lacking, type S3Failure, toFailure } from "./s3/errors.ts"
@@ -29,6 +29,9 @@ export const layer = (
     readonly parts?: PartLimits
   } = {}
 ): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> => Layer.scoped(ArchiveStore, make(settings, options))
+
+/** So long does recording wait for a server that takes requests and does not answer them. */
+const readyWithin = Duration.seconds(5)
 
 const make = (
   settings: S3Settings,
@@ -59,6 +62,7 @@ const make = (
     )
 
     yield* prepareBucket.pipe(
+      Effect.timeoutFail({ duration: readyWithin, onTimeout: () => timedOut(readyWithin) }),
       Effect.catchAll((failure) =>
         isRefusal(failure)
           ? refused(settings, failure)

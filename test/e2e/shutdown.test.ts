@@ -141,6 +141,27 @@ describe.concurrent("a signal to stop", () => {
       })
   )
 
+  it.scopedLive("while storage waits at its start for a store that does not answer it ends in time", () =>
+    Effect.gen(function* () {
+      const where = yield* workspace
+      const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 50 })
+      const silent = yield* makeS3Proxy("http://127.0.0.1:9")
+      yield* silent.inject("HEAD", { _tag: "Hang" }, 1000)
+      const collector = yield* startReceiving(where, {
+        MARKETS: "binance:btcusdt",
+        BINANCE_WS_URL: simulator.url(),
+        ARCHIVE_STORE: "s3",
+        BUCKET_NAME: "bucket",
+        S3_ENDPOINT: silent.endpoint,
+        AWS_ACCESS_KEY: "key",
+        AWS_SECRET_KEY: "secret"
+      })
+      const [time, ended] = yield* Effect.timed(collector.stop())
+      expect(ended).toEqual({ code: 0, signal: null })
+      expect(Duration.toMillis(time)).toBeLessThan(Duration.toMillis(limit))
+    })
+  )
+
   it.scopedLive("while an upload hangs it ends in time, and the next start goes on with the upload", () =>
     Effect.gen(function* () {
       const server = yield* s3Server

@@ -24,7 +24,8 @@ const startsAfter = Duration.millis(300)
 
 /**
  * The status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
- * that dies after it had started is started again, on the same port. In the end it is not waited for: its priority is low, and it owns nothing.
+ * that dies after it had started is started again, on the same port. In the end it is waited for, so that the database, which
+ * it reads, is closed last by who can put its log into it.
  */
 export const layer = (
   settings: HttpSettings,
@@ -61,7 +62,7 @@ export const layer = (
         }
       })
       const fiber = yield* Effect.forkDaemon(Effect.interruptible(Effect.delay(lives, startsAfter)))
-      yield* Effect.addFinalizer(() => Fiber.interruptFork(fiber))
+      yield* Effect.addFinalizer(() => Fiber.interrupt(fiber))
       return {
         url: Deferred.await(address),
         publish: (report) =>
