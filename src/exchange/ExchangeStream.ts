@@ -59,8 +59,8 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
 >() {
   /**
    * Connections to the exchanges of these streams, as few as their limits allow. `endpoints` replace their WebSocket URLs,
-   * `restEndpoints` those of their REST interfaces, where the symbols of `patterns` are looked up, daily, and those of `streams`
-   * once.
+   * `restEndpoints` those of their REST interfaces, where the symbols of `patterns` are looked up, hourly, and those of
+   * `streams` once.
    */
   static readonly layer = (options: ExchangeStreamOptions) =>
     Layer.effect(
@@ -117,7 +117,7 @@ export interface ExchangeStreamOptions {
   /** By exchange, for those that messages are signed for. */
   readonly signers?: ReadonlyMap<string, Signer>
   readonly silenceTimeout: Duration.Duration
-  /** How often the lists of instruments are looked up: every 24 hours by default. */
+  /** How often the lists of instruments are looked up: every hour by default. */
   readonly refreshEvery?: Duration.Duration
 }
 
@@ -170,7 +170,7 @@ const makeRunners = (
         streams,
         patterns,
         restUrl: restUrlOf(exchange, patterns),
-        refreshEvery: options.refreshEvery ?? Duration.hours(24)
+        refreshEvery: options.refreshEvery ?? Duration.hours(1)
       })
     )
   return Effect.all(

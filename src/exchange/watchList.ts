@@ -3,6 +3,7 @@ import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { Exchange, Instrument } from "./Exchange.ts"
 import { matcher, nearSymbols } from "./instruments.ts"
+import { isDoubted, nothingListed, readList, timesSeen } from "./Listing.ts"
 
 /** Which list of instruments to look up, and what for. */
 export interface ListOptions {
@@ -48,13 +49,23 @@ export const watchList = (
           )
         }
       })
+    let listing = nothingListed
     let isFirst = true
-    while (true) {
+    const refresh = Effect.gen(function* () {
       const instruments = yield* list
       if (isFirst) yield* tellMissing(options, instruments)
       if (patterns.length === 0) return
-      const traded = instruments.filter(({ state }) => state === "traded").map(({ symbol }) => symbol)
-      const found = streamsOf(traded)
+      listing = readList(listing, instruments)
+      if (isDoubted(listing)) {
+        return yield* Effect.logWarning("the list of instruments has shrunk by more than half").pipe(
+          Effect.annotateLogs({
+            before: listing.last.size,
+            now: listing.doubted.at(-1)?.size,
+            seen: `${listing.doubted.length} of ${timesSeen} times`
+          })
+        )
+      }
+      const found = streamsOf([...listing.symbols])
       for (const { pattern, streams } of found) {
         if (streams.length > 0) continue
         yield* Effect.logWarning("a pattern of MARKETS matches nothing that the exchange lists").pipe(
@@ -67,8 +78,9 @@ export const watchList = (
         Effect.annotateLogs({ streams: streams.size })
       )
       isFirst = false
-      yield* Effect.sleep(options.refreshEvery)
-    }
+    })
+    if (patterns.length === 0) return yield* refresh
+    yield* Effect.repeat(refresh, Schedule.spaced(options.refreshEvery))
   })
 
 /** Names the symbols that the exchange does not have, in one line, and those that were perhaps meant. */

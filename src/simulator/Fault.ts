@@ -45,6 +45,8 @@ const CloseReason = Schema.String.pipe(
  * - `refuse`: upgrades are answered with HTTP `status` (503) for `for` milliseconds (5000).
  * - `nopong`: pings are not answered any more, after `for` milliseconds (0).
  * - `list`, `delist`: `symbol` is traded from now on, or not any more.
+ * - `status`: the list of what is traded says `status` of `symbol`, in the exchange's own words; its messages go on.
+ * - `unlist`: the list leaves out `symbol`, or has only the first `keep` symbols, `count` times (endless); messages go on.
  * - `burst`: `count` messages (1000) of each stream at once, on top of its rate.
  */
 export const Fault = Schema.Union(
@@ -77,6 +79,12 @@ export const Fault = Schema.Union(
   Schema.TaggedStruct("nopong", { for: exact(Milliseconds) }),
   Schema.TaggedStruct("list", { symbol: Schema.NonEmptyString }),
   Schema.TaggedStruct("delist", { symbol: Schema.NonEmptyString }),
+  Schema.TaggedStruct("status", { symbol: Schema.NonEmptyString, status: Schema.NonEmptyString }),
+  Schema.TaggedStruct("unlist", {
+    symbol: exact(Schema.NonEmptyString),
+    keep: exact(Count),
+    count: exact(Count)
+  }),
   Schema.TaggedStruct("burst", { count: exact(Count), stream: exact(Schema.String) })
 )
 export type Fault = typeof Fault.Type

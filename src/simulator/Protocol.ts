@@ -1,4 +1,5 @@
 import type { Duration, Either, Option } from "effect"
+import type { Listed } from "./listing.ts"
 
 /** What every simulated market is made from. */
 export interface MarketOptions {
@@ -50,7 +51,7 @@ export interface Protocol {
   /** The list of what is traded, over HTTP. */
   readonly instruments: {
     readonly path: string
-    readonly list: (symbols: ReadonlyArray<string>) => unknown
+    readonly list: (symbols: ReadonlyArray<Listed>) => unknown
   }
   /** Opens a session for the URL of an upgrade request, or refuses the upgrade. */
   readonly connect: (url: URL) => Either.Either<Session, UpgradeRefused>

@@ -9,6 +9,7 @@ import { type Controls, controlHandler } from "./control.ts"
 import type { Fault } from "./Fault.ts"
 import { makeFeed, type StreamStatus } from "./Feed.ts"
 import { applyFault, type FaultReport } from "./faults.ts"
+import { makeListing } from "./listing.ts"
 import type { MarketOptions, Protocol, Quota } from "./Protocol.ts"
 import { protocols } from "./protocols.ts"
 import { makeRecording, noRecording, RecordFailed } from "./Recording.ts"
@@ -60,7 +61,7 @@ export interface Simulator {
   readonly httpUrl: (path: string) => string
   /** Misbehaves; see `Fault`. A parameter outside its limits is a defect. */
   readonly inject: (fault: Fault) => Effect.Effect<FaultReport>
-  /** Ends silence and refusal, and forgets what faults had still to do. */
+  /** Ends silence and refusal, makes the list true, and forgets what faults had still to do. */
   readonly heal: Effect.Effect<void>
   readonly status: Effect.Effect<SimulatorStatus>
   /** When it succeeds, the record holds all that was sent before. Nothing happens without a record. */
@@ -99,6 +100,7 @@ export const make = (
       })
     }
     const symbols = new Set(options.symbols ?? exchange?.symbols)
+    const listing = makeListing(symbols)
     const protocol = make({ seed: options.seed ?? 1, symbols, bookBytes: options.bookBytes ?? 0, clock: now })
     const record =
       options.record === undefined ? noRecording : yield* makeRecording(options.record, () => feed.wake())
@@ -149,6 +151,7 @@ export const make = (
             muted.from = performance.now() + milliseconds
           },
           symbols,
+          listing,
           clock: now
         }),
       heal: () => {
@@ -157,6 +160,7 @@ export const make = (
         muted.from = Number.POSITIVE_INFINITY
         for (const connection of connections) connection.heal()
         feed.heal()
+        listing.heal()
       },
       status: () => ({
         connections: Array.from(connections, (connection) => connection.status()),
@@ -166,8 +170,10 @@ export const make = (
         streams: feed.status()
       }),
       flush: record.flush,
-      instruments: (path) =>
-        path === protocol.instruments.path ? protocol.instruments.list([...symbols]) : undefined
+      instruments: (url) =>
+        url.split("?")[0] === protocol.instruments.path
+          ? protocol.instruments.list(listing.answer(url))
+          : undefined
     }
 
     const upgrader = new WebSocketServer({

@@ -54,7 +54,7 @@ export const binance = (
     instruments: {
       path: "/api/v3/exchangeInfo",
       list: (symbols) => ({
-        symbols: symbols.map((symbol) => ({ symbol: symbol.toUpperCase(), status: "TRADING" }))
+        symbols: symbols.map(({ status = "TRADING", symbol }) => ({ symbol: symbol.toUpperCase(), status }))
       })
     },
     connect: (url) => Either.map(readTarget(url), (target) => makeSession(target, shape)),

@@ -28,7 +28,7 @@ export const bybit = (options: MarketOptions): Protocol => {
       path: "/v5/market/instruments-info",
       list: (symbols) => ({
         retCode: 0,
-        result: { list: symbols.map((symbol) => ({ symbol, status: "Trading" })) }
+        result: { list: symbols.map(({ status = "Trading", symbol }) => ({ symbol, status })) }
       })
     },
     connect: (url) =>

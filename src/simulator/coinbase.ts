@@ -28,7 +28,12 @@ export const coinbase = (options: MarketOptions): Protocol => {
     instruments: {
       path: "/api/v3/brokerage/market/products",
       list: (symbols) => ({
-        products: symbols.map((product_id) => ({ product_id, status: "online", alias: "" }))
+        products: symbols.map(({ status = "online", symbol }) => ({
+          product_id: symbol,
+          alias: "",
+          // What limits a product is a flag beside its status.
+          ...(flags.includes(status) ? { status: "online", [status]: true } : { status })
+        }))
       })
     },
     connect: () => Either.right(makeSession((symbol) => find(symbol) !== undefined, options.clock)),
@@ -41,6 +46,17 @@ export const coinbase = (options: MarketOptions): Protocol => {
     }
   }
 }
+
+/** What limits a product, each a member of its own. */
+const flags = [
+  "auction_mode",
+  "cancel_only",
+  "is_disabled",
+  "limit_only",
+  "post_only",
+  "trading_disabled",
+  "view_only"
+]
 
 const decode = requestOf(
   Schema.Struct({

@@ -11,8 +11,8 @@ export interface Controls {
   readonly heal: () => void
   readonly status: () => SimulatorStatus
   readonly flush: (done: (failure: string | null) => void) => void
-  /** The exchange's answer at a path of its REST interface; undefined if it has none. */
-  readonly instruments: (path: string) => unknown
+  /** The exchange's answer at a path, perhaps with a query, of its REST interface; undefined if it has none. */
+  readonly instruments: (url: string) => unknown
 }
 
 /**
@@ -34,7 +34,7 @@ export const controlHandler =
     request.on("error", () => {})
     request.resume()
 
-    const instruments = controls.instruments((request.url ?? "").split("?")[0] ?? "")
+    const instruments = controls.instruments(request.url ?? "")
     if (instruments !== undefined && request.method === "GET") return answer(200, instruments)
     const [, name, query] = /^\/control\/([a-z]+)(\?.*)?$/.exec(request.url ?? "") ?? []
     if (name === undefined) return answer(404, { error: "not a path of the simulator" })

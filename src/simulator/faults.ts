@@ -1,6 +1,7 @@
 import type { Connection } from "./Connection.ts"
 import type { Fault } from "./Fault.ts"
 import type { Feed } from "./Feed.ts"
+import type { Listing } from "./listing.ts"
 import { garbageKinds } from "./Protocol.ts"
 
 /** What a fault did. */
@@ -22,6 +23,7 @@ export interface FaultTargets {
   /** Answers no pings after so many milliseconds. */
   readonly muteIn: (milliseconds: number) => void
   readonly symbols: Set<string>
+  readonly listing: Listing
   /** Milliseconds since the epoch. */
   readonly clock: () => number
 }
@@ -34,7 +36,7 @@ export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => 
 
 const hit = (
   fault: Fault,
-  { clock, connections, drain, feed, muteIn, refuse, symbols }: FaultTargets
+  { clock, connections, drain, feed, listing, muteIn, refuse, symbols }: FaultTargets
 ): number => {
   const toAll = (act: (connection: Connection) => void): number => {
     const open = connections()
@@ -94,6 +96,14 @@ const hit = (
       return 1
     case "delist":
       return symbols.delete(fault.symbol) ? 1 : 0
+    case "status":
+      listing.setStatus(fault.symbol, fault.status)
+      return symbols.has(fault.symbol) ? 1 : 0
+    case "unlist": {
+      const { count = Number.POSITIVE_INFINITY, keep = symbols.size, symbol } = fault
+      listing.omit(symbol === undefined ? { keep } : { symbol }, count)
+      return symbol === undefined ? symbols.size - Math.min(keep, symbols.size) : Number(symbols.has(symbol))
+    }
     case "refuse":
       refuse(fault.for ?? 5000, fault.status ?? 503)
       return 0

@@ -28,9 +28,9 @@ export const kraken = (options: MarketOptions): Protocol => {
       list: (symbols) => ({
         error: [],
         result: Object.fromEntries(
-          symbols.map((symbol) => [
+          symbols.map(({ status = "online", symbol }) => [
             symbol.replace("/", ""),
-            { wsname: symbol.replace(/^BTC\//, "XBT/"), status: "online" }
+            { wsname: symbol.replace(/^BTC\//, "XBT/"), status }
           ])
         )
       })

@@ -20,5 +20,7 @@ export const faultNames = [
   "nopong",
   "list",
   "delist",
+  "status",
+  "unlist",
   "burst"
 ] as const satisfies ReadonlyArray<Fault["_tag"]>

@@ -26,7 +26,10 @@ export const okx = (options: MarketOptions): Protocol => {
     heartbeatEvery: null,
     instruments: {
       path: "/api/v5/public/instruments",
-      list: (symbols) => ({ code: "0", data: symbols.map((instId) => ({ instId, state: "live" })) })
+      list: (symbols) => ({
+        code: "0",
+        data: symbols.map(({ status = "live", symbol }) => ({ instId: symbol, state: status }))
+      })
     },
     connect: (url) =>
       url.pathname === "/ws/v5/public"

@@ -29,7 +29,8 @@ export const upbit = (options: MarketOptions): Protocol => {
     heartbeatEvery: null,
     instruments: {
       path: "/v1/market/all",
-      list: (symbols) => symbols.map((market) => ({ market, korean_name: market, english_name: market }))
+      list: (symbols) =>
+        symbols.map(({ symbol }) => ({ market: symbol, korean_name: symbol, english_name: symbol }))
     },
     connect: (url) =>
       url.pathname === "/websocket/v1"

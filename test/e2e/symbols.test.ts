@@ -1,7 +1,13 @@
+import * as NodePath from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { protocols } from "../../src/simulator/protocols.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
-import { startCollector, workspace } from "../support/collector.ts"
+import { environment, program, startCollector, workspace } from "../support/collector.ts"
+import { eventually, startNode } from "../support/process.ts"
+import { query } from "../support/stored.ts"
+
+const shortHours = NodePath.resolve(import.meta.dirname, "../support/shortHours.mjs")
 
 /** Both URLs of a simulated exchange, as settings. */
 const urlsOf = (simulator: Simulator.Simulator) => ({
@@ -54,5 +60,91 @@ describe.concurrent("symbols that the exchange does not list", () => {
       expect((yield* collector.stop()).code).toBe(0)
       expect(collector.stdout()).not.toMatch(/list/)
     })
+  )
+})
+
+describe.concurrent("symbols of a pattern", () => {
+  it.scopedLive.each([
+    ["binance", "*", ["CANCEL_ONLY", "HALT", "BREAK"], undefined],
+    ["coinbase", "*-USD", ["post_only", "trading_disabled", "offline"], "delisted"],
+    ["bybit", "*USDT", ["PreLaunch", "Suspended"], "Closed"],
+    ["okx", "*-USDT", ["suspend", "rebase", "post_only"], "expired"],
+    ["upbit", "KRW-*", [], undefined],
+    ["kraken", "*/USD", ["limit_only", "cancel_only", "maintenance"], "delisted"]
+  ] as const)(
+    "%s:%s are recorded while they are only suspended, and as long as a list cannot be believed",
+    ([exchange, pattern, suspensions, end]) =>
+      Effect.gen(function* () {
+        const where = yield* workspace
+        const simulator = yield* Simulator.make({ exchange, rate: 5 })
+        const collector = yield* startNode(["--import", shortHours, program], {
+          cwd: where.folder,
+          env: environment(where, {
+            MARKETS: `${exchange}:${pattern}:trade`,
+            ...urlsOf(simulator),
+            ARCHIVE_INTERVAL: "600",
+            SHORT_HOUR: "700"
+          })
+        })
+        const events = (tag: string) =>
+          Effect.map(
+            query<{ symbol: string }>(
+              where.database,
+              `SELECT payload ->> 'symbol' AS symbol FROM journal WHERE tag = '${tag}' ORDER BY id`
+            ),
+            (rows) => rows.map(({ symbol }) => symbol)
+          )
+        const subscribed = Effect.map(
+          simulator.status,
+          ({ connections }) => new Set(connections.flatMap(({ subscriptions }) => subscriptions)).size
+        )
+        const read = / the list of instruments was read /
+        const readings = () =>
+          collector
+            .stdout()
+            .split("\n")
+            .filter((line) => read.test(line)).length
+        const nextLists = (count: number) => collector.awaitLine(read, readings() + count)
+        const symbols = protocols.get(exchange)?.symbols ?? []
+        yield* collector.awaitLine(read)
+        yield* eventually(
+          "all of them",
+          Effect.map(subscribed, (count) => count === symbols.length)
+        )
+        const [first = "", second = "", third = ""] = symbols
+
+        for (const status of suspensions) {
+          yield* simulator.inject({ _tag: "status", symbol: first, status })
+          yield* nextLists(3)
+        }
+        yield* simulator.inject({ _tag: "unlist", symbol: second, count: 1 })
+        yield* nextLists(3)
+        yield* simulator.inject({ _tag: "unlist", keep: 1, count: 2 })
+        yield* collector.awaitLine(/WARN .*list of instruments has shrunk by more than half/, 2)
+        yield* nextLists(2)
+        expect(yield* events("SymbolDelisted")).toEqual([])
+        expect(yield* subscribed).toBe(symbols.length)
+
+        if (end !== undefined) {
+          yield* simulator.inject({ _tag: "status", symbol: first, status: end })
+          yield* collector.awaitLine(/ a symbol was delisted /)
+        }
+        yield* simulator.inject({ _tag: "unlist", symbol: third })
+        yield* collector.awaitLine(/ a symbol was delisted /, end === undefined ? 1 : 2)
+        yield* eventually(
+          "that they were let go",
+          Effect.map(subscribed, (count) => count === symbols.length - (end === undefined ? 1 : 2))
+        )
+        yield* simulator.heal
+        yield* collector.awaitLine(/ a symbol was listed /, end === undefined ? 1 : 2)
+        yield* eventually(
+          "all of them again",
+          Effect.map(subscribed, (count) => count === symbols.length)
+        )
+        expect((yield* collector.stop()).code).toBe(0)
+        const gone = end === undefined ? [third] : [first, third]
+        expect(yield* events("SymbolDelisted")).toEqual(gone)
+        expect((yield* events("SymbolListed")).toSorted()).toEqual(gone.toSorted())
+      })
   )
 })

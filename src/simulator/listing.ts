@@ -1,0 +1,52 @@
+/** A symbol as the list of instruments has it. */
+export interface Listed {
+  readonly symbol: string
+  /** In the exchange's own words; undefined if it is traded as usual. */
+  readonly status: string | undefined
+}
+
+/** What is left out of a list: a symbol, or all but the first ones. */
+export type Omission = { readonly symbol: string } | { readonly keep: number }
+
+/** What the simulator says that it trades. */
+export interface Listing {
+  /** The answer to a request of this URL. */
+  readonly answer: (url: string) => ReadonlyArray<Listed>
+  /** Says this of a symbol from now on. */
+  readonly setStatus: (symbol: string, status: string) => void
+  /** Leaves it out of the next `count` answers to each URL. */
+  readonly omit: (omission: Omission, count: number) => void
+  /** Forgets all of it. */
+  readonly heal: () => void
+}
+
+/** `symbols` are those that exist. */
+export const makeListing = (symbols: ReadonlySet<string>): Listing => {
+  const statuses = new Map<string, string>()
+  const omitted: Array<{
+    readonly omission: Omission
+    readonly count: number
+    readonly used: Map<string, number>
+  }> = []
+  return {
+    answer: (url) => {
+      const active = omitted.filter(({ count, used }) => {
+        const times = used.get(url) ?? 0
+        used.set(url, times + 1)
+        return times < count
+      })
+      return Array.from(symbols, (symbol) => ({ symbol, status: statuses.get(symbol) })).filter(
+        ({ symbol }, position) =>
+          !active.some(({ omission }) =>
+            "symbol" in omission ? omission.symbol === symbol : position >= omission.keep
+          )
+      )
+    },
+    setStatus: (symbol, status) => void statuses.set(symbol, status),
+    omit: (omission, count) => void omitted.push({ omission, count, used: new Map() }),
+    heal: () => {
+      statuses.clear()
+      omitted.length = 0
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { createServer } from "node:http"
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, TestClock, TestServices } from "effect"
+import { okx } from "../../src/exchange/okx.ts"
+import { watchList } from "../../src/exchange/watchList.ts"
+import { patience } from "../support/pace.ts"
+
+describe("the list of instruments", () => {
+  it.scoped("is looked up at the start and every hour", () =>
+    Effect.gen(function* () {
+      const server = yield* listServer
+      const lists: Array<ReadonlyArray<string>> = []
+      yield* Effect.forkScoped(
+        watchList(
+          {
+            exchange: okx,
+            restUrl: server.url,
+            patterns: [{ exchange: "okx", pattern: "*", dataTypes: ["trade"] }],
+            named: new Set(),
+            refreshEvery: Duration.hours(1)
+          },
+          (streams) => lists.push(streams.map(({ symbol }) => symbol))
+        )
+      )
+      /** Real time passes until so many lists were handed over, and then some more. */
+      const handedOver = (count: number) =>
+        Effect.sleep("20 millis").pipe(
+          Effect.repeat({ until: () => lists.length >= count }),
+          Effect.zipRight(Effect.sleep("100 millis")),
+          Effect.timeout(patience),
+          TestServices.provideLive
+        )
+      yield* handedOver(1)
+      server.symbols = ["A-USDT", "B-USDT"]
+      yield* TestClock.adjust("59 minutes")
+      yield* handedOver(1)
+      expect(server.requests).toBe(1)
+      yield* TestClock.adjust("1 minutes")
+      yield* handedOver(2)
+      server.symbols = ["B-USDT"]
+      for (const count of [3, 4]) {
+        yield* TestClock.adjust("1 hours")
+        yield* handedOver(count)
+      }
+      expect(server.requests).toBe(4)
+      expect(lists).toEqual([["A-USDT"], ["A-USDT", "B-USDT"], ["A-USDT", "B-USDT"], ["B-USDT"]])
+    })
+  )
+
+  it.scoped("is looked up once where only names are given", () =>
+    Effect.gen(function* () {
+      const server = yield* listServer
+      yield* watchList(
+        {
+          exchange: okx,
+          restUrl: server.url,
+          patterns: [],
+          named: new Set(["A-USDT"]),
+          refreshEvery: Duration.hours(1)
+        },
+        () => expect.fail("there is no pattern")
+      )
+      expect(server.requests).toBe(1)
+    })
+  )
+})
+
+/** OKX's list, of whatever symbols. */
+const listServer = Effect.acquireRelease(
+  Effect.async<{ url: string; symbols: ReadonlyArray<string>; requests: number; close: () => void }>(
+    (resume) => {
+      const server = createServer((_, response) => {
+        state.requests++
+        const data = state.symbols.map((instId) => ({ instId, state: "live" }))
+        response.end(JSON.stringify({ code: "0", data }))
+      })
+      const state = { url: "", symbols: ["A-USDT"], requests: 0, close: () => void server.close() }
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        state.url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+        resume(Effect.succeed(state))
+      })
+    }
+  ),
+  ({ close }) => Effect.sync(close)
+)
