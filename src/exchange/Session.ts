@@ -612,10 +612,11 @@ export const openSession = (
       }
       windowMalformed++
       countSkipped(frame.reason)
-      const subscription = frame.stream === undefined ? undefined : subscriptions.get(frame.stream)
-      if (subscription !== undefined && subscription.answer !== "taken") settle(subscription, now)
-      if (unreadable.add(frame, subscription?.stream, bytes, now, lastFrameAt)) return
-      unkept++
+      for (const streamId of [frame.stream, ...(frame.also ?? [])]) {
+        const subscription = streamId === undefined ? undefined : subscriptions.get(streamId)
+        if (subscription !== undefined && subscription.answer !== "taken") settle(subscription, now)
+        if (!unreadable.add(frame, subscription?.stream, bytes, now, lastFrameAt)) unkept++
+      }
     }
 
     const countSkipped = (reason: SkipReason): void => {
@@ -798,6 +799,11 @@ export const openSession = (
       if (streams.length > 0) change(streams, [])
     }
 
+    const channelsOf = ({ channel, id }: TrackedStream): ReadonlyArray<string> => {
+      const other = exchange.otherChannelOf?.(id)
+      return other === undefined ? [channel] : [channel, other]
+    }
+
     const becomeReady = (): void => {
       for (const { answer } of subscriptions.values()) if (answer === "asked") return
       Deferred.unsafeDone(ready, Effect.void)
@@ -821,7 +827,7 @@ export const openSession = (
       const isDue = (stream: TrackedStream) => stream.state !== "refused" || stream.retryAt <= elapsed
       for (const stream of streams) {
         byChannel.set(stream.channel, stream.id)
-        former.delete(stream.channel)
+        for (const channel of channelsOf(stream)) former.delete(channel)
         subscriptions.set(stream.id, {
           stream,
           answer: isDue(stream) ? "asked" : "refused",
@@ -856,7 +862,7 @@ export const openSession = (
           reportEnd(subscription, end, now)
           leave(subscription)
         }
-        former.add(stream.channel)
+        for (const channel of channelsOf(stream)) former.add(channel)
         byChannel.delete(stream.channel)
         subscriptions.delete(stream.id)
         unpend(stream.id)
@@ -906,8 +912,9 @@ export const openSession = (
       const now = clock.unsafeNow()
       for (const stream of new Set([...streams, ...repeated])) {
         const subscription = subscriptions.get(stream)
+        if (subscription === undefined) continue
         // The first state of one that is asked for the first time is no repetition.
-        if (subscription === undefined || (streams.includes(stream) && !subscription.live)) continue
+        if (!repeated.includes(stream) && !subscription.live) continue
         subscription.repeatedAt = now
       }
     }

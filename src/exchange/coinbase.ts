@@ -11,7 +11,7 @@ import {
   noSequenceId,
   noSymbol,
   ofNobody,
-  ofStream,
+  ofStreams,
   readMembers,
   type Unreadable,
   unknownChannel,
@@ -29,6 +29,10 @@ import { addTrade, partOf, type TradeGroup } from "./trades.ts"
  * Sequence ids: `<connection>-sequence_num` of a book, because the numbers begin at 0 on every connection; `trade_id` of a
  * trade, both ends and the number where a frame has several, with `snapshot-` before it for the recent trades that a
  * subscription begins with.
+ *
+ * `X-USD` and `X-USDC` have one book and one tape: whichever is asked for, what comes has the name of the first. Only
+ * USDT-USDC and EURC-USDC are products of their own (Advanced Trade WebSocket channels, August 2026). Where both are recorded
+ * only the first is asked for, since all would come twice otherwise, and each of them gets every message.
  */
 export const coinbase: Exchange = {
   name: "coinbase",
@@ -40,6 +44,8 @@ export const coinbase: Exchange = {
     (base, quote) => `${base}-${quote}`
   ),
   channelOf: (stream) => `${inFrames[stream.dataType]}:${stream.symbol}`,
+  otherChannelOf: ({ dataType, symbol }) =>
+    canonicalOf(symbol) === symbol ? undefined : `${inFrames[dataType]}:${canonicalOf(symbol)}`,
   continuity: () => connectionCounter,
   limits: {
     messages: [{ count: 8, per: Duration.seconds(1) }],
@@ -102,26 +108,73 @@ const inFrames: Record<MarketType, string> = {
   orderbook_diff: "l2_data"
 }
 
+/** Those whose `-USDC` product has a book of its own. */
+const ownBooks: ReadonlySet<string> = new Set(["USDT-USD", "EURC-USD"])
+
+/** The name under which all of a product comes. */
+const canonicalOf = (product: string): string => {
+  if (!product.endsWith("-USDC")) return product
+  const canonical = product.slice(0, -1)
+  return ownBooks.has(canonical) ? product : canonical
+}
+
+/** The other product that what comes under this name belongs to. */
+const aliasOf = (product: string): string | undefined =>
+  product.endsWith("-USD") && !ownBooks.has(product) ? `${product}C` : undefined
+
 /** One channel a request. Answers do not repeat an id: they list all that the connection is subscribed to. */
 function requests(
-  { subscribe, unsubscribe }: SubscriptionChange,
+  { all, subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string
 ): ReadonlyArray<Request> {
-  const parts = (type: string, streams: ReadonlyArray<MarketStream>) =>
-    (["orderbook", "trade"] as const).flatMap((dataType) => {
-      const part = streams.filter((stream) => stream.dataType === dataType)
-      const product_ids = part.map((stream) => stream.symbol)
-      return part.length === 0
-        ? []
-        : [
-            {
-              id: nextId(),
-              frame: JSON.stringify({ type, product_ids, channel: inRequests[dataType] }),
-              streams: type === "subscribe" ? part : []
-            }
-          ]
+  const request = (
+    type: string,
+    dataType: MarketType,
+    products: ReadonlyArray<string>,
+    streams: ReadonlyArray<MarketStream>,
+    repeated: ReadonlyArray<MarketStream> = []
+  ): ReadonlyArray<Request> =>
+    products.length === 0
+      ? []
+      : [
+          {
+            id: nextId(),
+            frame: JSON.stringify({
+              type,
+              product_ids: [...new Set(products)],
+              channel: inRequests[dataType]
+            }),
+            streams,
+            repeated
+          }
+        ]
+  const types = ["orderbook", "trade"] as const
+  const of = (dataType: MarketType, streams: ReadonlyArray<MarketStream>) =>
+    streams.filter((stream) => stream.dataType === dataType)
+  const ended = types.flatMap((dataType) => {
+    const staying = of(dataType, all).filter((stream) => !unsubscribe.includes(stream))
+    const kept = new Set(staying.map(({ symbol }) => canonicalOf(symbol)))
+    const products = of(dataType, unsubscribe)
+      .filter(({ symbol }) => !kept.has(canonicalOf(symbol)))
+      .flatMap(({ symbol }) => [symbol, canonicalOf(symbol)])
+    return request("unsubscribe", dataType, products, [])
+  })
+  const begun = types.flatMap((dataType) => {
+    const part = of(dataType, subscribe)
+    const wanted = [...new Set([...of(dataType, all), ...part])]
+    const names = new Set(wanted.map(({ symbol }) => symbol))
+    const products = part.map(({ symbol }) => (names.has(canonicalOf(symbol)) ? canonicalOf(symbol) : symbol))
+    const asked = new Set(part.map(({ symbol }) => canonicalOf(symbol)))
+    const there = new Set(
+      wanted.filter((stream) => !part.includes(stream)).map(({ symbol }) => canonicalOf(symbol))
+    )
+    const repeated = wanted.filter(({ symbol }) => {
+      const canonical = canonicalOf(symbol)
+      return asked.has(canonical) && there.has(canonical)
     })
-  return [...parts("unsubscribe", unsubscribe), ...parts("subscribe", subscribe)]
+    return request("subscribe", dataType, products, part, repeated)
+  })
+  return [...ended, ...begun]
 }
 
 const frameKeys = ["channel", "timestamp", "sequence_num", "events", "type", "message"]
@@ -133,8 +186,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   const inFrame = new Int32Array(frameKeys.length)
   const inEvent = new Int32Array(eventKeys.length)
   const inTrade = new Int32Array(tradeKeys.length)
-  /** The first stream that the frame names, whether it names others, and what is wrong with one of them. */
-  let only: MarketStream | undefined
+  /** The first product of ours that the frame names, whether it names others, and what is wrong with one of them. */
+  let only: string | undefined
   let isMixed = false
   let flaw: Unreadable | undefined
 
@@ -190,7 +243,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
     if (product === undefined || value < 0) return undefined
     if (frame.indexOf(productKey, value) >= 0 || frame.indexOf(updatesKey, value) >= 0) return undefined
-    const stream = streamOf("l2_data", product)
+    const [stream, ...others] = streamsOf("l2_data", product)
     if (stream === undefined) return { ...ofNobody(coinbase, `l2_data:${product}`, product), counter }
     const sent = readTime(frame, sentAt)
     return {
@@ -199,14 +252,14 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       sent,
       start: 0,
       end: frame.length,
-      also: noOthers
+      also: others.length === 0 ? noOthers : others.map((other) => bookPart(other, sent, counter, snapshot))
     }
   }
 
-  /** The frame names this stream, and nothing of it is recorded if another one's part cannot be read. */
-  function noteNamed(stream: MarketStream): void {
-    only ??= stream
-    isMixed ||= only !== stream
+  /** The frame names this product, and nothing of it is recorded if another one's part cannot be read. */
+  function noteNamed(product: string): void {
+    only ??= product
+    isMixed ||= only !== product
   }
 
   /** `events: [{type, product_id, updates}, ...]` of books, `events: [{type, trades}, ...]` of trades. */
@@ -238,20 +291,26 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
         nobodys = isEmpty && !snapshot ? unknownShape : (collectTrades(frame, tradesAt, trades) ?? nobodys)
       } else {
         const product = Scan.stringAt(frame, productAt)
-        const stream = product === undefined ? undefined : streamOf(channel, product)
-        if (stream === undefined) nobodys = nobodysOf(channel, product)
+        const named = product === undefined ? noStreams : streamsOf(channel, product)
+        if (product === undefined || named.length === 0) nobodys = nobodysOf(channel, product)
         else {
-          noteNamed(stream)
+          noteNamed(product)
           if (frame[updatesAt] !== Scan.openBracket) flaw = unknownShape
-          else if (!parts.some((part) => part.stream === stream)) {
-            parts.push(bookPart(stream, sent, counter, snapshot))
+          else {
+            for (const stream of named) {
+              if (parts.some((part) => part.stream === stream)) continue
+              parts.push(bookPart(stream, sent, counter, snapshot))
+            }
           }
         }
       }
       if (nobodys !== undefined && isAnybodys(nobodys)) return { ...nobodys, counter }
     }
     if (flaw !== undefined) {
-      return only === undefined || isMixed ? { ...flaw, counter } : { ...ofStream(flaw, only), counter }
+      return {
+        ...(only === undefined || isMixed ? flaw : ofStreams(flaw, streamsOf(channel, only))),
+        counter
+      }
     }
     for (const group of trades) {
       const part = partOf(group, ofSnapshot)
@@ -285,16 +344,16 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       at = Scan.nextItem(frame, behind)
       const [productAt = -1, idAt = -1, timeAt = -1] = inTrade
       const product = Scan.stringAt(frame, productAt)
-      const stream = product === undefined ? undefined : streamOf("market_trades", product)
-      if (stream === undefined) {
+      const named = product === undefined ? noStreams : streamsOf("market_trades", product)
+      if (product === undefined || named.length === 0) {
         nobodys = nobodysOf("market_trades", product)
         if (isAnybodys(nobodys)) return nobodys
         continue
       }
-      noteNamed(stream)
+      noteNamed(product)
       const id = Scan.idAt(frame, idAt)
       if (id === undefined) flaw = noSequenceId
-      else addTrade(groups, stream, id, readTime(frame, timeAt))
+      else for (const stream of named) addTrade(groups, stream, id, readTime(frame, timeAt))
     }
     return nobodys
   }
@@ -319,12 +378,13 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
   }
 
-  /** A `-USDC` product is an alias: what is sent for it has the name of the `-USD` one. */
-  function streamOf(channel: string, product: string): MarketStream | undefined {
-    return (
-      streams.get(`${channel}:${product}`) ??
-      (product.endsWith("-USD") ? streams.get(`${channel}:${product}C`) : undefined)
-    )
+  /** Those that what comes of a product belongs to: its own, and that of its alias. */
+  function streamsOf(channel: string, product: string): ReadonlyArray<MarketStream> {
+    const own = streams.get(`${channel}:${product}`)
+    const alias = aliasOf(product)
+    const other = alias === undefined ? undefined : streams.get(`${channel}:${alias}`)
+    if (other === undefined) return own === undefined ? noStreams : [own]
+    return own === undefined ? [other] : [own, other]
   }
 
   /** The products of every channel that the connection is subscribed to now. */
@@ -334,10 +394,9 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       onRight: ({ events }) => {
         const taken = events.flatMap(({ subscriptions }) =>
           (["orderbook", "trade"] as const).flatMap((dataType) =>
-            (subscriptions[inRequests[dataType]] ?? []).flatMap((product) => {
-              const stream = streams.get(`${inFrames[dataType]}:${product}`)
-              return stream === undefined ? [] : [stream]
-            })
+            (subscriptions[inRequests[dataType]] ?? []).flatMap((product) =>
+              streamsOf(inFrames[dataType], product)
+            )
           )
         )
         return { _tag: "Acknowledged", request: null, streams: taken, others: "pending", counter }
@@ -363,6 +422,8 @@ const longFrame = 512
 const bookTail = Buffer.from("}]}]}")
 const productKey = Buffer.from('"product_id"')
 const updatesKey = Buffer.from('"updates"')
+
+const noStreams: ReadonlyArray<MarketStream> = []
 
 const decodeSubscriptions = Schema.decodeUnknownEither(
   Schema.parseJson(

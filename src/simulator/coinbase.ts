@@ -9,11 +9,15 @@ import type { MarketOptions, Peer, Protocol, Session } from "./Protocol.ts"
  * Coinbase Advanced Trade's public market data, after docs.cdp.coinbase.com (August 2026): channels `level2`, `market_trades`
  * and `heartbeats`. Every frame of a connection has the next `sequence_num`, answers and heartbeats too; a product that does
  * not exist is missing from the answer, which lists all that the connection is subscribed to. Streams are called
- * `level2:<product>` and `market_trades:<product>` here.
+ * `level2:<product>` and `market_trades:<product>` here. `X-USD` and `X-USDC` are one market, and all of it has the first
+ * name, whichever was asked for; USDT-USDC and EURC-USDC alone are markets of their own.
  */
 export const coinbase = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, { ...options, bookBytes: 0 }))
-  const find = (symbol: string) => (options.symbols.has(symbol) ? market(symbol) : undefined)
+  const exists = (product: string) =>
+    options.symbols.has(product) ||
+    Array.from(options.symbols).some((symbol) => canonicalOf(symbol) === canonicalOf(product))
+  const find = (product: string) => (exists(product) ? market(product) : undefined)
   return {
     name: "coinbase",
     path: "/",
@@ -30,13 +34,13 @@ export const coinbase = (options: MarketOptions): Protocol => {
       list: (symbols) => ({
         products: symbols.map(({ status = "online", symbol }) => ({
           product_id: symbol,
-          alias: "",
+          alias: canonicalOf(symbol) === symbol ? "" : canonicalOf(symbol),
           // What limits a product is a flag beside its status.
           ...(flags.includes(status) ? { status: "online", [status]: true } : { status })
         }))
       })
     },
-    connect: () => Either.right(makeSession((symbol) => find(symbol) !== undefined, options.clock)),
+    connect: () => Either.right(makeSession(exists, options.clock)),
     source: (stream) => {
       const [channel, product = ""] = stream.split(":")
       const instrument = find(product)
@@ -57,6 +61,12 @@ const flags = [
   "trading_disabled",
   "view_only"
 ]
+
+/** The name under which a product is sent. */
+const canonicalOf = (product: string): string =>
+  product.endsWith("-USDC") && product !== "USDT-USDC" && product !== "EURC-USDC"
+    ? product.slice(0, -1)
+    : product
 
 const decode = requestOf(
   Schema.Struct({
@@ -97,7 +107,7 @@ const makeSession = (exists: (symbol: string) => boolean, clock: () => number): 
             return ['{"type":"error","message":"failure to subscribe"}']
           }
           for (const product of product_ids) {
-            const stream = `${channel}:${product}`
+            const stream = `${channel}:${canonicalOf(product)}`
             if (type === "unsubscribe") peer.unsubscribe(stream)
             else if (exists(product)) peer.subscribe(stream)
           }

@@ -57,6 +57,13 @@ describe("several trades in a frame", () => {
   })
 })
 
+const trade = (product_id: string, trade_id: unknown) => ({ product_id, trade_id })
+const book = (product_id: string, updates: unknown) => ({ type: "update", product_id, updates })
+const coinbaseFrame = (channel: string, ...events: ReadonlyArray<unknown>) =>
+  JSON.stringify({ channel, timestamp: "2026-09-30T02:39:54Z", sequence_num: 4, events })
+const coinbaseTrades = (...trades: ReadonlyArray<unknown>) =>
+  coinbaseFrame("market_trades", { type: "update", trades })
+
 const decodeText = (name: string, text: string): Frame => decoderOf(name)(Buffer.from(text))
 
 /** Frames of every kind, as the exchanges send them. */
@@ -545,12 +552,6 @@ describe("frames of several streams", () => {
   })
 
   describe("of which one part cannot be read", () => {
-    const trade = (product_id: string, trade_id: unknown) => ({ product_id, trade_id })
-    const book = (product_id: string, updates: unknown) => ({ type: "update", product_id, updates })
-    const coinbaseFrame = (channel: string, ...events: ReadonlyArray<unknown>) =>
-      JSON.stringify({ channel, timestamp: "2026-09-30T02:39:54Z", sequence_num: 4, events })
-    const coinbaseTrades = (...trades: ReadonlyArray<unknown>) =>
-      coinbaseFrame("market_trades", { type: "update", trades })
     const krakenFrame = (...data: ReadonlyArray<unknown>) =>
       JSON.stringify({ channel: "trade", type: "update", data })
     const krakenTrade = (symbol: string, trade_id: unknown) => ({ symbol, trade_id })
@@ -581,12 +582,84 @@ describe("frames of several streams", () => {
     })
   })
 
-  it("coinbase: an alias gets what is sent under the name of its product", () => {
-    const streams = [streamOf("coinbase", "BTC-USDC", "orderbook")]
-    const decode = decoderOf("coinbase", streams)
-    const text =
-      '{"channel":"l2_data","timestamp":"2026-08-24T22:34:13.8Z","sequence_num":1,"events":[{"type":"update","product_id":"BTC-USD","updates":[]}]}'
-    expect(decode(Buffer.from(text))).toMatchObject({ _tag: "Data", stream: streams[0] })
+  describe("coinbase: a product and its alias", () => {
+    const both = ["BTC-USD", "BTC-USDC"].map((symbol) => streamOf("coinbase", symbol, "orderbook"))
+    const bothTrades = both.map((stream) => ({ ...stream, dataType: "trade" as const }))
+    const decoded = (streams: ReadonlyArray<MarketStream>, text: string) =>
+      decoderOf("coinbase", streams)(Buffer.from(text))
+    const streamsIn = (frame: Frame) =>
+      frame._tag === "Data" ? [frame, ...frame.also].map(({ stream }) => stream) : frame
+    const long = Array.from({ length: 50 }, () => ({ side: "bid", price_level: "1", new_quantity: "2" }))
+
+    it.each([[[]], [long]])("both get every message of a book", (updates) => {
+      const frame = decoded(both, coinbaseFrame("l2_data", book("BTC-USD", updates)))
+      expect(streamsIn(frame)).toEqual(both)
+      expect(frame).toMatchObject({ exchangeSequenceId: "c9-4", also: [{ exchangeSequenceId: "c9-4" }] })
+      expect(streamsIn(decoded(both.slice(1), coinbaseFrame("l2_data", book("BTC-USD", updates))))).toEqual([
+        both[1]
+      ])
+    })
+
+    it("both get every trade", () => {
+      const frame = decoded(bothTrades, coinbaseTrades(trade("BTC-USD", "12"), trade("BTC-USD", "11")))
+      expect(streamsIn(frame)).toEqual(bothTrades)
+      expect(frame).toMatchObject({
+        exchangeSequenceId: "12-11-2",
+        also: [{ exchangeSequenceId: "12-11-2" }]
+      })
+    })
+
+    it.each(["USDT", "EURC"])("%s-USD and %s-USDC are two products", (base) => {
+      const streams = [`${base}-USD`, `${base}-USDC`].map((symbol) =>
+        streamOf("coinbase", symbol, "orderbook")
+      )
+      for (const stream of streams) {
+        const frame = coinbaseFrame("l2_data", book(stream.symbol, []))
+        expect(streamsIn(decoded(streams, frame))).toEqual([stream])
+        const requests = requestsOf("coinbase", streams)
+        expect(requests[0]?.frame).toContain(`"product_ids":["${base}-USD","${base}-USDC"]`)
+      }
+      expect(decoded(streams.slice(1), coinbaseFrame("l2_data", book(`${base}-USD`, [])))).toMatchObject({
+        _tag: "Malformed",
+        reason: "of a stream that was not asked for"
+      })
+    })
+
+    it("both are in doubt, and no other, where a frame of theirs cannot be read", () => {
+      const [stream, ...also] = both
+      const streams = [...both, streamOf("coinbase", "ETH-USD", "orderbook")]
+      const frame = decoded(streams, coinbaseFrame("l2_data", book("BTC-USD", {})))
+      expect(frame).toMatchObject({ _tag: "Malformed", stream, also })
+    })
+
+    it("an answer that lists the one means both", () => {
+      const text =
+        '{"channel":"subscriptions","sequence_num":4,"events":[{"subscriptions":{"level2":["BTC-USD"]}}]}'
+      expect(decoded(both, text)).toMatchObject({ _tag: "Acknowledged", streams: both })
+    })
+
+    it("the first one is asked for where both are recorded, and ended with the last of them", () => {
+      const [usd, usdc] = both
+      if (usd === undefined || usdc === undefined) return
+      const productsOf = (...of: Parameters<typeof requestsOf>) =>
+        requestsOf(...of).map(({ frame, repeated = [], streams }) => ({
+          products: JSON.parse(frame).product_ids,
+          streams,
+          repeated
+        }))
+      expect(productsOf("coinbase", both)).toEqual([{ products: ["BTC-USD"], streams: both, repeated: [] }])
+      expect(productsOf("coinbase", [usdc], [], both)).toEqual([
+        { products: ["BTC-USD"], streams: [usdc], repeated: both }
+      ])
+      expect(productsOf("coinbase", [usdc])).toEqual([
+        { products: ["BTC-USDC"], streams: [usdc], repeated: [] }
+      ])
+      expect(productsOf("coinbase", [], [usdc], [usd])).toEqual([])
+      expect(productsOf("coinbase", [], [usd], [usdc])).toEqual([])
+      expect(productsOf("coinbase", [], [usdc], [])).toEqual([
+        { products: ["BTC-USDC", "BTC-USD"], streams: [], repeated: [] }
+      ])
+    })
   })
 })
 
