@@ -344,11 +344,23 @@ describe.concurrent("signed subscriptions", () => {
   const sec1 = privateKey.export({ type: "sec1", format: "pem" }).toString()
   const pkcs8 = privateKey.export({ type: "pkcs8", format: "pem" }).toString()
 
+  const edwards = generateKeyPairSync("ed25519")
+  const halves = Buffer.concat([
+    edwards.privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32),
+    edwards.publicKey.export({ format: "der", type: "spki" }).subarray(-32)
+  ])
+  const ed25519 = halves.toString("base64")
+  const edwardsPem = edwards.privateKey.export({ type: "pkcs8", format: "pem" }).toString()
+
   it.effect.each([
-    ["SEC1", sec1],
-    ["PKCS#8", pkcs8],
-    ["on one line", sec1.replaceAll("\n", "\\n")]
-  ] as const)("a key in %s signs every request anew", ([, secret]) =>
+    ["SEC1", sec1, "ES256"],
+    ["PKCS#8", pkcs8, "ES256"],
+    ["on one line", sec1.replaceAll("\n", "\\n"), "ES256"],
+    ["a key file", JSON.stringify({ name: "organizations/a/apiKeys/b", privateKey: sec1 }), "ES256"],
+    ["base64, Ed25519", ed25519, "EdDSA"],
+    ["PKCS#8, Ed25519", edwardsPem, "EdDSA"],
+    ["a key file, Ed25519", JSON.stringify({ id: "b", privateKey: ed25519 }, null, 2), "EdDSA"]
+  ] as const)("a key in %s signs every request anew", ([, secret, alg]) =>
     Effect.gen(function* () {
       const signer = Option.getOrThrow(
         yield* (coinbase.authentication?.signer(settings(secret)) ?? Effect.succeed(Option.none())).pipe(
@@ -360,10 +372,13 @@ describe.concurrent("signed subscriptions", () => {
       expect(one).toMatchObject(JSON.parse(frame))
       expect(one.jwt).not.toBe(two.jwt)
       const { payload, protectedHeader } = yield* Effect.promise(() =>
-        jwtVerify(one.jwt, publicKey, { issuer: "cdp", currentDate: new Date(60_000) })
+        jwtVerify(one.jwt, alg === "ES256" ? publicKey : edwards.publicKey, {
+          issuer: "cdp",
+          currentDate: new Date(60_000)
+        })
       )
       expect(payload).toEqual({ iss: "cdp", sub: "organizations/a/apiKeys/b", nbf: 0, exp: 120 })
-      expect(protectedHeader).toMatchObject({ alg: "ES256", kid: "organizations/a/apiKeys/b" })
+      expect(protectedHeader).toMatchObject({ alg, kid: "organizations/a/apiKeys/b" })
       expect(protectedHeader.nonce).toBeTypeOf("string")
     })
   )
@@ -371,9 +386,15 @@ describe.concurrent("signed subscriptions", () => {
   it.effect("a key that is none is told without showing it", () =>
     Effect.gen(function* () {
       const other = generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey
-      const edwards = generateKeyPairSync("ed25519").privateKey
+      const otherHalf = Buffer.concat([halves.subarray(0, 32), Buffer.alloc(32, 1)]).toString("base64")
       const pem = (key: typeof other) => key.export({ type: "pkcs8", format: "pem" }).toString()
-      for (const secret of ["hunter2", pem(other), pem(edwards), sec1.slice(0, 60)]) {
+      for (const secret of [
+        "hunter2",
+        pem(other),
+        otherHalf,
+        sec1.slice(0, 60),
+        JSON.stringify({ privateKey: "hunter2" })
+      ]) {
         const problem = yield* Effect.flip(signerOf(secret))
         expect(String(problem)).toContain("COINBASE_API_SECRET (value not shown)")
         expect(String(problem)).not.toContain(secret.slice(0, 12))
