@@ -471,13 +471,15 @@ const count = (
 ): StreamCoverage => {
   const known = Math.min(of.uncounted, event.messages)
   const messages = event.messages - known
+  const isFirst = of.lastMessageAt === 0
   const counted = {
     ...of,
+    unwanted: isFirst ? Chunk.appendAll(of.unwanted, beforeBegin(of, event.first)) : of.unwanted,
     messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
       Option.some(Option.getOrElse(before, () => 0) + event.messages)
     ),
     lastMessageAt: Math.max(of.lastMessageAt, event.last),
-    doubts: Chunk.appendAll(of.doubts, endedBefore(of, event.first)),
+    doubts: isFirst ? of.doubts : Chunk.appendAll(of.doubts, endedBefore(of, event.first)),
     noneSince: Option.none(),
     unarchived:
       messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
@@ -495,6 +497,21 @@ const count = (
           }
         : counted
   })
+}
+
+/**
+ * Times from which nothing is missing, since the first message ever came later, on a connection that was made later. What is
+ * known to be missing from them, or in doubt, still is.
+ */
+const beforeBegin = (of: StreamCoverage, first: number): Chunk.Chunk<Window> => {
+  const lasting = Array.from(HashMap.values(of.lasting), (from) => ({ from, to: first }))
+  const begins = [
+    first,
+    ...HashMap.values(of.open),
+    ...Array.from(of.connected).flatMap(({ from, to }) => (to >= first ? [from] : []))
+  ]
+  const before = { from: of.wanted.from, to: Math.min(...begins) }
+  return Chunk.fromIterable(difference([before], [...of.gaps, ...of.drops, ...of.doubts, ...lasting]))
 }
 
 /**

@@ -179,7 +179,21 @@ describe("the holes of a union", () => {
       }))
     })
     const a = server("a", trade, [])
-    expect(holes(trade, a, shifted(server("b", trade, []), 90_000))).toEqual([[60_000, 90_000]])
+    const b = shifted(server("b", trade, []), 90_000)
+    expect(holes(trade, a, b)).toEqual([[60_000, 90_000]])
+    // before its first message ever nothing is missing of the one, but of both
+    const notBefore = (of: ServerCoverage, from: number, to: number): ServerCoverage => ({
+      ...of,
+      streams: of.streams.map((stream) => ({
+        ...stream,
+        wanted: { ...stream.wanted, from: at(from) },
+        unwanted: Chunk.of({ from: at(from), to: at(to) })
+      }))
+    })
+    const late = notBefore(b, 70_000, 90_000)
+    expect(holes(trade, late)).toEqual([])
+    expect(holes(trade, a, late)).toEqual([[60_000, 90_000]])
+    expect(holes(trade, late, notBefore(a, -9000, 0))).toEqual([[60_000, 90_000]])
   })
 
   const Gaps = FastCheck.array(

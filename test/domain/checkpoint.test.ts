@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Schema } from "effect"
 import {
@@ -73,9 +74,10 @@ describe("a checkpoint of coverage", () => {
     ["a recording", recordings],
     ["processes that were killed", killedProcesses.map(({ entries }) => entries)],
     ["a clock that is set", clockSteps]
-  ])("goes on as the whole journal does, for the time after it: %s", (_, arbitrary) => {
-    FastCheck.assert(
-      FastCheck.property(arbitrary, cuts, FastCheck.nat(20_000_000), (entries, lengths, later) => {
+  ])("goes on as the whole journal does, for the time after it: %s", async (_, arbitrary) => {
+    await FastCheck.assert(
+      FastCheck.asyncProperty(arbitrary, cuts, FastCheck.nat(20_000_000), async (entries, lengths, later) => {
+        await setImmediate()
         const { checkpoint, rest } = checkpointOf(entries, lengths)
         const range = { from: checkpoint.until + later, to: Number.MAX_SAFE_INTEGER }
         expect(said(foldOf(rest, resumed(noCoverage, checkpoint)), range)).toEqual(
@@ -86,14 +88,15 @@ describe("a checkpoint of coverage", () => {
     )
   })
 
-  it("goes on where the database was lost, or restored from a copy", () => {
-    FastCheck.assert(
-      FastCheck.property(
+  it("goes on where the database was lost, or restored from a copy", async () => {
+    await FastCheck.assert(
+      FastCheck.asyncProperty(
         recordings,
         recordings,
         cuts,
         FastCheck.boolean(),
-        (earlier, later, lengths, goesBack) => {
+        async (earlier, later, lengths, goesBack) => {
+          await setImmediate()
           const start = goesBack ? Math.floor(earlier.length / 2) : 0
           const after = goesBack ? (earlier[start - 1]?.id ?? 0) : 0
           const entries = later.map((entry, n) => ({ ...shifted(entry, 600_000_000), id: after + n + 1 }))

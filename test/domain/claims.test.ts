@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Option } from "effect"
 import {
@@ -58,13 +59,14 @@ const numRuns = 500
 
 describe("what is said to be verified", () => {
   // Of a clock that is set back, as of one that was set unseen, and of a database that is lost, the whole journal leaves more in doubt than has to be.
-  it("is no more for parts of the journal that are missing", () => {
-    FastCheck.assert(
-      FastCheck.property(
+  it("is no more for parts of the journal that are missing", async () => {
+    await FastCheck.assert(
+      FastCheck.asyncProperty(
         models({ without: ["step back", "overflow", "lose the database"] }),
         missingParts,
         FastCheck.boolean(),
-        (model, missing, isLive) => {
+        async (model, missing, isLive) => {
+          await setImmediate()
           const whole = read(model, { missing: [false], isLive })
           const cut = read(model, { missing, isLive })
           for (const stream of [book, trade]) {
@@ -80,13 +82,14 @@ describe("what is said to be verified", () => {
   it.each([
     ["whatever fails", { isLive: [true, false] }, { without: ["step back"] as const }],
     ["also where the clock is set back", { isLive: [true] }, { without: ["lose the database"] as const }]
-  ])("has no message in it that nobody has, %s", (_, { isLive }, options) => {
-    FastCheck.assert(
-      FastCheck.property(
+  ])("has no message in it that nobody has, %s", async (_, { isLive }, options) => {
+    await FastCheck.assert(
+      FastCheck.asyncProperty(
         models(options),
         missingParts,
         FastCheck.constantFrom(...isLive),
-        (model, missing, isLive) => {
+        async (model, missing, isLive) => {
+          await setImmediate()
           const states = [[false], missing].map((missing) => read(model, { missing, isLive, hasLast: true }))
           for (const state of states) {
             for (const stream of [book, trade]) {

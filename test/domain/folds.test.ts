@@ -99,7 +99,8 @@ describe("coverage", () => {
           let messages = 0
           for (const day of daysOf(of, everything, isProvable)) {
             messages += day.messages
-            expect(day.verifiedPercent + day.unverifiablePercent + day.excludedPercent).toBeCloseTo(100)
+            const percent = day.verifiedPercent + day.unverifiablePercent + day.excludedPercent
+            expect(percent).toBeCloseTo(day.wanted === 0 ? 0 : 100)
             expect(day.connected + day.down).toBe(day.wanted)
             expect(lengthOf(day.exclude)).toBeLessThanOrEqual(day.wanted)
             expect(day.hours.reduce((sum, { wanted }) => sum + wanted, 0)).toBe(day.wanted)
@@ -154,7 +155,6 @@ describe("coverage", () => {
     if (of === undefined) return
     expect(of.wanted).toEqual({ from: at(0), to: at(90) })
     expect(holesOf(of, of.wanted)).toEqual([
-      { from: at(0), to: at(1), reasons: ["down"] },
       { from: at(20), to: at(61), reasons: ["down"] },
       { from: at(68), to: at(70), reasons: ["gap"] },
       { from: at(75), to: at(76) + 1, reasons: ["dropped"] }
@@ -162,6 +162,72 @@ describe("coverage", () => {
     const [day] = daysOf(of, everything, true)
     expect(day?.gaps).toMatchObject([{ size: 4 }])
     expect(day?.connected).toBe(48_000_000)
+  })
+})
+
+describe("the time before the first message ever", () => {
+  const at = (seconds: number) => newYear + seconds * 1_000_000
+  const hour = Math.floor(newYear / 3_600_000_000)
+  const message: JournalEvent = {
+    _tag: "MessagesCommitted",
+    stream: book,
+    hour,
+    messages: 5,
+    first: at(10),
+    last: at(12)
+  }
+  const holesOfFirst = (...list: ReadonlyArray<readonly [number, JournalEvent]>) => {
+    const entries = [
+      started(1, at(0), null),
+      { id: 2, at: at(0), event: { _tag: "RecordingStarted", at: at(0), streams: [book] } } as const,
+      ...[...list, stopped].map(
+        ([seconds, event], n): JournalEntry => ({ id: n + 3, at: at(seconds), event })
+      )
+    ]
+    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams))
+    return of === undefined
+      ? []
+      : [wantedIn(of, everything).map(({ from }) => (from - newYear) / 1e6), holesOf(of, of.wanted)]
+  }
+  const stopped: readonly [number, JournalEvent] = [
+    12,
+    { _tag: "ProcessStopped", process: "p", lastSeen: at(12), heard: { "1": at(12) } }
+  ]
+  const connected = { _tag: "StreamConnected", at: at(7), stream: book, connection: "1" } as const
+
+  it("is not missing, and covered as far as the connection was open that brought it", () => {
+    expect(holesOfFirst([7, connected], [12, message])).toEqual([[7], []])
+  })
+
+  it("is missing where something is known to be", () => {
+    const dropped = { _tag: "MessagesDropped", stream: book, first: at(3), last: at(4), count: 2 } as const
+    expect(holesOfFirst([5, dropped], [7, connected], [12, message])).toEqual([
+      [3, 7],
+      [{ from: at(3), to: at(4) + 1, reasons: ["down", "dropped"] }]
+    ])
+    const unreadable = {
+      _tag: "StreamUnreadable",
+      stream: book,
+      reason: "compressed",
+      at: at(8),
+      after: at(8)
+    } as const
+    const readable = {
+      _tag: "StreamReadable",
+      at: at(10),
+      stream: book,
+      frames: 9,
+      kept: 9,
+      after: at(10)
+    } as const
+    expect(holesOfFirst([7, connected], [8, unreadable], [10, readable], [12, message])).toEqual([
+      [7],
+      [{ from: at(8) - 1, to: at(10), reasons: ["unreadable"] }]
+    ])
+  })
+
+  it("is missing as long as no message came", () => {
+    expect(holesOfFirst()).toEqual([[0], [{ from: at(0), to: at(12), reasons: ["down"] }]])
   })
 })
 
@@ -205,44 +271,12 @@ describe("a connection", () => {
   it("of which nothing was noted is covered no longer than it was known to work", () => {
     const next = started(4, at(60), { process: "p", lastSeen: at(30), heard: {} })
     expect(holesAfter(next, connected(5, at(61), "2"))).toEqual([
-      { from: at(0), to: at(61), reasons: ["down", "unproven"] }
+      { from: at(1), to: at(61), reasons: ["down"] }
     ])
   })
 
   it("that was heard to the end of its process leaves no hole of a moment", () => {
     expect(holesAfter(stopped(4, at(30), { "1": at(29.9) }))).toEqual([])
-  })
-
-  it("of which no message came is covered only while another one was open that brought the first", () => {
-    const message: JournalEntry = {
-      id: 6,
-      at: at(12),
-      event: {
-        _tag: "MessagesCommitted",
-        stream: book,
-        hour: Math.floor(newYear / 3_600_000_000),
-        messages: 5,
-        first: at(10),
-        last: at(12)
-      }
-    }
-    const ended: JournalEntry = {
-      id: 5,
-      at: at(8),
-      event: {
-        _tag: "StreamDisconnected",
-        at: at(8),
-        stream: book,
-        connection: "1",
-        heard: at(8),
-        kind: "replaced",
-        reason: "another connection has taken over",
-        code: null
-      }
-    }
-    expect(holesAfter(connected(4, at(5), "2"), ended, message, stopped(7, at(12), { "2": at(12) }))).toEqual(
-      [{ from: at(0), to: at(5), reasons: ["unproven"] }]
-    )
   })
 
   it("that fell silent before it ended is not covered from then on", () => {
@@ -274,9 +308,9 @@ describe("the time after the last message of a stream", () => {
     at: at(seconds),
     event: { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds), heard: { "1": at(seconds) } }
   })
-  const counted = (id: number, last: number): JournalEntry => {
+  const counted = (id: number, last: number, first = 0): JournalEntry => {
     const hour = Math.floor(newYear / 3_600_000_000)
-    const counts = { stream: book, hour, messages: 5, first: at(0), last: at(last) }
+    const counts = { stream: book, hour, messages: 5, first: at(first), last: at(last) }
     return { id, at: at(last), event: { _tag: "MessagesCommitted", ...counts } }
   }
   const recorded = [
@@ -315,6 +349,44 @@ describe("the time after the last message of a stream", () => {
 
   it("is not in doubt for moments before a process stopped", () => {
     expect(holes(coverage(stopped(5, 20.9)))).toEqual([])
+  })
+
+  it("is covered in the next journal while another connection was open that brought its first message", () => {
+    const before = endOfJournal(coverageOf([...recorded, alive(5, 60)]))
+    const connected = (id: number, seconds: number, connection: string): JournalEntry => ({
+      id,
+      at: at(seconds),
+      event: { _tag: "StreamConnected", at: at(seconds), stream: book, connection }
+    })
+    const begun = [
+      started(1, at(100), null),
+      { id: 2, at: at(100), event: { _tag: "RecordingStarted", at: at(100), streams: [book] } },
+      connected(3, 101, "1"),
+      connected(4, 105, "2"),
+      {
+        id: 5,
+        at: at(108),
+        event: {
+          _tag: "StreamDisconnected",
+          at: at(108),
+          stream: book,
+          connection: "1",
+          heard: at(108),
+          kind: "replaced",
+          reason: "another connection has taken over",
+          code: null
+        }
+      },
+      counted(6, 120, 110),
+      {
+        id: 7,
+        at: at(120),
+        event: { _tag: "ProcessStopped", process: "p", lastSeen: at(120), heard: { "2": at(120) } }
+      }
+    ] satisfies ReadonlyArray<JournalEntry>
+    const after = begun.reduce(applyToCoverage, beginJournal(before, { after: 0, goesBack: false }))
+    const of = Option.getOrThrow(HashMap.get(endOfJournal(after).streams, streamKey(book)))
+    expect(difference(wantedIn(of, everything), holes(of))).toEqual([{ from: at(105), to: at(120) }])
   })
 
   it("is not covered where the database was lost, and another one begins", () => {
@@ -572,7 +644,6 @@ describe("a stream that cannot be read, or is silent", () => {
     )
     return holesOf(of, of.wanted)
   }
-  const down = { from: at(0), to: at(1), reasons: ["down"] }
 
   const readable = [
     30,
@@ -584,7 +655,6 @@ describe("a stream that cannot be read, or is silent", () => {
     ["is so also where the entry is missing that told that it began", []]
   ])("%s", (_, began) => {
     expect(holes(journal(...connected, ...began, readable, alive(60)))).toEqual([
-      down,
       { from: at(18), to: at(30), reasons: ["unreadable"] }
     ])
   })
@@ -592,11 +662,9 @@ describe("a stream that cannot be read, or is silent", () => {
   it("is so up to the end of a process that is killed meanwhile", () => {
     const next = started(0, at(90), { process: "p", lastSeen: at(60) }).event
     expect(holes(journal(...connected, unreadable, [90, next], alive(91)))).toEqual([
-      down,
       { from: at(18), to: at(60), reasons: ["unreadable"] }
     ])
     expect(holes(journal(...connected, unreadable, alive(60)))).toEqual([
-      down,
       { from: at(18), to: at(60), reasons: ["unreadable"] }
     ])
   })
@@ -606,15 +674,12 @@ describe("a stream that cannot be read, or is silent", () => {
     const heard = { _tag: "StreamHeard", at: at(50), stream: book, after: at(30) } as const
     const open = { ...silent, isOpen: true } as const
     expect(holes(journal(...connected, [40, open], [50, heard], alive(60)))).toEqual([
-      down,
       { from: at(30), to: at(50), reasons: ["silent"] }
     ])
     expect(holes(journal(...connected, [40, open], alive(60)))).toEqual([
-      down,
       { from: at(30), to: at(60), reasons: ["silent"] }
     ])
     expect(holes(journal(...connected, [40, silent], alive(60)))).toEqual([
-      down,
       { from: at(30), to: at(40), reasons: ["silent"] }
     ])
   })

@@ -64,22 +64,25 @@ export const unionHoles = (
   return { wanted: lengthOf(wanted), length: lengthOf(windows), windows }
 }
 
-/** From the first to the last of all, but for when its symbol was not listed, as far as they know. */
+/**
+ * From the first to the last of all, but for when its symbol was not listed, as far as they know. What nobody misses of a server
+ * alone, since it had not begun, the others should have had.
+ */
 const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): ReadonlyArray<Window> => {
   if (coverages.length === 0) return []
-  const span = coverages.reduce(
-    ({ from, to }, { wanted }) => ({
-      from: Math.min(from, wanted.from),
-      to: Math.max(to, wanted.to, wanted.from + 1)
-    }),
-    { from: Number.POSITIVE_INFINITY, to: Number.NEGATIVE_INFINITY }
-  )
+  const begins = coverages.map((of) => wantedIn(of, always)[0]?.from ?? of.wanted.from)
+  const span = {
+    from: Math.min(...begins),
+    to: Math.max(...coverages.flatMap(({ wanted }) => [wanted.to, wanted.from + 1]))
+  }
   const unwanted = difference(
-    coverages.flatMap((of) => Array.from(of.unwanted)),
+    coverages.flatMap((of, n) => Array.from(of.unwanted).filter(({ to }) => to > (begins[n] ?? to))),
     coverages.flatMap((of) => wantedIn(of, within))
   )
   return difference(intersection([span], [within]), unwanted)
 }
+
+const always: Window = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER }
 
 /** What a server has not. */
 interface Holes {
