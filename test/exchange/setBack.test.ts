@@ -132,19 +132,46 @@ describe.concurrent("messages that come twice", () => {
     })
   )
 
-  it.scopedLive("ids of the very moment of the last message are told with the first one that is later", () =>
+  it.scopedLive.each([
+    ["at the very moment of the last message", 0],
+    ["and the clock by a moment", -2],
+    ["and the clock by an hour", -3_600_000]
+  ] as const)(
+    "ids that are set back %s are told with the first one, and what is lost among them",
+    ([, back]) =>
+      Effect.gen(function* () {
+        const { eventsOf, timeOf } = yield* receiveTrades([
+          [10, 0],
+          [11, 1],
+          [12, 2],
+          [11, 2 + back],
+          [13, 3 + back],
+          [14, 4 + back],
+          [17, 5 + back]
+        ])
+        expect(eventsOf("Discontinuity")).toMatchObject([
+          { reason: "set back", after: timeOf(2), before: timeOf(3) }
+        ])
+        expect(eventsOf("GapDetected")).toMatchObject([
+          { size: 1, after: timeOf(3), before: timeOf(4) },
+          { size: 2, after: timeOf(5), before: timeOf(6) }
+        ])
+        expect(eventsOf("OutOfOrder")).toEqual([])
+      })
+  )
+
+  it.scopedLive("ids that fall into a hole that was told are told where the clock was set back, too", () =>
     Effect.gen(function* () {
       const { eventsOf, timeOf } = yield* receiveTrades([
         [10, 0],
-        [11, 0],
-        [3, 0],
-        [4, 0],
-        [6, 1],
-        [7, 1]
+        [30, 10],
+        [12, 5 - 3_600_000],
+        [14, 6 - 3_600_000]
       ])
       expect(eventsOf("Discontinuity")).toMatchObject([
-        { reason: "set back", after: timeOf(1), before: timeOf(4) }
+        { reason: "set back", after: timeOf(1), before: timeOf(2) }
       ])
+      expect(eventsOf("GapDetected")).toMatchObject([{ size: 19 }, { size: 1, after: timeOf(2) }])
     })
   )
 
@@ -171,8 +198,11 @@ describe.concurrent("ids that begin anew with another connection", () => {
     data: { e: "trade", s: "BTCUSDT", t, T: 1_789_295_134_000 + 1000 * seconds }
   })
 
-  /** Ten trades on the first connection, then on the second one others under low ids, of which 40 to 42 are missing. */
-  const receiveAnew = (endFirst: (peer: Peer) => void) =>
+  /**
+   * Ten trades on the first connection, then on the second one others under low ids, of which 40 to 42 are missing, and by a
+   * clock that was set back by so many seconds.
+   */
+  const receiveAnew = (endFirst: (peer: Peer) => void, back = 0) =>
     Effect.gen(function* () {
       const { url } = yield* scripted({
         onMessage: (peer: Peer, text) => {
@@ -181,7 +211,7 @@ describe.concurrent("ids that begin anew with another connection", () => {
           let sent = 0
           peer.every(20, () => {
             sent++
-            if (peer.id > 1) peer.send(tradeOf(sent < 40 ? sent : sent + 3, 10 + sent))
+            if (peer.id > 1) peer.send(tradeOf(sent < 40 ? sent : sent + 3, 10 + sent - back))
             else if (sent <= 10) peer.send(tradeOf(5000 + sent, 0))
             else if (sent === 20) endFirst(peer)
           })
@@ -192,10 +222,13 @@ describe.concurrent("ids that begin anew with another connection", () => {
       return received
     })
 
-  it.scopedLive("that takes over: are told, with what is missing among them", () =>
+  it.scopedLive.each([
+    ["", 0],
+    [", also if the clock was set back", 3600]
+  ] as const)("that takes over: are told, with what is missing among them%s", ([, back]) =>
     Effect.gen(function* () {
       const notice = { stream: "!serverShutdown", data: { e: "serverShutdown", E: 1 } }
-      const { eventsOf, of } = yield* receiveAnew((peer) => peer.send(notice))
+      const { eventsOf, of } = yield* receiveAnew((peer) => peer.send(notice), back)
       expect(eventsOf("ConnectionEnded").map(({ kind }) => kind)).toEqual(["replaced"])
       const [doubt, ...more] = eventsOf("Discontinuity")
       expect(doubt).toMatchObject({ reason: "set back", after: of(id)[9]?.timestamp })
@@ -209,9 +242,12 @@ describe.concurrent("ids that begin anew with another connection", () => {
     })
   )
 
-  it.scopedLive("after the one before was lost: what is missing among them is told", () =>
+  it.scopedLive.each([
+    ["", 0],
+    [" also if the clock was set back", 3600]
+  ] as const)("after the one before was lost: what is missing among them is told%s", ([, back]) =>
     Effect.gen(function* () {
-      const { eventsOf } = yield* receiveAnew((peer) => peer.reset())
+      const { eventsOf } = yield* receiveAnew((peer) => peer.reset(), back)
       expect(eventsOf("Discontinuity")).toMatchObject([{ reason: "reconnect" }])
       expect(eventsOf("GapDetected")).toMatchObject([{ expected: 40, received: 43, size: 3 }])
     })
