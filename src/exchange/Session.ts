@@ -23,6 +23,7 @@ import type { Exchange, Frame, Part, Request, Signer, SubscriptionChange } from 
 import { isAnybodys, type Malformed } from "./frames.ts"
 import { makePacer, type Pacer } from "./Pacer.ts"
 import type { PauseHabit } from "./PauseHabit.ts"
+import { isAnswer, makeReasked, type Reasked, reask, unsureSince } from "./Reasked.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
 import { isLater, isNew, judgeHere, makeSeenHere, type SeenHere, seeHere } from "./SeenHere.ts"
 import type { SilenceWatch } from "./SilenceWatch.ts"
@@ -146,8 +147,7 @@ interface Subscription {
   isTold: boolean
   /** Whether a message came. */
   live: boolean
-  /** When it was asked for once more, microseconds, NaN for not; its state may come anew. */
-  repeatedAt: number
+  readonly reasked: Reasked
   /** Whether what comes counts: else another connection keeps the stream. */
   counts: boolean
   readonly here: SeenHere
@@ -184,9 +184,6 @@ interface Pending {
 
 /** How long an exchange may take to answer a subscription, by acknowledgement or by data. */
 const answerSeconds = 10
-
-/** Within what time the state of a stream that was asked for once more comes, and how old its last message may be then. */
-const repeatMicros = 10_000_000
 
 const windowSeconds = 60
 const minFramesToJudge = 100
@@ -319,12 +316,14 @@ export const openSession = (
         follow(subscription, part, now)
         return
       }
+      const { reasked } = subscription
+      const { lastMessageAt } = stream
       const resumed = isFirst && takeOver(subscription, part, now)
       if (!part.snapshot) stream.watch.messages++
       if (stream.state !== "live" && stream.unreadable === null) stream.state = "live"
       if (stream.rule.kind !== "none" && stream.rule.scope === "stream") {
         const { here } = subscription
-        const { holes } = stream.continuity
+        const { holes, last } = stream.continuity
         const times = { time: exchangeTimestamp, newest: stream.newest }
         const verdict = judgeHere(stream.rule.kind, stream.continuity, part, here, times)
         stream.continuity = advance(stream.continuity, part, verdict)
@@ -343,27 +342,18 @@ export const openSession = (
         } else if (
           verdict._tag !== "Continues" &&
           !(verdict._tag === "Repeated" && part.last <= stream.overlap) &&
-          !(verdict._tag === "Restarted" && isExpected(subscription, now))
+          !(verdict._tag === "Restarted" && isAnswer(reasked, now, lastMessageAt) && part.last === last)
         ) {
           report(stream, verdict, after, now, resumed)
         }
-      } else if (
-        part.snapshot &&
-        !isFirst &&
-        part.exchangeSequenceId !== stream.lastSequenceId &&
-        !isExpected(subscription, now)
-      ) {
-        report(stream, { _tag: "Restarted" }, stream.lastMessageAt, now, false)
+      } else if (part.snapshot && !isFirst) {
+        const isExpected = isAnswer(reasked, now, lastMessageAt)
+        if (!isExpected && part.exchangeSequenceId !== stream.lastSequenceId) {
+          report(stream, { _tag: "Restarted" }, unsureSince(reasked, now, lastMessageAt), now, false)
+        }
       }
       stream.lastMessageAt = now
       stream.lastSequenceId = part.exchangeSequenceId
-    }
-
-    /** Whether a snapshot came because we asked once more for a stream of which messages came until then. */
-    const isExpected = (subscription: Subscription, now: number): boolean => {
-      const { repeatedAt, stream } = subscription
-      subscription.repeatedAt = Number.NaN
-      return now - repeatedAt < repeatMicros && now - stream.lastMessageAt < repeatMicros
     }
 
     /** The stream's messages come from here now. Answers whether they came from another connection before. */
@@ -834,7 +824,7 @@ export const openSession = (
           takenAt: Number.NaN,
           isTold: false,
           live: false,
-          repeatedAt: Number.NaN,
+          reasked: makeReasked(),
           counts: primary && !guests.has(stream),
           here: makeSeenHere(),
           lane: {
@@ -915,7 +905,7 @@ export const openSession = (
         if (subscription === undefined) continue
         // The first state of one that is asked for the first time is no repetition.
         if (!repeated.includes(stream) && !subscription.live) continue
-        subscription.repeatedAt = now
+        reask(subscription.reasked, now)
       }
     }
 

@@ -994,6 +994,78 @@ describe.concurrent("continuity", () => {
       })
   )
 
+  it.scopedLive.each([
+    ["of the number before it: is its answer", 21, []],
+    ["of a later number: is a doubt", 25, [{ reason: "snapshot" }]]
+  ] as const)("bybit: a whole book that comes after a request of our own %s", ([, u, doubts]) =>
+    Effect.gen(function* () {
+      const id = streamOf("bybit", "BTCUSDT", "orderbook")
+      let requests = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          const { op, req_id } = JSON.parse(text)
+          peer.send({ success: true, ret_msg: op === "ping" ? "pong" : op, req_id, op })
+          if (op !== "subscribe") return
+          const send = (type: string, u: number) =>
+            peer.send({
+              topic: "orderbook.50.BTCUSDT",
+              type,
+              ts: 1,
+              data: { s: "BTCUSDT", b: [], a: [], u, seq: u }
+            })
+          if (++requests > 1) {
+            send("delta", 21)
+            setTimeout(() => send("snapshot", u), 500)
+            setTimeout(() => send("delta", u + 1), 600)
+            return
+          }
+          send("snapshot", 2)
+          for (let u = 3; u <= 20; u++) send("delta", u)
+        }
+      })
+      const { eventsOf, of } = yield* receive({
+        streams: [id],
+        endpoints: new Map([["bybit", url]]),
+        silenceTimeout: Duration.seconds(3)
+      })
+      yield* eventually("all of them", () => of(id).length === 22)
+      expect(eventsOf("StreamHeard")).toHaveLength(1)
+      expect(eventsOf("Discontinuity")).toMatchObject(doubts)
+      expect(eventsOf("GapDetected")).toEqual([])
+    })
+  )
+
+  it.scopedLive.each([
+    ["both newer", 30, 0],
+    ["the first as it was", 20, 1]
+  ] as const)(
+    "upbit: one of two snapshots after a request of our own is none of ours, and which is not known: %s",
+    ([, first, doubtAfter]) =>
+      Effect.gen(function* () {
+        const id = streamOf("upbit", "KRW-BTC", "trade")
+        let requests = 0
+        const { url } = yield* scripted({
+          onMessage: (peer) => {
+            const send = (sequential_id: number, stream_type: string) =>
+              peer.send({ type: "trade", code: "KRW-BTC", trade_timestamp: 1, sequential_id, stream_type })
+            if (++requests > 1) {
+              send(first, "SNAPSHOT")
+              setTimeout(() => send(40, "SNAPSHOT"), 500)
+            } else for (let n = 1; n <= 20; n++) send(n, "REALTIME")
+          }
+        })
+        const { eventsOf, of } = yield* receive({
+          streams: [id],
+          endpoints: new Map([["upbit", url]]),
+          silenceTimeout: Duration.seconds(3)
+        })
+        yield* eventually("all of them", () => of(id).some((each) => each.exchangeSequenceId.includes("40")))
+        const stamps = of(id).map(({ timestamp }) => timestamp)
+        expect(eventsOf("Discontinuity")).toMatchObject([{ reason: "snapshot", before: stamps.at(-1) }])
+        expect(eventsOf("Discontinuity")[0]?.after).toBeLessThanOrEqual(stamps[19 + doubtAfter] ?? 0)
+      })
+  )
+
   it.scopedLive("kraken: a new snapshot on the same connection begins the book anew", () =>
     Effect.gen(function* () {
       const id = streamOf("kraken", "BTC/USD", "orderbook")
