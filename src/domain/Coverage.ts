@@ -573,9 +573,12 @@ const beginDoubt = (of: StreamCoverage, reason: LastingReason, from: number): St
   )
 })
 
-/** It began at `since`, if that is not known. */
+/** It began at `since`, if that is not known or was before: what was told in between may be of another clock. */
 const endDoubt = (of: StreamCoverage, reason: LastingReason, at: number, since: number): StreamCoverage => {
-  const from = Option.getOrElse(HashMap.get(of.lasting, reason), () => since)
+  const from = Option.match(HashMap.get(of.lasting, reason), {
+    onNone: () => since,
+    onSome: (known) => Math.min(known, since)
+  })
   return {
     ...of,
     lasting: HashMap.remove(of.lasting, reason),

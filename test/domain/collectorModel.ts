@@ -77,6 +77,8 @@ interface Connection {
   readonly since: number
   readonly told: Set<Stream>
   heard: number
+  /** The same by the clock that nobody sets. */
+  heardTime: number
   isDead: boolean
   age: number
 }
@@ -166,6 +168,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
       since: clock(),
       told: new Set(),
       heard: clock(),
+      heardTime: time,
       isDead: false,
       age: 0
     })
@@ -361,8 +364,10 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   const tick = () => {
     for (const connection of [...connections]) {
       connection.age++
-      if (!connection.isDead) connection.heard = clock()
-      else if (clock() - connection.heard >= idleAfter * second) disconnect(connection)
+      if (!connection.isDead) {
+        connection.heard = clock()
+        connection.heardTime = time
+      } else if (time - connection.heardTime >= idleAfter) disconnect(connection)
     }
     const [first, next] = connections
     if (first !== undefined && next !== undefined && next.age > 2) disconnect(first)

@@ -435,6 +435,19 @@ describe("a clock that was set", () => {
     ])
   })
 
+  it("forward while a stream says nothing leaves it in doubt since its last message", () => {
+    const silent = { _tag: "StreamSilent", at: at(80), stream: book, seconds: 20, isOpen: true } as const
+    const heard = { _tag: "StreamHeard", at: at(85), stream: book, after: at(5) } as const
+    expect(
+      holesUpTo(
+        at(90),
+        step(at(15), at(70)),
+        { id: 5, at: at(80), event: { ...silent, action: "resubscribed" } },
+        { id: 6, at: at(85), event: heard }
+      )
+    ).toEqual([{ from: at(5), to: at(85), reasons: ["down", "clock", "silent"] }])
+  })
+
   it("back covers nothing that the process did not live to see", () => {
     const next = started(5, at(80), { process: "p", lastSeen: at(60), heard: { "1": at(30) } })
     const again: JournalEntry = {
