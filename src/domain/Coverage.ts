@@ -1,5 +1,6 @@
 import { Chunk, HashMap, identity, Option } from "effect"
 import type { GapDetected } from "./ExchangeEvent.ts"
+import type { Integer } from "./Integer.ts"
 import type { ClockStepped, Heard, JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { microsPerHour } from "./micros.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
@@ -13,8 +14,8 @@ export interface Gap extends Window {
   readonly rule: (typeof GapDetected.Type)["rule"]
   readonly scope: (typeof GapDetected.Type)["scope"]
   /** The numbers between which they are missing, as the exchange counts. */
-  readonly expected: number
-  readonly received: number
+  readonly expected: Integer
+  readonly received: Integer
 }
 
 /** Messages that gave way in our queue. */

@@ -158,8 +158,8 @@ const StreamState = Schema.Struct({
       size: Schema.NullOr(Schema.Number),
       rule: GapDetected.fields.rule,
       scope: GapDetected.fields.scope,
-      expected: Schema.Number,
-      received: Schema.Number
+      expected: GapDetected.fields.expected,
+      received: GapDetected.fields.received
     })
   ),
   drops: Schema.Chunk(Schema.Struct({ ...Span, count: Schema.Number })),

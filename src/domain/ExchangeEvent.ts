@@ -1,4 +1,5 @@
 import { Schema } from "effect"
+import { Integer } from "./Integer.ts"
 import { SkipReason } from "./SkipReason.ts"
 import { StreamId } from "./StreamId.ts"
 
@@ -122,8 +123,8 @@ export const GapDetected = Schema.TaggedStruct("GapDetected", {
   rule: Schema.Literal("counter", "range", "chain"),
   /** `connection`: so many frames of the connection, and nobody knows of which of its streams. */
   scope: Schema.Literal("stream", "connection"),
-  expected: Schema.Number,
-  received: Schema.Number,
+  expected: Integer,
+  received: Integer,
   /** How many numbers are missing; null where that cannot be known. */
   size: Schema.NullOr(Schema.Number),
   ...count,

@@ -1,3 +1,5 @@
+import { distance, greatest, type Integer, least, plus } from "../domain/Integer.ts"
+
 /**
  * How a stream proves that no message is missing.
  *
@@ -20,8 +22,8 @@ export const unproven: ContinuityRule = { kind: "none", scope: "stream", spansCo
 
 /** Which numbers a message covers: those above `previous`, up to and including `last`. NaN where it has none. */
 export interface Place {
-  readonly previous: number
-  readonly last: number
+  readonly previous: Integer
+  readonly last: Integer
   /** How many of these numbers it leaves out: of a counter, where a message has several parts. None by default. */
   readonly missing?: number
   /** Whether the message stands for itself, whatever came before: a whole book, or the begin of a new numbering. */
@@ -31,7 +33,7 @@ export interface Place {
 /** What was seen of a numbering so far. */
 export interface Continuity {
   /** The number up to which messages were seen; NaN before the first one. */
-  readonly last: number
+  readonly last: Integer
   /** The newest holes: what arrives late lies in one of them. At most `maxHoles`. */
   readonly holes: ReadonlyArray<Hole>
   /** Messages in a row that had been seen before. */
@@ -40,8 +42,8 @@ export interface Continuity {
 
 /** Numbers above `from`, up to and including `to`, that were not seen. */
 export interface Hole {
-  readonly from: number
-  readonly to: number
+  readonly from: Integer
+  readonly to: Integer
 }
 
 /** How a message stands to those before it. */
@@ -68,11 +70,11 @@ export const judge = (rule: ContinuityRule["kind"], seen: Continuity, place: Pla
   if (!(missing > 0) || place.snapshot || (verdict._tag !== "Continues" && verdict._tag !== "Gap"))
     return verdict
   // Which ones is not known, but that they lie between its first and its last.
-  const from = verdict._tag === "Gap" ? verdict.hole.from : place.previous + 1
+  const from = verdict._tag === "Gap" ? verdict.hole.from : plus(place.previous, 1)
   const before = verdict._tag === "Gap" ? verdict.size : 0
   return {
     _tag: "Gap",
-    hole: { from, to: place.last - 1 },
+    hole: { from, to: plus(place.last, -1) },
     size: before === null ? null : before + missing
   }
 }
@@ -119,7 +121,7 @@ export const advance = (
 
 /** What another connection has seen of a numbering: the numbers above `start`, but for its holes. NaN before the first. */
 export interface Lane {
-  readonly start: number
+  readonly start: Integer
   readonly seen: Continuity
 }
 
@@ -132,21 +134,21 @@ export const missingOn = ({ seen, start }: Lane, hole: Hole): ReadonlyArray<Hole
         ...seen.holes,
         { from: seen.last, to: Number.POSITIVE_INFINITY }
       ].flatMap((absent) => {
-        const from = Math.max(absent.from, hole.from)
-        const to = Math.min(absent.to, hole.to)
+        const from = greatest(absent.from, hole.from)
+        const to = least(absent.to, hole.to)
         return to > from ? [{ from, to }] : []
       })
 
 /** How many numbers a hole has; null where that cannot be known. */
 export const sizeOf = (rule: ContinuityRule["kind"], { from, to }: Hole): number | null =>
-  rule === "chain" ? null : to - from
+  rule === "chain" ? null : distance(from, to)
 
 /** The number that was to come and the one that came, as the exchange writes them. */
 export const numbersAround = (
   rule: ContinuityRule["kind"],
   { from, to }: Hole
-): { readonly expected: number; readonly received: number } =>
-  rule === "chain" ? { expected: from, received: to } : { expected: from + 1, received: to + 1 }
+): { readonly expected: Integer; readonly received: Integer } =>
+  rule === "chain" ? { expected: from, received: to } : { expected: plus(from, 1), received: plus(to, 1) }
 
 /** Holes of a stream that are remembered, to know what arrives late from what arrives twice. */
 export const maxHoles = 16
@@ -160,7 +162,7 @@ const repeated: Verdict = { _tag: "Repeated" }
 const restarted: Verdict = { _tag: "Restarted" }
 const setBack: Verdict = { _tag: "SetBack" }
 
-const gap = (rule: ContinuityRule["kind"], from: number, to: number): Verdict => ({
+const gap = (rule: ContinuityRule["kind"], from: Integer, to: Integer): Verdict => ({
   _tag: "Gap",
   hole: { from, to },
   size: sizeOf(rule, { from, to })

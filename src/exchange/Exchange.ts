@@ -1,5 +1,6 @@
 import type { FileSystem } from "@effect/platform"
 import type { Duration, Effect, Either, Option, Redacted } from "effect"
+import type { Integer } from "../domain/Integer.ts"
 import type { SkipReason } from "../domain/SkipReason.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule, Place } from "./Continuity.ts"
@@ -174,7 +175,7 @@ interface Answer extends Counted {
 
 /** A frame that is counted with the data, on exchanges that number all frames of a connection. */
 interface Counted {
-  readonly counter?: number
+  readonly counter?: Integer
   /** When the exchange sent it, microseconds since the epoch. */
   readonly sent?: number | null
 }

@@ -1,3 +1,4 @@
+import type { Integer } from "../domain/Integer.ts"
 import { type Continuity, type ContinuityRule, judge, type Place, type Verdict } from "./Continuity.ts"
 
 /**
@@ -10,11 +11,11 @@ export interface SeenHere {
    * The first and the highest number, and the newest time of the exchange, microseconds, since they were set back. NaN before the
    * first one.
    */
-  first: number
-  last: number
+  first: Integer
+  last: Integer
   time: number
   /** Number and time of the latest messages, in turn, 2 kB at most; the next one goes to `next`. */
-  readonly recent: Array<number>
+  readonly recent: Array<Integer>
   next: number
 }
 
@@ -72,13 +73,13 @@ const isRemembered = ({ recent }: SeenHere, { last }: Place, time: number): bool
 
 /** Whether it is no older than the message before it, as far as that is remembered. */
 const isLate = ({ recent }: SeenHere, { last }: Place, time: number): boolean => {
-  let before = Number.NEGATIVE_INFINITY
+  let before: Integer = Number.NEGATIVE_INFINITY
   let begin = Number.NEGATIVE_INFINITY
   for (let i = 0; i < recent.length; i += 2) {
     const [number = Number.NaN, at = Number.NaN] = [recent[i], recent[i + 1]]
     if (number < last && number > before && !Number.isNaN(at)) {
       before = number
-      begin = at
+      begin = Number(at)
     }
   }
   return time >= begin - toleranceMicros

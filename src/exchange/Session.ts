@@ -1,5 +1,6 @@
 import { Deferred, Duration, Effect, Mailbox, type Metric, Random, type Scope } from "effect"
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import { greatest, type Integer, plus } from "../domain/Integer.ts"
 import { labelOf, type SkipReason } from "../domain/SkipReason.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import { type MarketStream, type StreamId, streamKey } from "../domain/StreamId.ts"
@@ -157,7 +158,7 @@ interface Subscription {
 
 /** What a connection that is to take over has seen of a stream. */
 interface FollowedLane extends Lane {
-  start: number
+  start: Integer
   seen: Continuity
   /** The holes that were found here, as they were then. */
   found: ReadonlyArray<FoundHole>
@@ -275,7 +276,7 @@ export const openSession = (
         }
       } else {
         if (frame.counter !== undefined) {
-          count({ previous: frame.counter - 1, last: frame.counter }, frame.sent, now)
+          count({ previous: plus(frame.counter, -1), last: frame.counter }, frame.sent, now)
         }
         if (frame._tag === "Malformed") skip(frame, bytes, now)
         else onControl(frame, now)
@@ -445,7 +446,7 @@ export const openSession = (
         stream.continuity = Number.isNaN(continuity.last)
           ? last
           : {
-              last: Math.max(continuity.last, seen.last || continuity.last),
+              last: greatest(continuity.last, seen.last || continuity.last),
               holes: [...continuity.holes, ...missing].slice(-maxHoles),
               repeats: 0
             }
@@ -542,7 +543,7 @@ export const openSession = (
 
     /** A frame of a connection that numbers all of its frames: whose message is missing cannot be known. */
     const count = (
-      { last, previous }: { readonly previous: number; readonly last: number },
+      { last, previous }: { readonly previous: Integer; readonly last: Integer },
       sent: number | null | undefined,
       now: number
     ): Verdict => {

@@ -1,4 +1,5 @@
 import type { EndKind } from "../domain/ExchangeEvent.ts"
+import type { Integer } from "../domain/Integer.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
 import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./Continuity.ts"
@@ -31,7 +32,7 @@ export interface TrackedStream {
   /** What a connection that is to take over has seen of it. */
   successor: Lane | null
   /** Up to this number the connection before has delivered what may come once more. NaN for none. */
-  overlap: number
+  overlap: Integer
   /** The last message of an earlier process, until it was compared with `first`. */
   before: LastMessage | null
   first: FirstMessage | null

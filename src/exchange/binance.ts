@@ -1,4 +1,5 @@
 import { Duration, Schema } from "effect"
+import { type Integer, integerOf, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
@@ -6,7 +7,7 @@ import {
   answerReader,
   flawOf,
   heartbeat,
-  isExact,
+  isNumber,
   noOthers,
   noSequenceId,
   noSymbol,
@@ -203,14 +204,18 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
       }
       case "trade": {
         const id = textOf("t")
-        if (id === undefined || !isExact(id)) return ofStream(noSequenceId, stream)
-        return message(stream, id, timeOf("T"), start, end, Number(id) - 1, Number(id))
+        if (id === undefined || !isNumber(id)) return ofStream(noSequenceId, stream)
+        const number = integerOf(id)
+        return message(stream, id, timeOf("T"), start, end, plus(number, -1), number)
       }
       case "orderbook_diff": {
         const first = textOf("U")
         const last = textOf("u")
-        if (first === undefined || last === undefined || !isExact(last)) return ofStream(noSequenceId, stream)
-        return message(stream, `${first}-${last}`, timeOf("E"), start, end, Number(first) - 1, Number(last))
+        if (first === undefined || last === undefined || !isNumber(first) || !isNumber(last)) {
+          return ofStream(noSequenceId, stream)
+        }
+        const previous = plus(integerOf(first), -1)
+        return message(stream, `${first}-${last}`, timeOf("E"), start, end, previous, integerOf(last))
       }
     }
   }
@@ -222,8 +227,8 @@ const message = (
   exchangeTimestamp: number | null,
   start: number,
   end: number,
-  previous: number,
-  last: number
+  previous: Integer,
+  last: Integer
 ): Frame => ({
   _tag: "Data",
   stream,

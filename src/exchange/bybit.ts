@@ -1,4 +1,5 @@
 import { Duration, Schema } from "effect"
+import { integerOf, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
@@ -6,7 +7,7 @@ import {
   answerReader,
   flawOf,
   heartbeat,
-  isExact,
+  isNumber,
   noOthers,
   noSequenceId,
   ofNobody,
@@ -125,7 +126,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const [idAt = -1, seqAt = -1] = inBook
     const id = Scan.integerTextAt(frame, idAt)
     const seq = Scan.integerTextAt(frame, seqAt)
-    if (id === undefined || !isExact(id) || seq === undefined) return ofStream(noSequenceId, stream)
+    if (id === undefined || !isNumber(id) || seq === undefined) return ofStream(noSequenceId, stream)
+    const number = integerOf(id)
     // `u` begins anew at 1 when the exchange's side was restarted.
     const snapshot = id === "1" || Scan.stringAt(frame, typeAt) === "snapshot"
     return {
@@ -135,8 +137,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       exchangeTimestamp: timeAt(frame, madeAt) ?? timeAt(frame, sentAt),
       start: 0,
       end: frame.length,
-      previous: Number(id) - 1,
-      last: Number(id),
+      previous: plus(number, -1),
+      last: number,
       snapshot,
       also: noOthers
     }

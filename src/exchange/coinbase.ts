@@ -1,4 +1,5 @@
 import { Duration, Either, Schema } from "effect"
+import { type Integer, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
 import { authentication } from "./coinbase/authentication.ts"
@@ -197,7 +198,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const [channelAt = -1, sentAt = -1, numberAt = -1, eventsAt = -1, typeAt = -1, messageAt = -1] = inFrame
     const channel = Scan.stringAt(frame, channelAt)
     if (channel === undefined) return refusal(frame, typeAt, messageAt)
-    const counter = Scan.integerAt(frame, numberAt)
+    const counter = Scan.exactIntegerAt(frame, numberAt)
     if (Number.isNaN(counter)) return noSequenceId
     switch (channel) {
       case "heartbeats":
@@ -220,13 +221,13 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
    */
   function longBook(frame: Buffer): Frame | undefined {
     if (frame.length < longFrame || !frame.subarray(-bookTail.length).equals(bookTail)) return undefined
-    let counter = Number.NaN
+    let counter: Integer = Number.NaN
     let sentAt = -1
     let isBook = false
     let value = Scan.nextMember(frame, Scan.skipSpace(frame, 0) + 1, member)
     while (value >= 0 && !Scan.isKey(frame, member, "events")) {
       if (Scan.isKey(frame, member, "channel")) isBook = Scan.stringAt(frame, value) === "l2_data"
-      else if (Scan.isKey(frame, member, "sequence_num")) counter = Scan.integerAt(frame, value)
+      else if (Scan.isKey(frame, member, "sequence_num")) counter = Scan.exactIntegerAt(frame, value)
       else if (Scan.isKey(frame, member, "timestamp")) sentAt = value
       value = Scan.nextMember(frame, Scan.skipValue(frame, value), member)
     }
@@ -268,7 +269,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     channel: string,
     eventsAt: number,
     sent: number | null,
-    counter: number
+    counter: Integer
   ): Frame {
     const parts: Array<Part> = []
     const trades: Array<TradeGroup> = []
@@ -318,7 +319,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
         stream: part.stream,
         exchangeSequenceId: ofSnapshot ? `snapshot-${part.exchangeSequenceId}` : part.exchangeSequenceId,
         exchangeTimestamp: part.exchangeTimestamp ?? sent,
-        previous: counter - 1,
+        previous: plus(counter, -1),
         last: counter,
         snapshot: ofSnapshot
       })
@@ -365,14 +366,14 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   function bookPart(
     stream: MarketStream,
     exchangeTimestamp: number | null,
-    counter: number,
+    counter: Integer,
     snapshot: boolean
   ): Part {
     return {
       stream,
       exchangeSequenceId: `${connection}-${counter}`,
       exchangeTimestamp,
-      previous: counter - 1,
+      previous: plus(counter, -1),
       last: counter,
       snapshot
     }
@@ -388,7 +389,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 
   /** The products of every channel that the connection is subscribed to now. */
-  function subscriptions(frame: Buffer, counter: number): Frame {
+  function subscriptions(frame: Buffer, counter: Integer): Frame {
     return Either.match(decodeSubscriptions(frame.toString()), {
       onLeft: () => ({ ...unknownShape, counter }),
       onRight: ({ events }) => {

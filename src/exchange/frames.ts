@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer"
 import { Either, Schema } from "effect"
+import { maxDigits } from "../domain/Integer.ts"
 import { type MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { Exchange, Frame, Part } from "./Exchange.ts"
 import * as Scan from "./scan.ts"
@@ -19,8 +20,8 @@ export const unknownChannel = malformed("of an unknown channel")
 export const noSequenceId = malformed("without a sequence id")
 export const noSymbol = malformed("without a symbol")
 
-/** Whether a number is exact as one of JavaScript's: above 2^53 neighbours are the same, and none would be missed. */
-export const isExact = (digits: string): boolean => Number.isSafeInteger(Number(digits))
+/** Whether digits are a number that an exchange may count with: what has more of them is something else. */
+export const isNumber = (digits: string): boolean => digits.length <= maxDigits
 
 /** The same of a frame that names its stream. */
 export const ofStream = (flaw: Unreadable, stream: MarketStream): Unreadable => ({ ...flaw, stream })

@@ -9,7 +9,7 @@ import {
   flawOf,
   heartbeat,
   isAnybodys,
-  isExact,
+  isNumber,
   type Malformed,
   noOthers,
   noSequenceId,
@@ -197,7 +197,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       only ??= stream
       isMixed ||= only !== stream
       const id = Scan.integerTextAt(frame, idAt)
-      if (id === undefined || !isExact(id)) hasFlaw = true
+      if (id === undefined || !isNumber(id)) hasFlaw = true
       else addTrade(groups, stream, id, readTime(frame, timeAt))
     }
     if (hasFlaw) return isMixed || only === undefined ? noSequenceId : ofStream(noSequenceId, only)

@@ -1,4 +1,5 @@
 import { Duration, Schema } from "effect"
+import { distance, greatest, type Integer, least, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
@@ -132,8 +133,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
 
   /** `{arg, action, data: [{asks, bids, ts, checksum, prevSeqId, seqId}]}` */
   function book(frame: Buffer, stream: MarketStream, dataAt: number, isSnapshot: boolean): Frame {
-    let first = Number.NaN
-    let last = Number.NaN
+    let first: Integer = Number.NaN
+    let last: Integer = Number.NaN
     let timestamp: number | null = null
     let at = Scan.nextItem(frame, dataAt + 1)
     if (at < 0) return ofStream(unknownShape, stream)
@@ -141,8 +142,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       const behind = Scan.readObject(frame, at, bookKeys, inBook, member)
       const [timeAt = -1, lastAt = -1, previousAt = -1] = inBook
       if (behind < 0) return ofStream(unknownShape, stream)
-      if (Number.isNaN(first)) first = Scan.signedIntegerAt(frame, previousAt)
-      last = Scan.integerAt(frame, lastAt)
+      if (Number.isNaN(first)) first = Scan.exactSignedIntegerAt(frame, previousAt)
+      last = Scan.exactIntegerAt(frame, lastAt)
       if (Number.isNaN(first) || Number.isNaN(last)) return ofStream(noSequenceId, stream)
       timestamp = readTime(frame, timeAt)
       at = Scan.nextItem(frame, behind)
@@ -169,20 +170,20 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     let timestamp: number | null = null
     let items = 0
     let covered = 0
-    let before = Number.POSITIVE_INFINITY
-    let highest = Number.NEGATIVE_INFINITY
+    let before: Integer = Number.POSITIVE_INFINITY
+    let highest: Integer = Number.NEGATIVE_INFINITY
     let at = Scan.nextItem(frame, dataAt + 1)
     while (at >= 0) {
       const behind = Scan.readObject(frame, at, tradeKeys, inTrade, member)
       const [idAt = -1, countAt = -1, timeAt = -1] = inTrade
       if (behind < 0) return ofStream(unknownShape, stream)
-      const id = Scan.integerAt(frame, idAt)
+      const id = Scan.exactIntegerAt(frame, idAt)
       if (Number.isNaN(id)) return ofStream(noSequenceId, stream)
       const count = Scan.integerAt(frame, countAt)
       const merged = Number.isNaN(count) ? 1 : count
-      before = Math.min(before, id - merged)
+      before = least(before, plus(id, -merged))
       covered += merged
-      highest = Math.max(highest, id)
+      highest = greatest(highest, id)
       last = Scan.integerTextAt(frame, idAt)
       first ??= last
       timestamp = readTime(frame, timeAt)
@@ -199,7 +200,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       end: frame.length,
       previous: before,
       last: highest,
-      missing: Math.max(0, highest - before - covered),
+      missing: Math.max(0, distance(before, highest) - covered),
       snapshot: false,
       also: noOthers
     }

@@ -1,4 +1,5 @@
 import type { Discontinuity, GapDetected } from "../domain/ExchangeEvent.ts"
+import { type Integer, integerOf } from "../domain/Integer.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import { judge, nothingSeen, numbersAround, type Place } from "./Continuity.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
@@ -14,9 +15,9 @@ export interface FirstMessage extends Place {
  * The number up to which a message goes, by its sequence id: of `7`, of `3-7` and of `3-7-5` it is 7. NaN for ids that are
  * spelled in another way, those of snapshots among them.
  */
-export const numberOf = (exchangeSequenceId: string): number => {
+export const numberOf = (exchangeSequenceId: string): Integer => {
   const match = /^(\d+)(?:-(\d+)(?:-\d+)?)?(?:~.*)?$/.exec(exchangeSequenceId)
-  return match === null ? Number.NaN : Number(match[2] ?? match[1])
+  return match === null ? Number.NaN : integerOf(match[2] ?? match[1] ?? "")
 }
 
 /**

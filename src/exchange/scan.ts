@@ -1,4 +1,5 @@
 import { Either, Option } from "effect"
+import { type Integer, maxDigits } from "../domain/Integer.ts"
 
 /**
  * Reads single members out of JSON text in bytes, without parsing the rest. A position of -1 means that there is none, or
@@ -181,6 +182,27 @@ export const signedIntegerAt = (text: Buffer, at: number): number => {
   return text[start] === minus
     ? -numberOf(text, start + 1, integerEnd(text, start + 1, start !== at))
     : numberOf(text, start, integerEnd(text, start, start !== at))
+}
+
+/** The same, exact however large it is, up to so many digits. */
+export const exactIntegerAt = (text: Buffer, at: number): Integer => {
+  const start = behindQuote(text, at)
+  const end = integerEnd(text, start, start !== at)
+  const number = numberOf(text, start, end)
+  return Number.isNaN(number) && end >= 0 && end - start <= maxDigits
+    ? BigInt(text.toString("latin1", start, end))
+    : number
+}
+
+/** The same of an integer that may be negative. */
+export const exactSignedIntegerAt = (text: Buffer, at: number): Integer => {
+  const start = behindQuote(text, at)
+  if (text[start] !== minus) return exactIntegerAt(text, at)
+  const end = integerEnd(text, start + 1, start !== at)
+  const number = numberOf(text, start + 1, end)
+  return Number.isNaN(number) && end >= 0 && end - start <= maxDigits
+    ? BigInt(text.toString("latin1", start, end))
+    : -number
 }
 
 /** The id that begins at `at`: a text that is not empty, or the digits of a non-negative integer; undefined for all else. */

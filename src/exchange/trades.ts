@@ -1,3 +1,4 @@
+import { distance, greatest, type Integer, integerOf, least, plus } from "../domain/Integer.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
 import type { Part } from "./Exchange.ts"
 
@@ -12,8 +13,8 @@ export interface TradeGroup {
   last: string
   count: number
   /** Ids as numbers. */
-  lowest: number
-  highest: number
+  lowest: Integer
+  highest: Integer
   /** Of the newest trade. */
   timestamp: number | null
 }
@@ -25,7 +26,7 @@ export const addTrade = (
   id: string,
   timestamp: number | null
 ): void => {
-  const number = Number(id)
+  const number = integerOf(id)
   const group = groups.find((group) => group.stream === stream)
   if (group === undefined) {
     groups.push({ stream, first: id, last: id, count: 1, lowest: number, highest: number, timestamp })
@@ -33,8 +34,8 @@ export const addTrade = (
   }
   group.last = id
   group.count++
-  group.lowest = Math.min(group.lowest, number)
-  group.highest = Math.max(group.highest, number)
+  group.lowest = least(group.lowest, number)
+  group.highest = greatest(group.highest, number)
   if (timestamp !== null && (group.timestamp === null || timestamp > group.timestamp))
     group.timestamp = timestamp
 }
@@ -44,8 +45,8 @@ export const partOf = (group: TradeGroup, snapshot: boolean): Part => ({
   stream: group.stream,
   exchangeSequenceId: tradesId(group.first, group.last, group.count),
   exchangeTimestamp: group.timestamp,
-  previous: group.lowest - 1,
+  previous: plus(group.lowest, -1),
   last: group.highest,
-  missing: Math.max(0, group.highest - group.lowest + 1 - group.count),
+  missing: Math.max(0, distance(group.lowest, group.highest) + 1 - group.count),
   snapshot
 })

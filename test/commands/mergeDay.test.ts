@@ -130,6 +130,22 @@ const received = FastCheck.array(
 )
 
 describe("merging", () => {
+  it.effect("orders whole numbers by what they are, however large", () =>
+    Effect.gen(function* () {
+      const ids = [
+        "7",
+        "10",
+        "9007199254740993",
+        "9007199254740992",
+        "9223372036854775808",
+        `1${"0".repeat(27)}`
+      ]
+      const rows = ids.map((id, i) => ({ server: "a" as const, id, content: id, at: 1000 - i }))
+      const merged = yield* mergeAll(rows, { days: [0], isSingle: false, twice: false })
+      expect(merged.map(({ id }) => id)).toEqual(ids.toSorted((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1)))
+    })
+  )
+
   it.effect.prop(
     "has every message of every server once, when it was received first, under an id that no other has",
     [received, FastCheck.boolean(), FastCheck.boolean()],

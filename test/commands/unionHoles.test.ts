@@ -3,6 +3,7 @@ import { Chunk, FastCheck, HashMap } from "effect"
 import type { ServerCoverage } from "../../src/commands/coverage/read.ts"
 import { type Merged, unionHoles } from "../../src/commands/merge/unionHoles.ts"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
+import { distance, type Integer } from "../../src/domain/Integer.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
 import { pace } from "../support/pace.ts"
@@ -15,7 +16,7 @@ const bybitBook: StreamId = { exchange: "bybit", symbol: "BTCUSDT", dataType: "o
 
 const gap = (
   stream: StreamId,
-  numbers: readonly [number, number],
+  numbers: readonly [Integer, Integer],
   millis: readonly [number, number]
 ): JournalEvent => ({
   _tag: "GapDetected",
@@ -25,7 +26,7 @@ const gap = (
   scope: "stream",
   expected: numbers[0],
   received: numbers[1],
-  size: numbers[1] - numbers[0],
+  size: distance(...numbers),
   after: at(millis[0]),
   before: at(millis[1])
 })
@@ -104,6 +105,15 @@ describe("the holes of a union", () => {
     expect(holes(trade, a, b)).toEqual([[10_000, 10_170]])
     const c = server("c", trade, [gap(trade, [103, 110], [10_300, 10_400])])
     expect(holes(trade, a, b, c)).toEqual([[10_170, 10_300]])
+  })
+
+  it("compares numbers beyond 2^53 exactly", () => {
+    const n = 2n ** 53n
+    const a = server("a", trade, [gap(trade, [n, n + 1n], [10_000, 10_050])])
+    expect(holes(trade, a, server("b", trade, [gap(trade, [n + 1n, n + 2n], [10_000, 10_050])]))).toEqual([])
+    expect(
+      holes(trade, a, server("c", trade, [gap(trade, [2 ** 53 - 1, n + 5n], [10_100, 10_200])]))
+    ).toEqual([[10_000, 10_050]])
   })
 
   it("has nothing that one of them received, though all miss something at the time", () => {

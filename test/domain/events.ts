@@ -108,15 +108,15 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
     FastCheck.constantFrom("SymbolListed" as const, "SymbolDelisted" as const).map(
       (_tag): JournalEvent => ({ _tag, at, exchange: book.exchange, symbol: book.symbol })
     ),
-    FastCheck.tuple(stream, FastCheck.option(FastCheck.nat(9))).map(
-      ([stream, size]): JournalEvent => ({
+    FastCheck.tuple(stream, FastCheck.option(FastCheck.nat(9)), FastCheck.boolean()).map(
+      ([stream, size, isLarge]): JournalEvent => ({
         _tag: "GapDetected",
         at,
         stream,
         rule: "counter",
         scope: "stream",
-        expected: 1,
-        received: 2,
+        expected: isLarge ? 2 ** 53 - 1 : 1,
+        received: isLarge ? 2n ** 53n : 2,
         size,
         after: at - 300_000,
         before: at

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
+import { plus } from "../../src/domain/Integer.ts"
 import type { MarketStream } from "../../src/domain/StreamId.ts"
 import { advance, type Continuity, judge, nothingSeen } from "../../src/exchange/Continuity.ts"
 import type { Data, Exchange, Frame } from "../../src/exchange/Exchange.ts"
@@ -118,7 +119,7 @@ describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are
         else step(frame.stream, rule.kind, frame)
       } else if (frame.counter !== undefined) {
         const before = seen.get("connection") ?? nothingSeen
-        const place = { previous: frame.counter - 1, last: frame.counter, snapshot: false }
+        const place = { previous: plus(frame.counter, -1), last: frame.counter, snapshot: false }
         const verdict = judge("counter", before, place)
         seen.set("connection", advance(before, place, verdict))
         if (verdict._tag !== "Continues") gaps.push(verdict._tag)
@@ -167,7 +168,7 @@ describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are
           ? frame
           : frame.counter === undefined
             ? undefined
-            : { previous: frame.counter - 1, last: frame.counter, snapshot: false }
+            : { previous: plus(frame.counter, -1), last: frame.counter, snapshot: false }
         if (place === undefined) return
         const verdict = judge(kind, seen, place)
         seen = advance(seen, place, verdict)

@@ -32,18 +32,17 @@ const decoderOf = (name: string, streams = streamsOf(name)) => {
   return exchange.makeDecoder(new Map(streams.map((id) => [exchange.channelOf(id), id])), "c9")
 }
 
-const okxTrades = (...trades: ReadonlyArray<readonly [id: number, count: number]>) =>
+const okxTrades = (...trades: ReadonlyArray<readonly [id: number | bigint, count: number]>) =>
   JSON.stringify({
     arg: { channel: "trades", instId: "BTC-USDT" },
     data: trades.map(([id, count]) => ({ tradeId: String(id), ts: "1784849123233", count: String(count) }))
   })
 
-const krakenTrades = (...ids: ReadonlyArray<number>) =>
-  JSON.stringify({
-    channel: "trade",
-    type: "update",
-    data: ids.map((trade_id) => ({ symbol: "BTC/USD", trade_id, timestamp: "2026-08-22T17:30:53.3Z" }))
-  })
+const krakenTrades = (...ids: ReadonlyArray<number | bigint>) => {
+  const trade = (id: number | bigint) =>
+    `{"symbol":"BTC/USD","trade_id":${id},"timestamp":"2026-08-22T17:30:53.3Z"}`
+  return `{"channel":"trade","type":"update","data":[${ids.map(trade).join()}]}`
+}
 
 describe("several trades in a frame", () => {
   it.each([
@@ -470,17 +469,61 @@ describe("frames that are like answers", () => {
   })
 })
 
-describe("numbers above 2^53, of which neighbours look the same", () => {
+describe("numbers beyond 2^53", () => {
+  it("of trades of Coinbase may be any text", () => {
+    const trade = { product_id: "BTC-USD", trade_id: "no number", time: "2026-09-30T02:39:53.5Z" }
+    const events = [{ type: "update", trades: [trade, { ...trade, trade_id: "1.5" }] }]
+    const text = JSON.stringify({ channel: "market_trades", sequence_num: 4, events })
+    expect(decodeText("coinbase", text)).toMatchObject({ _tag: "Data", last: 4, previous: 3 })
+  })
+
+  const n = 9007199254740993n
   it.each([
-    ["binance", '{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":9007199254740993}}'],
-    ["binance", '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","U":1,"u":"9007199254740993"}}'],
+    ["binance", `{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":${n}}}`, n - 1n, n],
+    [
+      "binance",
+      `{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","U":${n},"u":"${n + 6n}"}}`,
+      n - 1n,
+      n + 6n
+    ],
+    [
+      "binance",
+      `{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":${n - 1n}}}`,
+      2 ** 53 - 1,
+      n - 1n
+    ],
     [
       "bybit",
-      '{"topic":"orderbook.50.BTCUSDT","type":"delta","data":{"s":"BTCUSDT","u":9007199254740993,"seq":7}}'
+      `{"topic":"orderbook.50.BTCUSDT","type":"delta","data":{"s":"BTCUSDT","u":${n},"seq":7}}`,
+      n - 1n,
+      n
     ],
-    ["okx", okxTrades([2 ** 60, 1])],
-    ["kraken", krakenTrades(2 ** 60)]
-  ])("%s: prove nothing: %s", (name, text) => {
+    [
+      "okx",
+      `{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[],"bids":[],"ts":"1784849123233","prevSeqId":${n},"seqId":${n + 2n}}]}`,
+      n,
+      n + 2n
+    ],
+    ["okx", okxTrades([n, 2], [n + 1n, 1]), 2 ** 53 - 1, n + 1n],
+    ["kraken", krakenTrades(n, n + 1n), n - 1n, n + 1n],
+    ["kraken", krakenTrades(10n ** 27n), 10n ** 27n - 1n, 10n ** 27n],
+    [
+      "coinbase",
+      `{"channel":"l2_data","timestamp":"2026-09-30T02:39:54Z","sequence_num":${n},"events":[{"type":"update","product_id":"BTC-USD","updates":[]}]}`,
+      n - 1n,
+      n
+    ]
+  ] as const)("%s: are read exactly: %s", (name, text, previous, last) => {
+    const frame = decodeText(name, text)
+    expect(frame).toMatchObject({ _tag: "Data", previous, last })
+    if (frame._tag === "Data") expect(frame.missing ?? 0).toBe(0)
+  })
+
+  it.each([
+    ["binance", `{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":${"9".repeat(65)}}}`],
+    ["okx", okxTrades([10n ** 64n, 1])],
+    ["kraken", krakenTrades(10n ** 64n)]
+  ])("%s: are none with more than 64 digits", (name, text) => {
     expect(decodeText(name, text)).toMatchObject({ _tag: "Malformed", reason: "without a sequence id" })
   })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect } from "effect"
+import { distance } from "../../src/domain/Integer.ts"
 import type { LastMessage } from "../../src/domain/LastMessage.ts"
 import { binance } from "../../src/exchange/binance.ts"
 import { bybit } from "../../src/exchange/bybit.ts"
@@ -75,7 +76,7 @@ const receiveTwice = (
     const frame = decode(Buffer.from(first?.data ?? ""))
     // Several trades may be one message, under the number of the last of them.
     const previous = frame._tag === "Data" ? frame.previous : Number.NaN
-    const missing = previous - numberOf(before.exchangeSequenceId)
+    const missing = distance(numberOf(before.exchangeSequenceId), previous)
     return { again, before, first, missing }
   })
 

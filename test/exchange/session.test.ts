@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
+import { distance, plus } from "../../src/domain/Integer.ts"
 import { bybit } from "../../src/exchange/bybit.ts"
 import { makeReceiveClock, ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { retryAfterOf } from "../../src/exchange/WebSocket.ts"
@@ -782,8 +783,8 @@ describe.concurrent("taking over", () => {
         (n) => !ids.has(n)
       )
       const gaps = eventsOf("GapDetected").flatMap(({ expected, received, size }) => {
-        expect(size).toBe(received - expected)
-        return Array.from({ length: received - expected }, (_, n) => expected + n)
+        expect(size).toBe(distance(expected, received))
+        return Array.from({ length: distance(expected, received) }, (_, n) => plus(expected, n))
       })
       return { ...received, begin, gaps, id, lost }
     })
@@ -851,7 +852,7 @@ describe.concurrent("taking over", () => {
     Effect.gen(function* () {
       const { begin, eventsOf, gaps, id, lost, of } = yield* overlapping(options)
       expect(lost).toEqual(missing.map((nth) => begin + nth))
-      expect(gaps.toSorted((a, b) => a - b)).toEqual([...late, ...missing].map((nth) => begin + nth))
+      expect(gaps.toSorted((a, b) => distance(b, a))).toEqual([...late, ...missing].map((nth) => begin + nth))
       const times = new Set(of(id).map(({ timestamp }) => timestamp))
       for (const { after, before } of eventsOf("GapDetected")) {
         expect(times.has(after ?? 0) && times.has(before ?? 0)).toBe(true)

@@ -1,6 +1,7 @@
 import { Duration } from "effect"
 import { type ClockEvidence, noClockEvidence } from "../../domain/ClockEvidence.ts"
 import type { DayCoverage, HourCoverage } from "../../domain/CoverageReport.ts"
+import { integerInJson } from "../../domain/Integer.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import type { Window } from "../../domain/Window.ts"
 
@@ -167,8 +168,8 @@ const jsonOf = (day: DayCoverage) => ({
     size: gap.size,
     rule: gap.rule,
     scope: gap.scope,
-    expected: gap.expected,
-    received: gap.received
+    expected: integerInJson(gap.expected),
+    received: integerInJson(gap.received)
   })),
   dropped: day.drops.reduce((sum, { count }) => sum + count, 0),
   drops: day.drops.map((drop) => ({ ...times(drop), count: drop.count })),

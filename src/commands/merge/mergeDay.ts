@@ -137,10 +137,10 @@ export const mergeDay = (options: {
           AND other.plain = 1 AND (other.timestamp, other.hash) < (merged.timestamp, merged.hash))`
     const [ids] = yield* sql<{ others: number }>`
       SELECT EXISTS (SELECT 1 FROM renamed) OR EXISTS (
-        SELECT 1 FROM merged WHERE length(base) > 18 OR CAST(CAST(base AS INTEGER) AS TEXT) <> base
+        SELECT 1 FROM merged WHERE base = '' OR base GLOB '*[^0-9]*' OR base GLOB '0?*'
       ) AS others`
     const order =
-      ids?.others === 1 ? "coalesce(exchange_timestamp, timestamp), timestamp, row" : "CAST(base AS INTEGER)"
+      ids?.others === 1 ? "coalesce(exchange_timestamp, timestamp), timestamp, row" : "length(base), base"
     yield* sql`DROP TABLE IF EXISTS places`
     yield* sql`CREATE TABLE places (place INTEGER PRIMARY KEY, row INTEGER)`
     yield* sql.unsafe(

@@ -2,6 +2,7 @@ import { Chunk, HashMap, Option } from "effect"
 import { microsOf } from "../../domain/Archive.ts"
 import type { Gap, StreamCoverage } from "../../domain/Coverage.ts"
 import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
+import { greatest, type Integer, least } from "../../domain/Integer.ts"
 import { microsPerHour } from "../../domain/micros.ts"
 import { difference, intersection, lengthOf, union, type Window } from "../../domain/Window.ts"
 import { isNumbered } from "../../exchange/registry.ts"
@@ -93,8 +94,8 @@ interface Holes {
 }
 
 interface NumberedGap extends Window {
-  readonly first: number
-  readonly end: number
+  readonly first: Integer
+  readonly end: Integer
 }
 
 /** Two servers hear the same message at most so far apart, microseconds. */
@@ -169,13 +170,13 @@ const absentIn = (
 /** By number, in order; those that overlap as one. */
 const disjoint = (gaps: ReadonlyArray<NumberedGap>): ReadonlyArray<NumberedGap> => {
   const list: Array<NumberedGap> = []
-  for (const gap of gaps.toSorted((a, b) => a.first - b.first)) {
+  for (const gap of gaps.toSorted((a, b) => (a.first < b.first ? -1 : Number(a.first > b.first)))) {
     const last = list.at(-1)
     if (last === undefined || gap.first >= last.end) list.push(gap)
     else {
       list[list.length - 1] = {
         first: last.first,
-        end: Math.max(last.end, gap.end),
+        end: greatest(last.end, gap.end),
         from: Math.min(last.from, gap.from),
         to: Math.max(last.to, gap.to)
       }
@@ -203,8 +204,8 @@ const meetByNumber = (
     const a = left[i]
     const b = right[j]
     if (a === undefined || b === undefined) break
-    const first = Math.max(a.first, b.first)
-    const end = Math.min(a.end, b.end)
+    const first = greatest(a.first, b.first)
+    const end = least(a.end, b.end)
     if (first < end) {
       const from = a.first === b.first ? Math.min(a.from, b.from) : a.first > b.first ? a.from : b.from
       const to = a.end === b.end ? Math.max(a.to, b.to) : a.end < b.end ? a.to : b.to

@@ -11,6 +11,7 @@ import {
   noCoverage,
   type StreamCoverage
 } from "../../domain/Coverage.ts"
+import type { Integer } from "../../domain/Integer.ts"
 import type { Heard, JournalEntry } from "../../domain/JournalEvent.ts"
 import { microsPerDay, microsPerHour } from "../../domain/micros.ts"
 import type { Window } from "../../domain/Window.ts"
@@ -153,7 +154,14 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
     for (const { from, to } of of.unwanted) rows.add(kinds.unwanted, from, to)
     for (const { count, from, to } of of.drops) rows.add(kinds.drop, from, to, count)
     for (const gap of of.gaps) {
-      rows.add(gapKind(gap), gap.from, gap.to, gap.size ?? Number.NaN, gap.expected, gap.received)
+      rows.add(
+        gapKind(gap),
+        gap.from,
+        gap.to,
+        gap.size ?? Number.NaN,
+        inRow(gap.expected),
+        inRow(gap.received)
+      )
     }
     for (const { from, reason, to } of of.doubts) rows.add(doubtKind(reason), from, to)
     for (const [hour, messages] of of.messages) {
@@ -310,6 +318,9 @@ const gapKinds: ReadonlyArray<GapKind> = (["counter", "range", "chain"] as const
   (["stream", "connection"] as const).map((scope) => ({ rule, scope }))
 )
 const kinds = { connected: 0, unwanted: 1, drop: 2, gap: 3, doubt: 3 + gapKinds.length }
+
+/** NaN for what is beyond 2^53: rows are for people. */
+const inRow = (integer: Integer): number => (typeof integer === "number" ? integer : Number.NaN)
 
 const gapKind = (gap: Gap): number =>
   kinds.gap + gapKinds.findIndex(({ rule, scope }) => rule === gap.rule && scope === gap.scope)

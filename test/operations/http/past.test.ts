@@ -88,7 +88,7 @@ describe("what the status page keeps of the journal", () => {
       const reply = replyOf(past, now, 2)
       expect(
         reply.streams.map(({ unverifiable: _, ...of }) => of),
-        JSON.stringify(entries)
+        JSON.stringify(entries, (_, value) => (typeof value === "bigint" ? String(value) : value))
       ).toEqual(saidOf(entries, reply))
     }
   )
