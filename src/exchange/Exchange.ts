@@ -187,8 +187,10 @@ export type Decoder = (frame: Buffer) => Frame
 export interface Instruments {
   /** The public REST interface. */
   readonly url: string
-  /** Path and query of the list. */
-  readonly path: string
+  /** Path and query of each part of the list; any but the first may be empty. */
+  readonly paths: readonly [string, ...ReadonlyArray<string>]
+  /** What the beginning of an answer has where it says, in spite of its status, that the list cannot be had now. */
+  readonly refusal?: RegExp
   /** How many levels deep in the answer the instruments lie, each of them an object: 1 for those of an array. */
   readonly depth: number
   /** Reads an object of that depth: undefined if it is no instrument; left if it is one that cannot be read. */

@@ -69,7 +69,7 @@ export const binance: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.binance.com",
-    path: "/api/v3/exchangeInfo?permissions=SPOT&showPermissionSets=false",
+    paths: ["/api/v3/exchangeInfo?permissions=SPOT&showPermissionSets=false"],
     depth: 2,
     read: instrumentIn(
       Schema.Struct({ symbol: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),

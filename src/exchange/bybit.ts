@@ -66,7 +66,7 @@ export const bybit: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.bybit.com",
-    path: "/v5/market/instruments-info?category=spot&limit=1000",
+    paths: ["/v5/market/instruments-info?category=spot&limit=1000"],
     depth: 3,
     read: instrumentIn(
       Schema.Struct({ symbol: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),

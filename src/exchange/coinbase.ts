@@ -66,7 +66,7 @@ export const coinbase: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.coinbase.com",
-    path: "/api/v3/brokerage/market/products?product_type=SPOT",
+    paths: ["/api/v3/brokerage/market/products?product_type=SPOT"],
     depth: 2,
     read: instrumentIn(
       Schema.Struct({

@@ -1,7 +1,7 @@
 import { HttpClient } from "@effect/platform"
 import { Effect, Stream } from "effect"
 import "../addressAttempts.ts"
-import type { Exchange, Instrument } from "./Exchange.ts"
+import type { Exchange, Instrument, Instruments } from "./Exchange.ts"
 import { httpClient } from "./httpClient.ts"
 import { makeJsonItems } from "./jsonItems.ts"
 
@@ -14,11 +14,27 @@ export const fetchInstruments = (
   restUrl: string
 ): Effect.Effect<ReadonlyArray<Instrument>, string> =>
   Effect.gen(function* () {
+    const listed = new Map<string, Instrument>()
+    for (const path of instruments.paths) {
+      const begin = yield* readPart(instruments, `${restUrl.replace(/\/+$/, "")}${path}`, listed)
+      if (Array.from(listed.values()).every(({ state }) => state === "ended")) {
+        return yield* Effect.fail(`there is nothing in the list: ${begin}`)
+      }
+    }
+    return [...listed.values()]
+  }).pipe(
+    Effect.mapError((error) => (typeof error === "string" ? error : error.message)),
+    Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => "no answer within 30 s" }),
+    Effect.provide(httpClient)
+  )
+
+/** Adds what a part of the list has; returns how the answer begins. */
+const readPart = (instruments: Instruments, url: string, listed: Map<string, Instrument>) =>
+  Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
-    const response = yield* client.get(`${restUrl.replace(/\/+$/, "")}${instruments.path}`)
+    const response = yield* client.get(url)
     if (response.status !== 200) return yield* Effect.fail(`HTTP status ${response.status}`)
     const items = makeJsonItems(instruments.depth)
-    const listed = new Map<string, Instrument>()
     let bytes = 0
     let begin = ""
     yield* Stream.runForEach(response.stream, (piece) =>
@@ -29,24 +45,16 @@ export const fetchInstruments = (
         for (const item of items.take(piece)) {
           const instrument = yield* instruments.read(item)
           if (instrument === undefined) continue
-          const { symbol } = instrument
-          if (liveliest.indexOf(instrument.state) < liveliest.indexOf(listed.get(symbol)?.state ?? "none")) {
-            listed.set(symbol, instrument)
-          }
+          const { state, symbol } = instrument
+          const known = listed.get(symbol)?.state ?? "none"
+          if (liveliest.indexOf(state) < liveliest.indexOf(known)) listed.set(symbol, instrument)
         }
       })
     )
-    if (!items.isWhole() && listed.size > 0) return yield* Effect.fail("the list is cut off")
-    const all = [...listed.values()]
-    return all.some(({ state }) => state !== "ended")
-      ? all
-      : yield* Effect.fail(`there is nothing in the list: ${begin.slice(0, quoted)}`)
-  }).pipe(
-    Effect.scoped,
-    Effect.mapError((error) => (typeof error === "string" ? error : error.message)),
-    Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => "no answer within 30 s" }),
-    Effect.provide(httpClient)
-  )
+    const text = begin.slice(0, quoted)
+    if (instruments.refusal?.test(text) === true) return yield* Effect.fail(text)
+    return items.isWhole() ? text : yield* Effect.fail(`the list is cut off: ${text}`)
+  }).pipe(Effect.scoped)
 
 /** The longest list, Binance's, has about 6 MB. */
 const maxBytes = 64 * 1024 * 1024

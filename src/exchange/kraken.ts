@@ -68,22 +68,31 @@ export const kraken: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.kraken.com",
-    path: "/0/public/AssetPairs",
+    // Without the class only currencies are listed: what tokenises stocks (xStocks) is a class of its own.
+    paths: ["/0/public/AssetPairs", "/0/public/AssetPairs?aclass_base=tokenized_asset"],
+    refusal: /"error":\s*\[\s*"E(?:Service|API)\b/,
     depth: 2,
     read: instrumentIn(
-      Schema.Struct({ wsname: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),
-      ({ status, wsname }) =>
-        wsname === undefined
-          ? undefined
-          : {
-              symbol: wsname.replace(/\bXBT\b/, "BTC").replace(/\bXDG\b/, "DOGE"),
-              state: stateOf(status, ["work_in_progress", "hidden"])
-            }
-    ),
-    // Tokenised stocks, as in TSLAx/USD, are in a list of their own.
-    lists: (symbol) => symbol === symbol.toUpperCase()
+      Schema.Struct({
+        wsname: Schema.optional(Schema.String),
+        status: Schema.optional(Schema.String),
+        execution_venue: Schema.optional(Schema.String)
+      }),
+      ({ execution_venue = ownVenue, status, wsname }) => {
+        if (wsname === undefined) return undefined
+        const state = stateOf(status, ["work_in_progress", "hidden"])
+        return {
+          symbol: wsname.replace(/\bXBT\b/, "BTC").replace(/\bXDG\b/, "DOGE"),
+          // Its book is another exchange's.
+          state: state === "traded" && execution_venue !== ownVenue ? "resting" : state
+        }
+      }
+    )
   }
 }
+
+/** What is traded on Kraken itself, and not, as since April 2026 on `bitnomial-exchange`, by way of it. */
+const ownVenue = "international"
 
 const symbolsPerRequest = 100
 const depth = 100

@@ -71,7 +71,7 @@ export const okx: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://openapi.okx.com",
-    path: "/api/v5/public/instruments?instType=SPOT",
+    paths: ["/api/v5/public/instruments?instType=SPOT"],
     depth: 2,
     read: instrumentIn(
       Schema.Struct({ instId: Schema.optional(Schema.String), state: Schema.optional(Schema.String) }),

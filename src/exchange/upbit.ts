@@ -60,7 +60,7 @@ export const upbit: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.upbit.com",
-    path: "/v1/market/all",
+    paths: ["/v1/market/all"],
     depth: 1,
     // There is no status: what is suspended stays in the list, with a notice elsewhere.
     read: instrumentIn(Schema.Struct({ market: Schema.optional(Schema.String) }), ({ market }) =>

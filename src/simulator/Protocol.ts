@@ -51,7 +51,7 @@ export interface Protocol {
   /** The list of what is traded, over HTTP. */
   readonly instruments: {
     readonly path: string
-    readonly list: (symbols: ReadonlyArray<Listed>) => unknown
+    readonly list: (symbols: ReadonlyArray<Listed>, query: URLSearchParams) => unknown
   }
   /** Opens a session for the URL of an upgrade request, or refuses the upgrade. */
   readonly connect: (url: URL) => Either.Either<Session, UpgradeRefused>

@@ -170,10 +170,12 @@ export const make = (
         streams: feed.status()
       }),
       flush: record.flush,
-      instruments: (url) =>
-        url.split("?")[0] === protocol.instruments.path
-          ? protocol.instruments.list(listing.answer(url))
+      instruments: (url) => {
+        const [path, query] = url.split("?")
+        return path === protocol.instruments.path
+          ? protocol.instruments.list(listing.answer(url), new URLSearchParams(query))
           : undefined
+      }
     }
 
     const upgrader = new WebSocketServer({

@@ -25,15 +25,25 @@ export const kraken = (options: MarketOptions): Protocol => {
     heartbeatEvery: Duration.seconds(1),
     instruments: {
       path: "/0/public/AssetPairs",
-      list: (symbols) => ({
-        error: [],
-        result: Object.fromEntries(
-          symbols.map(({ status = "online", symbol }) => [
-            symbol.replace("/", ""),
-            { wsname: symbol.replace(/^BTC\//, "XBT/"), status }
-          ])
-        )
-      })
+      list: (symbols, query) => {
+        const ofClass = query.get("aclass_base") ?? "currency"
+        return {
+          error: [],
+          result: Object.fromEntries(
+            symbols
+              .filter(({ symbol }) => classOf(symbol) === ofClass)
+              .map(({ status = "online", symbol }) => [
+                symbol.replace("/", ""),
+                {
+                  wsname: symbol.replace(/^BTC\//, "XBT/"),
+                  aclass_base: ofClass,
+                  status,
+                  execution_venue: symbol.endsWith(":BTNL") ? "bitnomial-exchange" : "international"
+                }
+              ])
+          )
+        }
+      }
     },
     connect: (url) =>
       url.pathname === "/v2"
@@ -48,6 +58,9 @@ export const kraken = (options: MarketOptions): Protocol => {
     }
   }
 }
+
+/** Tokenised stocks have a small x behind their name, as TSLAx. */
+const classOf = (symbol: string): string => (/^[A-Z0-9.]+x\//.test(symbol) ? "tokenized_asset" : "currency")
 
 const decode = requestOf(
   Schema.Union(

@@ -148,3 +148,34 @@ describe.concurrent("symbols of a pattern", () => {
       })
   )
 })
+
+describe("kraken's other instruments", () => {
+  it.scopedLive("tokenised stocks are meant by patterns, and what is traded on another exchange is not", () =>
+    Effect.gen(function* () {
+      const where = yield* workspace
+      const simulator = yield* Simulator.make({
+        exchange: "kraken",
+        symbols: ["BTC/USD", "TSLAx/USD", "AAPLx/EUR", "ETH/USD:BTNL"],
+        rate: 5
+      })
+      const collector = yield* startNode(["--import", shortHours, program], {
+        cwd: where.folder,
+        env: environment(where, {
+          MARKETS: "kraken:*USD*:trade,kraken:AAPLx/EUR:trade",
+          ...urlsOf(simulator),
+          SHORT_HOUR: "700"
+        })
+      })
+      yield* collector.awaitLine(/archived .*TSLAx/)
+      yield* collector.awaitLine(/archived .*AAPLx/)
+      const subscriptions = Effect.map(simulator.status, ({ connections }) =>
+        connections.flatMap(({ subscriptions }) => subscriptions).toSorted()
+      )
+      expect(yield* subscriptions).toEqual(["trade:AAPLx/EUR", "trade:BTC/USD", "trade:TSLAx/USD"])
+      yield* simulator.inject({ _tag: "unlist", symbol: "TSLAx/USD" })
+      yield* collector.awaitLine(/ a symbol was delisted .*TSLAx/)
+      expect((yield* collector.stop()).code).toBe(0)
+      expect(collector.stdout()).not.toMatch(/not in the exchange's list|cannot be had/)
+    })
+  )
+})

@@ -13,13 +13,13 @@ const exchangeOf = (name: string) => {
   return exchange
 }
 
-/** Answers every request with this text, in as many pieces as wanted. */
-const serving = (text: string, pieces = 1) =>
+/** Answers requests with texts, in as many pieces as wanted. */
+const answering = (answer: (path: string) => string, pieces = 1) =>
   Effect.acquireRelease(
     Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
-      const bytes = Buffer.from(text)
-      const size = Math.ceil(bytes.length / pieces) || 1
-      const server = createServer((_, response) => {
+      const server = createServer((request, response) => {
+        const bytes = Buffer.from(answer(request.url ?? ""))
+        const size = Math.ceil(bytes.length / pieces) || 1
         response.writeHead(200)
         for (let at = 0; at < bytes.length; at += size) response.write(bytes.subarray(at, at + size))
         response.end()
@@ -31,6 +31,8 @@ const serving = (text: string, pieces = 1) =>
     }),
     ({ close }) => Effect.sync(close)
   )
+
+const serving = (text: string, pieces = 1) => answering(() => text, pieces)
 
 describe("the objects in a list", () => {
   const inObject = (items: ReadonlyArray<unknown>) => ({ code: [{}], data: items, more: "]}" })
@@ -131,11 +133,14 @@ describe("what an exchange lists", () => {
           XDGUSD: { wsname: "XDG/USD", status: "limit_only" },
           A: { wsname: "A/USD", status: "cancel_only" },
           B: { wsname: "B/USD", status: "work_in_progress" },
-          C: { wsname: "C/USD", status: "delisted" }
+          C: { wsname: "C/USD", status: "delisted" },
+          D: { wsname: "TSLAx/USD", status: "post_only", execution_venue: "international" },
+          E: { wsname: "BTC/USD:BTNL", status: "online", execution_venue: "bitnomial-exchange" },
+          F: { wsname: "F/USD", status: "online", execution_venue: "somewhere-else" }
         }
       },
-      ["BTC/USD", "DOGE/USD", "A/USD"],
-      ["B/USD"]
+      ["BTC/USD", "DOGE/USD", "A/USD", "TSLAx/USD"],
+      ["B/USD", "BTC/USD:BTNL", "F/USD"]
     ]
   ] as const)("%s: by the words that it has for it", ([name, answer, traded, resting]) =>
     Effect.gen(function* () {
@@ -154,13 +159,13 @@ describe("what an exchange lists", () => {
         const simulator = yield* Simulator.make({ exchange: name })
         const { instruments } = exchangeOf(name)
         const list = yield* Effect.promise(() =>
-          fetch(simulator.httpUrl(instruments.path)).then((response) => response.text())
+          fetch(simulator.httpUrl(instruments.paths[0])).then((response) => response.text())
         )
         const wrong = ["", "<html>", "{}", "[1]", "null", '{"code":"50011","msg":"Too Many Requests"}']
         for (const text of [...wrong, list.trim().slice(0, -3)]) {
           const { url } = yield* serving(text)
           const reason = yield* Effect.flip(fetchInstruments(exchangeOf(name), url))
-          expect(reason).toMatch(/^(the list is cut off|there is nothing in the list: )/)
+          expect(reason).toMatch(/^(the list is cut off|there is nothing in the list): /)
         }
         const { url } = yield* serving(list.replace(/:"[^"]*"/g, ":7"))
         if (list.includes(":")) yield* Effect.flip(fetchInstruments(exchangeOf(name), url))
@@ -185,4 +190,32 @@ describe("symbols that are near one that is not listed", () => {
   ])("%s", (symbol, listed, near) => {
     expect(nearSymbols(symbol, listed)).toEqual(near)
   })
+})
+
+describe("kraken's two lists", () => {
+  it.scopedLive("are one, and neither is had while the exchange says that it cannot give it", () =>
+    Effect.gen(function* () {
+      const answers = new Map([
+        ["/0/public/AssetPairs", '{"error":[],"result":{"A":{"wsname":"XBT/USD","status":"online"}}}'],
+        [
+          "/0/public/AssetPairs?aclass_base=tokenized_asset",
+          '{"error":[],"result":{"B":{"wsname":"TSLAx/USD","status":"online"}}}'
+        ]
+      ])
+      const { url } = yield* answering((path) => answers.get(path) ?? "")
+      const symbols = Effect.map(fetchInstruments(exchangeOf("kraken"), url), (list) =>
+        list.map(({ symbol }) => symbol)
+      )
+      expect(yield* symbols).toEqual(["BTC/USD", "TSLAx/USD"])
+      for (const path of answers.keys()) {
+        const before = answers.get(path) ?? ""
+        answers.set(path, '{"error":["EService:Unavailable"]}')
+        expect(yield* Effect.flip(symbols)).toContain("EService:Unavailable")
+        answers.set(path, before)
+      }
+      // As where the law does not allow them.
+      answers.set("/0/public/AssetPairs?aclass_base=tokenized_asset", '{"error":[],"result":{}}')
+      expect(yield* symbols).toEqual(["BTC/USD"])
+    })
+  )
 })
