@@ -18,6 +18,7 @@ import * as Logging from "./operations/Logging.ts"
 import * as LogJanitor from "./operations/LogJanitor.ts"
 import { publishReports, sayWhereStatusPageIs } from "./operations/publishReports.ts"
 import { Reporter } from "./operations/Reporter.ts"
+import { watchStops } from "./operations/StopWatch.ts"
 import * as Tracing from "./operations/Tracing.ts"
 import { supervise } from "./supervise.ts"
 import { Storage } from "./thread/Storage.ts"
@@ -141,10 +142,19 @@ const receiving = (settings: Settings) =>
       // Sockets take a moment to close: what counts is when that began.
       const untilTheEnd = Effect.onInterrupt(Effect.never, () => recorder.endReceiving)
       return yield* holdLogsUntil(storage.opened)(
-        Effect.all([untilTheEnd, logSteps(steps), watchClock(recorder.unsafeRecord), receive], {
-          concurrency: "unbounded",
-          discard: true
-        })
+        Effect.all(
+          [
+            untilTheEnd,
+            logSteps(steps),
+            watchClock(recorder.unsafeRecord),
+            watchStops(recorder.unsafeRecord),
+            receive
+          ],
+          {
+            concurrency: "unbounded",
+            discard: true
+          }
+        )
       )
     })
   )

@@ -136,7 +136,8 @@ export const MessagesDropped = Schema.TaggedStruct("MessagesDropped", {
 })
 
 /**
- * The wall clock was set, or ran on while the machine slept: it went from one time to another, microseconds since the epoch.
+ * The wall clock was set, or ran on while the machine slept or the process did not run: it went from one time to another,
+ * microseconds since the epoch.
  * What was received in between by the one reckoning was not by the other.
  */
 export const ClockStepped = Schema.TaggedStruct("ClockStepped", { at: Micros, from: Micros, to: Micros })

@@ -2,6 +2,7 @@ import * as NodeFs from "node:fs"
 import * as NodePath from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { difference, union } from "../../src/domain/Window.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { environment, program, workspace } from "../support/collector.ts"
 import { eventually, runNode, startNode } from "../support/process.ts"
@@ -80,6 +81,46 @@ describe.concurrent("a wall clock that is set while the collector runs", () => {
       })
     )
   }
+})
+
+describe.concurrent("a collector that is stopped for longer than its connections live", () => {
+  it.scopedLive("claims none of that time, in which messages were lost", () =>
+    Effect.gen(function* () {
+      const where = yield* workspace
+      const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 20 })
+      const env = environment(where, {
+        MARKETS: "binance:btcusdt:trade",
+        BINANCE_WS_URL: simulator.url(),
+        ARCHIVE_INTERVAL: "3600"
+      })
+      const collector = yield* startNode([program], { cwd: where.folder, env })
+      yield* collector.awaitLine(/ connected /)
+      const moreRows = (rows: number) =>
+        eventually(
+          "rows",
+          Effect.map(countRows(where.database), (count) => count > rows)
+        )
+      yield* moreRows(50)
+      yield* collector.signal("SIGSTOP")
+      const stopped = Date.now()
+      // What came until then is read when it goes on.
+      yield* Effect.sleep("3 seconds")
+      yield* simulator.inject({ _tag: "close" })
+      yield* Effect.sleep("12 seconds")
+      const continued = Date.now()
+      yield* collector.signal("SIGCONT")
+      yield* moreRows((yield* countRows(where.database)) + 50)
+      expect((yield* collector.stop()).code).toBe(0)
+      expect(collector.stdout()).toMatch(/this process did not run for a while/)
+      const days = yield* Schema.decodeUnknown(Schema.parseJson(Days))(
+        (yield* runNode([program, "coverage", "--json"], { cwd: where.folder, env })).stdout
+      )
+      const excluded = days
+        .flatMap(({ exclude }) => exclude)
+        .map((window) => ({ from: Date.parse(window.from), to: Date.parse(window.to) }))
+      expect(difference([{ from: stopped, to: continued }], union(excluded))).toEqual([])
+    })
+  )
 })
 
 const Days = Schema.Array(
