@@ -12,6 +12,7 @@ import {
   type StreamCoverage
 } from "./Coverage.ts"
 import { GapDetected } from "./ExchangeEvent.ts"
+import { applyToStatuses, type ExchangeStatuses, isAboutStatus, noStatuses } from "./ExchangeStatuses.ts"
 import { Heard, type JournalEntry } from "./JournalEvent.ts"
 import { StreamId } from "./StreamId.ts"
 import { lastingReasons } from "./Unsettled.ts"
@@ -36,6 +37,8 @@ export interface CoverageCheckpoint {
   readonly until: number
   /** What is known of the wall clock, by UTC date, of the dates that are not over. */
   readonly clock: ReadonlyMap<string, ClockEvidence>
+  /** What exchanges say of themselves since before. */
+  readonly statuses: ExchangeStatuses["current"]
   readonly coverage: Coverage
 }
 
@@ -50,12 +53,13 @@ export const emptyCheckpoint = (journal: string): CoverageCheckpoint => ({
   lastText: "",
   until: 0,
   clock: new Map(),
+  statuses: noStatuses.current,
   coverage: noCoverage
 })
 
 /** The checkpoint as of the last of these entries, whose text is `lastText`; with all that ended before it. */
 export const advanced = (
-  { clock, coverage, until, ...rest }: CoverageCheckpoint,
+  { clock, coverage, statuses, until, ...rest }: CoverageCheckpoint,
   entries: ReadonlyArray<JournalEntry>,
   lastText: string
 ): CoverageCheckpoint => {
@@ -74,6 +78,9 @@ export const advanced = (
       until
     ),
     clock: evidence,
+    statuses: entries
+      .filter(({ event }) => isAboutStatus(event))
+      .reduce(applyToStatuses, { ...noStatuses, current: statuses }).current,
     coverage: entries.reduce(applyToCoverage, coverage)
   }
 }
@@ -101,6 +108,7 @@ export const inNewEpoch = (
   ...rest,
   journal,
   clock: new Map(),
+  statuses: noStatuses.current,
   coverage: forgetOutside(beginJournal(endOfJournal(coverage), { after, goesBack: true }), {
     from: Number.POSITIVE_INFINITY,
     to: Number.POSITIVE_INFINITY
@@ -178,6 +186,17 @@ const MaybeHeard = Schema.transform(Schema.NullOr(Heard), Schema.UndefinedOr(Hea
   encode: (heard) => heard ?? null
 })
 
+const Statuses = Schema.HashMap({
+  key: Schema.String,
+  value: Schema.Struct({
+    exchange: Schema.String,
+    subject: Schema.NullOr(Schema.String),
+    status: Schema.String,
+    text: Schema.NullOr(Schema.String),
+    from: Schema.Number
+  })
+})
+
 const State = Schema.Struct({
   streams: Schema.HashMap({ key: Schema.String, value: StreamState }),
   process: Schema.Number,
@@ -202,6 +221,8 @@ export const CheckpointText: Schema.Schema<CoverageCheckpoint, string> = Schema.
     lastText: Schema.String,
     until: Schema.Number,
     clock: Schema.ReadonlyMap({ key: Schema.String, value: ClockEvidence }),
+    // Those of before exchanges were listened to have none.
+    statuses: Schema.optionalWith(Statuses, { default: () => noStatuses.current }),
     coverage: State
   })
 )

@@ -164,6 +164,20 @@ export const SymbolDelisted = Schema.TaggedStruct("SymbolDelisted", {
   symbol: Schema.String
 })
 
+/**
+ * What the exchange says of itself, in its own word, and since `at`: told when it changes, once for all connections. `subject`:
+ * what it is about, as a product or a maintenance; the exchange as a whole without. `isPassing`: an announcement of which nothing
+ * will tell that it is over. It says nothing of what was recorded.
+ */
+export const ExchangeStatus = Schema.TaggedStruct("ExchangeStatus", {
+  ...at,
+  exchange: Schema.String,
+  status: Schema.String,
+  subject: Schema.optionalWith(Schema.String, { exact: true }),
+  text: Schema.optionalWith(Schema.String, { exact: true }),
+  isPassing: Schema.optionalWith(Schema.Boolean, { exact: true })
+})
+
 /** A connection was made. */
 export const ConnectionOpened = Schema.TaggedStruct("ConnectionOpened", {
   ...at,
@@ -197,6 +211,7 @@ export const ExchangeEvent = Schema.Union(
   Repeated,
   SymbolListed,
   SymbolDelisted,
+  ExchangeStatus,
   ConnectionOpened,
   ConnectionEnded
 )

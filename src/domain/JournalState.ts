@@ -1,4 +1,5 @@
 import { HashMap, Option } from "effect"
+import { isImpaired, statusKey } from "./ExchangeStatuses.ts"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
 import type { StreamId } from "./StreamId.ts"
@@ -11,8 +12,8 @@ export interface JournalState {
   readonly plannedThrough: number
   /**
    * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
-   * the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, the
-   * process that runs, the latest times that the clock was set back, the latest segment, the latest epoch.
+   * the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, what
+   * exchanges say of themselves that is not as usual, the process that runs, the latest times that the clock was set back, the latest segment, the latest epoch.
    */
   readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
 }
@@ -114,6 +115,11 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
       return HashMap.set(delistDoubts(needed, event), delistedKey(event), [id])
     case "SymbolListed":
       return HashMap.remove(needed, delistedKey(event))
+    case "ExchangeStatus": {
+      if (event.isPassing === true) return needed
+      const key = `${ofProcess}status ${statusKey(event)}`
+      return isImpaired(event) ? HashMap.set(needed, key, [id]) : HashMap.remove(needed, key)
+    }
     default:
       return needed
   }

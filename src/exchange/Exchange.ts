@@ -4,6 +4,7 @@ import type { Integer } from "../domain/Integer.ts"
 import type { SkipReason } from "../domain/SkipReason.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule, Place } from "./Continuity.ts"
+import type { Said } from "./StatusWatch.ts"
 
 /**
  * All that the collector knows about an exchange: a description and a pure decoder. The connection actor is written once
@@ -33,6 +34,8 @@ export interface Exchange {
   readonly notice?: Duration.Duration
   /** Messages to send as soon as a connection is open. */
   readonly opening: ReadonlyArray<string>
+  /** Messages to send once a connection has lasted for a minute: what is not about its streams, which come first. */
+  readonly later?: ReadonlyArray<string>
   /** Whether it answers requests. One that does not is taken to have refused what has no data within some seconds. */
   readonly acknowledges: boolean
   /** Whether its errors name no request: then the next one waits until the one before is answered. */
@@ -147,8 +150,10 @@ export type Frame =
   | (Counted & { readonly _tag: "Heartbeat" })
   /** An error that names neither a request nor a stream: what it is about is not known. */
   | (Counted & { readonly _tag: "Failed"; readonly reason: string })
-  /** The exchange is going to close the connection. */
-  | (Counted & { readonly _tag: "Closing"; readonly reason: string })
+  /** The exchange is going to close the connection; `status` is its word for that. */
+  | (Counted & { readonly _tag: "Closing"; readonly status: string; readonly reason: string })
+  /** What the exchange says of itself. */
+  | (Counted & { readonly _tag: "Status"; readonly said: ReadonlyArray<Said> })
   /**
    * None of these: it is kept as it came, and its stream is in doubt. `stream` is the one that it names, `also` those
    * that have its messages too; without, it may belong to any on the connection.

@@ -6,6 +6,7 @@ import { type Connection, makeConnection } from "./Connection.ts"
 import { partition } from "./chunk.ts"
 import { doubtOverRestart } from "./resumption.ts"
 import type { SessionContext } from "./Session.ts"
+import { makeStatusWatch } from "./StatusWatch.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
 import { watchList } from "./watchList.ts"
@@ -24,7 +25,7 @@ export interface ExchangeRunner {
  * follows the exchange's list of instruments where a pattern asks for it.
  */
 export const makeExchangeRunner = (options: {
-  readonly context: Omit<SessionContext, "onFirst">
+  readonly context: Omit<SessionContext, "onFirst" | "statuses">
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
   /** The REST interface that lists what this endpoint has; without, nothing is looked up. */
@@ -32,7 +33,8 @@ export const makeExchangeRunner = (options: {
   readonly refreshEvery: Duration.Duration
 }): ExchangeRunner => {
   const { clock, emit, exchange, url } = options.context
-  const context: SessionContext = { ...options.context, onFirst: (stream) => compare(stream) }
+  const statuses = makeStatusWatch(exchange.name, emit)
+  const context: SessionContext = { ...options.context, statuses, onFirst: (stream) => compare(stream) }
   let lastMessages: ReadonlyMap<string, LastMessage> = new Map()
   const tracked = new Map<string, TrackedStream>()
   const known = new Map<string, TrackedStream>()
@@ -64,6 +66,7 @@ export const makeExchangeRunner = (options: {
 
   const run = Effect.gen(function* () {
     const fork = yield* FiberSet.makeRuntime<never, void, never>()
+    fork(Effect.sync(() => statuses.tick(clock.unsafeNow())).pipe(Effect.delay("10 seconds"), Effect.forever))
 
     const start = (streams: ReadonlyArray<TrackedStream>): void => {
       for (const part of partition(streams, fits)) open(part, new Set())

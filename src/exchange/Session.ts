@@ -28,6 +28,7 @@ import { isAnswer, makeReasked, type Reasked, reask, unsureSince } from "./Reask
 import type { ReceiveClock } from "./ReceiveClock.ts"
 import { isLater, isNew, judgeHere, makeSeenHere, type SeenHere, seeHere } from "./SeenHere.ts"
 import type { SilenceWatch } from "./SilenceWatch.ts"
+import type { StatusWatch } from "./StatusWatch.ts"
 import { attempted, restart } from "./StreamWatch.ts"
 import { refuse, sureUntil, type TrackedStream, timeOf } from "./TrackedStream.ts"
 import { isTalking, makeUnreadable } from "./Unreadable.ts"
@@ -53,6 +54,8 @@ export interface SessionContext {
   readonly skipped: ReadonlyMap<SkipReason, Metric.Metric.Counter<number>>
   /** The stream under which frames are kept that could not be read, by the symbol that they name. */
   readonly unreadableOf: (symbol: string) => StreamId
+  /** Hears what the exchange says of itself. */
+  readonly statuses: StatusWatch
   readonly signer: Signer | undefined
   /** Spaces attempts to connect. */
   readonly attempts: AttemptLimiter
@@ -648,7 +651,11 @@ export const openSession = (
           fail(new ConnectionEnded({ kind: "error", reason: frame.reason }))
           return
         case "Closing":
+          context.statuses.hear({ status: frame.status, text: frame.reason, isPassing: true }, now)
           askForSuccessor("replaced", `the exchange is closing: ${frame.reason}`)
+          return
+        case "Status":
+          for (const said of frame.said) context.statuses.hear(said, now)
           return
         case "Heartbeat":
           return
@@ -1091,7 +1098,8 @@ export const openSession = (
     })
     add(options.streams, options.guests)
     yield* Effect.addFinalizer(() => Effect.sync(() => subscriptions.forEach(leave)))
-    yield* Effect.all([connection.ended, Deferred.await(failure), sender, ticker], {
+    const later = Effect.delay(Effect.forEach(exchange.later ?? [], send), "1 minute")
+    yield* Effect.all([connection.ended, Deferred.await(failure), sender, later, ticker], {
       concurrency: "unbounded",
       discard: true
     }).pipe(

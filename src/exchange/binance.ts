@@ -150,7 +150,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
   function combined(frame: Buffer, nameAt: number, dataAt: number, dataEnd: number): Frame {
     const name = Scan.stringAt(frame, nameAt)
     if (name === undefined) return unknownShape
-    if (name === "!serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
+    if (name === "!serverShutdown")
+      return { _tag: "Closing", status: "serverShutdown", reason: "server shutdown" }
     const stream = streams.get(name)
     if (stream === undefined) return other(name)
     return frame[dataAt] === Scan.openBrace
@@ -174,7 +175,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
   function rawEvent(frame: Buffer, eventAt: number, symbolAt: number, start: number, end: number): Frame {
     const event = Scan.stringAt(frame, eventAt)
     if (event === undefined) return unknownShape
-    if (event === "serverShutdown") return { _tag: "Closing", reason: "server shutdown" }
+    if (event === "serverShutdown")
+      return { _tag: "Closing", status: "serverShutdown", reason: "server shutdown" }
     const dataType = events.get(event)
     if (dataType === undefined) return unknownChannel
     const symbol = Scan.stringAt(frame, symbolAt)

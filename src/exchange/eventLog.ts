@@ -1,5 +1,6 @@
 import { Duration, Effect, Mailbox } from "effect"
 import type { ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import { isImpaired } from "../domain/ExchangeStatuses.ts"
 import { makeEventRuns } from "../domain/eventRuns.ts"
 import { streamKey } from "../domain/StreamId.ts"
 
@@ -43,15 +44,17 @@ export const makeEventLog = Effect.gen(function* () {
 
 const secondsPerRun = 10
 
-/** A connection that another one took over from is no trouble. */
+/** A connection that another one took over from is no trouble, nor is an exchange that works as usual. */
 const logEvent = (event: ExchangeEvent): Effect.Effect<void> =>
   Effect.annotateLogs(
     event._tag === "ConnectionEnded" && event.kind === "replaced"
       ? Effect.logInfo("connection ended")
-      : lines[event._tag],
+      : event._tag === "ExchangeStatus" && (isImpaired(event) || event.isPassing === true)
+        ? Effect.logWarning("an exchange says of itself")
+        : lines[event._tag],
     Object.fromEntries(
       Object.entries(event).flatMap(([key, value]): Array<[string, unknown]> => {
-        if (key === "_tag" || key === "at" || value === null) return []
+        if (key === "_tag" || key === "at" || key === "isPassing" || value === null) return []
         return [[key, typeof value === "object" ? streamKey(value) : value]]
       })
     )
@@ -72,5 +75,6 @@ const lines: Readonly<Record<ExchangeEvent["_tag"], Effect.Effect<void>>> = {
   OutOfOrder: Effect.logInfo("messages arrived late"),
   Repeated: Effect.logInfo("messages came twice"),
   SymbolListed: Effect.logInfo("a symbol was listed"),
-  SymbolDelisted: Effect.logWarning("a symbol was delisted")
+  SymbolDelisted: Effect.logWarning("a symbol was delisted"),
+  ExchangeStatus: Effect.logInfo("an exchange says of itself")
 }

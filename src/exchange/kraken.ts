@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib"
-import { Duration, Schema } from "effect"
+import { Duration, Either, Schema } from "effect"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import { chunk } from "./chunk.ts"
@@ -148,7 +148,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const [channelAt = -1, typeAt = -1, dataAt = -1] = inFrame
     if (channelAt < 0) return answer(frame, streams)
     const channel = Scan.stringAt(frame, channelAt)
-    if (channel === "status" || (channel === "heartbeat" && dataAt < 0)) return heartbeat
+    if (channel === "status") return status(frame)
+    if (channel === "heartbeat" && dataAt < 0) return heartbeat
     if (channel === undefined || frame[dataAt] !== Scan.openBracket) return unknownShape
     const snapshot = Scan.stringAt(frame, typeAt) === "snapshot"
     if (channel === channels.trade) return trades(frame, dataAt, snapshot)
@@ -216,6 +217,41 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       : { ...first, _tag: "Data", start: 0, end: frame.length, also: others }
   }
 }
+
+/**
+ * `{channel, type, data: [{version, system, api_version, connection_id}]}`: on every new connection, and when it changes.
+ * `upcoming_maintenance` and `emergency` are lists that only some of its endpoints have.
+ */
+const status = (frame: Buffer): Frame =>
+  Either.match(decodeStatus(frame.toString("utf8", 0, maxStatus)), {
+    onLeft: () => heartbeat,
+    onRight: ({ data }) => ({
+      _tag: "Status",
+      said: data.map(({ emergency = [], system, upcoming_maintenance = [] }) => ({
+        status: system,
+        ...(emergency.length + upcoming_maintenance.length === 0
+          ? {}
+          : { text: JSON.stringify({ emergency, upcoming_maintenance }) })
+      }))
+    })
+  })
+
+/** Bytes. */
+const maxStatus = 100_000
+
+const decodeStatus = Schema.decodeUnknownEither(
+  Schema.parseJson(
+    Schema.Struct({
+      data: Schema.Array(
+        Schema.Struct({
+          system: Schema.NonEmptyString,
+          emergency: Schema.optionalWith(Schema.Array(Schema.Unknown), { nullable: true }),
+          upcoming_maintenance: Schema.optionalWith(Schema.Array(Schema.Unknown), { nullable: true })
+        })
+      )
+    })
+  )
+)
 
 const Answer = Schema.Struct({
   method: Schema.String,

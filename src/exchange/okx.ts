@@ -1,4 +1,4 @@
-import { Duration, Schema } from "effect"
+import { Duration, Either, Schema } from "effect"
 import { distance, greatest, type Integer, least, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
@@ -23,6 +23,10 @@ import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
 import { timeAt as readTime } from "./time.ts"
 import { tradesId } from "./trades.ts"
+
+/** The channel of maintenance, and the id of the request for it. */
+const statusChannel = "status"
+const statusRequest = "status"
 
 /**
  * OKX v5. Protocol facts: www.okx.com/docs-v5/en, sections on the public WebSocket (July and August 2026). Port 8443, which the
@@ -62,6 +66,8 @@ export const okx: Exchange = {
   idleTimeout: Duration.seconds(30),
   notice: Duration.seconds(60),
   opening: [],
+  // What it says of maintenance. An answer that refuses it means no stream.
+  later: [JSON.stringify({ id: statusRequest, op: "subscribe", args: [{ channel: statusChannel }] })],
   acknowledges: true,
   requests: (change, nextId) =>
     requestsOf(change, nextId, streamsPerRequest, (op, streams, id) => {
@@ -121,6 +127,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const channel = Scan.stringAt(frame, channelAt)
     const symbol = Scan.stringAt(frame, symbolAt)
     if (channel === undefined) return unknownShape
+    if (channel === statusChannel && symbol === undefined) return status(frame)
     if (symbol === undefined) return noSymbol
     const name = `${channel}:${symbol}`
     const stream = streams.get(name)
@@ -209,6 +216,53 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
 
 const pongText = Buffer.from("pong")
 
+/**
+ * `{arg: {channel: "status"}, data: [{title, state, begin, end, ...}]}`: the latest maintenance when it is asked for, and each
+ * that changes: `scheduled`, `ongoing`, `pre_open`, `completed` or `canceled`. Those of demo trading (`env` 2) do not matter.
+ */
+const status = (frame: Buffer): Frame =>
+  Either.match(decodeStatus(frame.toString("utf8", 0, maxStatus)), {
+    onLeft: () => heartbeat,
+    onRight: ({ data }) => ({
+      _tag: "Status",
+      said: data
+        .filter(({ env }) => String(env) !== demoTrading)
+        .map(({ begin, end, state, title }) => ({
+          status: state,
+          subject: title,
+          text: [begin, end].map(timeOf).join(" to ")
+        }))
+    })
+  })
+
+/** Bytes. */
+const maxStatus = 100_000
+
+/** Written with quotes or without. */
+const Whole = Schema.Union(Schema.String, Schema.Number)
+
+const decodeStatus = Schema.decodeUnknownEither(
+  Schema.parseJson(
+    Schema.Struct({
+      data: Schema.Array(
+        Schema.Struct({
+          state: Schema.NonEmptyString,
+          env: Schema.optional(Whole),
+          title: Schema.optionalWith(Schema.String, { default: () => "maintenance" }),
+          begin: Schema.optional(Whole),
+          end: Schema.optional(Whole)
+        })
+      )
+    })
+  )
+)
+
+const demoTrading = "2"
+
+/** Of milliseconds in a text. */
+const timeOf = (millis: string | number | undefined): string =>
+  /^\d{1,15}$/.test(String(millis)) ? new Date(Number(millis)).toISOString() : "?"
+
 /** One acknowledgement for each arg. An error names its arg only in the text, and the others of the request go on. */
 const answer = answerReader(
   Schema.Struct({
@@ -225,6 +279,8 @@ const answer = answerReader(
   }),
   ({ arg, code, event, id, msg }, streams): Frame => {
     const request = requestOf(id)
+    const isAboutStatus = event === "error" && /\bchannel:status\b/.test(msg ?? "")
+    if (arg?.channel === statusChannel || request === statusRequest || isAboutStatus) return heartbeat
     const found = (channel: string | undefined, symbol: string | undefined) => {
       const stream = streams.get(`${channel ?? ""}:${symbol ?? ""}`)
       return stream === undefined ? [] : [stream]
@@ -249,7 +305,7 @@ const answer = answerReader(
         }
       }
       case "notice":
-        return { _tag: "Closing", reason: `${code ?? ""} ${msg ?? ""}`.trim() }
+        return { _tag: "Closing", status: event, reason: `${code ?? ""} ${msg ?? ""}`.trim() }
       case "unsubscribe":
       case "login":
       case "channel-conn-count":

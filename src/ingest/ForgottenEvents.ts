@@ -1,3 +1,4 @@
+import { statusKey } from "../domain/ExchangeStatuses.ts"
 import type { ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 
@@ -8,13 +9,15 @@ export interface ForgottenEvents {
   readonly add: (event: ReceivingEvent) => void
   /**
    * Takes what is to be journalled in their place: for each stream its time from the first to the last of them, of which
-   * nothing is known then, the connections that began or ended in it, and the doubts that did. If the clock was set meanwhile,
+   * nothing is known then, the connections that began or ended in it, and the doubts that did; and what each exchange said of
+   * itself last. If the clock was set meanwhile,
    * which of them were before that is not known either: then all the time that any of them speaks of came twice.
    */
   readonly take: () => ReadonlyArray<ReceivingEvent>
 }
 
 type ConnectionEvent = Extract<ReceivingEvent, { readonly _tag: "StreamConnected" | "StreamDisconnected" }>
+type StatusEvent = Extract<ReceivingEvent, { readonly _tag: "ExchangeStatus" }>
 type DoubtEvent = Extract<
   ReceivingEvent,
   { readonly _tag: "StreamSilent" | "StreamHeard" | "StreamUnreadable" | "StreamReadable" }
@@ -30,6 +33,7 @@ export const makeForgottenEvents = (): ForgottenEvents => {
     readonly doubts: Map<"silent" | "unreadable", DoubtEvent>
   }
   let streams = new Map<string, OfStream>()
+  let statuses = new Map<string, StatusEvent>()
   let count = 0
   let first = Number.POSITIVE_INFINITY
   let last = Number.NEGATIVE_INFINITY
@@ -52,6 +56,7 @@ export const makeForgottenEvents = (): ForgottenEvents => {
       const { from, to } = timeOf(event)
       first = Math.min(first, from)
       last = Math.max(last, to)
+      if (event._tag === "ExchangeStatus" && event.isPassing !== true) statuses.set(statusKey(event), event)
       if (!("stream" in event)) return
       const key = streamKey(event.stream)
       const known = streams.get(key) ?? {
@@ -79,13 +84,16 @@ export const makeForgottenEvents = (): ForgottenEvents => {
     take: () => {
       const steps = Number.isNaN(steppedTo) ? [] : [step(last, first), step(first, steppedTo)]
       const taken = Array.from(streams.values())
+      const said = Array.from(statuses.values())
       streams = new Map()
+      statuses = new Map()
       count = 0
       first = Number.POSITIVE_INFINITY
       last = Number.NEGATIVE_INFINITY
       steppedTo = Number.NaN
       return [
         ...steps,
+        ...said,
         ...taken.flatMap(
           ({ connections, doubts, from, stream, to }): ReadonlyArray<ReceivingEvent> => [
             { _tag: "Discontinuity", at: to, stream, reason: "untold", after: from, before: to },

@@ -1,3 +1,4 @@
+import type { SaidStatus } from "../domain/ExchangeStatuses.ts"
 import type { StreamId } from "../domain/StreamId.ts"
 import type { Family } from "./Family.ts"
 import type { StorageView } from "./StorageView.ts"
@@ -96,4 +97,6 @@ export interface ExchangeReport {
   readonly pingsAnswered: number
   /** By what ended the connection before; each reason that there may be. */
   readonly reconnects: ReadonlyArray<readonly [reason: string, count: number]>
+  /** What it says of itself, in its own words, the latest last. */
+  readonly statuses: ReadonlyArray<SaidStatus>
 }

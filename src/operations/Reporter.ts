@@ -1,5 +1,6 @@
 import { Clock, Context, Effect, Layer, Metric, Ref, Schedule } from "effect"
 import { EndKind, type ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import { type SaidStatus, saidBy, statusKey } from "../domain/ExchangeStatuses.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { ExchangeStream, type StreamStatus } from "../exchange/ExchangeStream.ts"
@@ -28,7 +29,7 @@ export class Reporter extends Context.Tag("collector/Reporter")<
     /** As of now, with columns of its own. Waits for nothing: what storage says is asked for on the side. */
     readonly report: Effect.Effect<Report>
     /**
-     * Counts what ended connections, and what left a stream in doubt. Never waits and never fails; made for the call stack
+     * Counts what ended connections, what left a stream in doubt, and what exchanges say of themselves. Never waits and never fails; made for the call stack
      * of a socket.
      */
     readonly unsafeCount: (event: ExchangeEvent) => void
@@ -177,11 +178,20 @@ const alive = (open: ReadonlyArray<Open>) => ({
   heardAt: open.length === 0 ? null : open.reduce((newest, { heardAt }) => Math.max(newest, heardAt), 0)
 })
 
-/** Adds up what connections count, over all of them that there were. */
+/** Of an exchange: the latest ones. */
+const maxStatuses = 20
+
+/** Adds up what connections count, over all of them that there were, and keeps what exchanges say of themselves. */
 const makeExchangeCounts = () => {
   const totals = new Map<
     string,
-    { pings: number; pongs: number; answered: number; ends: Map<string, number> }
+    {
+      pings: number
+      pongs: number
+      answered: number
+      ends: Map<string, number>
+      statuses: Map<string, SaidStatus>
+    }
   >()
   let seen = new Map<string, Open>()
 
@@ -192,7 +202,8 @@ const makeExchangeCounts = () => {
       pings: 0,
       pongs: 0,
       answered: 0,
-      ends: new Map(EndKind.literals.map((kind): [string, number] => [kind, 0]))
+      ends: new Map(EndKind.literals.map((kind): [string, number] => [kind, 0])),
+      statuses: new Map<string, SaidStatus>()
     }
     totals.set(exchange, fresh)
     return fresh
@@ -201,6 +212,14 @@ const makeExchangeCounts = () => {
   return {
     announce,
     count: (event: ExchangeEvent): void => {
+      if (event._tag === "ExchangeStatus" && event.isPassing !== true) {
+        const { statuses } = announce(event.exchange)
+        const key = statusKey(event)
+        statuses.delete(key)
+        statuses.set(key, saidBy(event))
+        const [oldest] = statuses.keys()
+        if (statuses.size > maxStatuses && oldest !== undefined) statuses.delete(oldest)
+      }
       if (event._tag !== "ConnectionEnded") return
       const { ends } = announce(event.exchange)
       ends.set(event.kind, (ends.get(event.kind) ?? 0) + 1)
@@ -214,13 +233,14 @@ const makeExchangeCounts = () => {
         total.answered += now.pingsAnswered - (before?.pingsAnswered ?? 0)
       }
       seen = new Map(open.map((connection) => [connection.connection, connection]))
-      return Array.from(totals, ([exchange, { answered, ends, pings, pongs }]) => ({
+      return Array.from(totals, ([exchange, { answered, ends, pings, pongs, statuses }]) => ({
         exchange,
         ...alive(open.filter((connection) => connection.exchange === exchange)),
         pings,
         pongs,
         pingsAnswered: answered,
-        reconnects: Array.from(ends)
+        reconnects: Array.from(ends),
+        statuses: Array.from(statuses.values())
       }))
     }
   }

@@ -4,7 +4,7 @@ import { WebSocket } from "ws"
 import type { Feed, Listener } from "./Feed.ts"
 import { makeFrameBuffer } from "./FrameBuffer.ts"
 import { type MangleKind, mangle } from "./mangle.ts"
-import type { GarbageKind, Peer, Protocol, Session } from "./Protocol.ts"
+import type { ExchangeSays, GarbageKind, Peer, Protocol, Session } from "./Protocol.ts"
 
 /** A client's connection. */
 export interface Connection {
@@ -26,6 +26,8 @@ export interface Connection {
   readonly rewind: (count: number) => void
   readonly sendGarbage: (kind: GarbageKind) => void
   readonly sendClosingNotice: (now: number) => void
+  /** Tells what the exchange says of itself now. */
+  readonly sendStatus: () => void
 }
 
 /** Which messages are sent in another format: each so many of a stream, or of all. */
@@ -63,6 +65,8 @@ export const makeConnection = (options: {
   readonly admits: (now: number, isPing: boolean) => boolean
   /** Whether pings are answered just now. */
   readonly answersPings: () => boolean
+  /** What the exchange says of itself now. */
+  readonly says: () => ExchangeSays
   readonly onClosed: (connection: Connection) => void
 }): Connection => {
   const { feed, protocol, session, socket } = options
@@ -154,7 +158,7 @@ export const makeConnection = (options: {
     const text = isBinary || !Buffer.isBuffer(data) ? "" : data.toString()
     if (!admit(isPing(text))) return
     if (isPing(text) && !options.answersPings()) return
-    for (const answer of session.receive(text, peer)) sendNow(answer)
+    for (const answer of session.receive(text, peer, options.says())) sendNow(answer)
   })
   socket.on("ping", (payload) => {
     if (admit(true) && options.answersPings()) socket.pong(payload, undefined, ignoreError)
@@ -211,7 +215,11 @@ export const makeConnection = (options: {
       const [stream = ""] = subscriptions.keys()
       sendNow(session.garbage(kind, stream))
     },
-    sendClosingNotice: (now) => sendNow(session.closingNotice(now))
+    sendClosingNotice: (now) => sendNow(session.closingNotice(now)),
+    sendStatus: () => {
+      const frame = session.says?.(options.says())
+      if (frame !== undefined) sendNow(frame)
+    }
   }
   const heartbeats =
     protocol.heartbeatEvery === null
@@ -221,7 +229,7 @@ export const makeConnection = (options: {
           const frame = session.heartbeat?.(options.clock())
           if (frame !== undefined) sendNow(frame)
         }, Duration.toMillis(protocol.heartbeatEvery))
-  if (session.greeting !== undefined) sendNow(session.greeting)
+  if (session.greeting !== undefined) sendNow(session.greeting(options.says()))
   for (const stream of session.streams) subscribe(stream)
   return connection
 }

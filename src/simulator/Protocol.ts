@@ -69,21 +69,29 @@ export interface UpgradeRefused {
 export interface Session {
   /** Streams that the URL asked for. */
   readonly streams: ReadonlyArray<string>
-  /** What the server says first. */
-  readonly greeting?: string
+  /** What the server says first. `system` is what the exchange says of itself. */
+  readonly greeting?: (system: ExchangeSays) => string
   /** Acts on a text message of the client and returns the answers, in order. Never throws. */
-  readonly receive: (text: string, peer: Peer) => ReadonlyArray<string>
+  readonly receive: (text: string, peer: Peer, system: ExchangeSays) => ReadonlyArray<string>
   /** What goes around a message of the stream. Called once for each message sent. */
   readonly envelope: (stream: string) => Envelope
   /** A frame that no client should choke on; `stream` is one that the connection is subscribed to. */
   readonly garbage: (kind: GarbageKind, stream: string) => string | Uint8Array
   /** Tells the client that the server is going to close. `now` in milliseconds since the epoch. */
   readonly closingNotice: (now: number) => string
+  /** Tells that the exchange says something else of itself; undefined where this client is not told. */
+  readonly says?: (system: ExchangeSays) => string | undefined
   /** A message went by without being sent: for exchanges that number the frames of a connection. */
   readonly missed?: () => void
   /** Sets the numbers of the frames back by so many: for exchanges that number the frames of a connection. */
   readonly rewind?: (count: number) => void
   readonly heartbeat?: (now: number) => string | undefined
+}
+
+/** What an exchange says of itself, in its own word. */
+export interface ExchangeSays {
+  readonly status: string
+  readonly text: string
 }
 
 /** What a session can do to its connection. */

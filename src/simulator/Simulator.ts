@@ -116,6 +116,7 @@ export const make = (
     const connections = new Set<Connection>()
     const refusal = { until: 0, status: 503 }
     const draining = { until: 0 }
+    const says = { status: "online", text: "" }
     const violations = new Map<string, number>()
     const violated = (rule: string) => violations.set(rule, (violations.get(rule) ?? 0) + 1)
     const muted = { from: Number.POSITIVE_INFINITY }
@@ -146,6 +147,10 @@ export const make = (
           },
           drain: (milliseconds) => {
             draining.until = performance.now() + milliseconds
+          },
+          announce: (status, text) => {
+            says.status = status
+            says.text = text
           },
           muteIn: (milliseconds) => {
             muted.from = performance.now() + milliseconds
@@ -219,6 +224,7 @@ export const make = (
           clock: now,
           admits: protocol.messagesOf === "address" ? messagesOfAll : messageLimit(),
           answersPings: () => performance.now() < muted.from,
+          says: () => says,
           onClosed: (closed) => void connections.delete(closed)
         })
         connections.add(connection)

@@ -20,6 +20,8 @@ export interface FaultTargets {
   readonly refuse: (milliseconds: number, status: number) => void
   /** Announces the end to every new connection for so many milliseconds. */
   readonly drain: (milliseconds: number) => void
+  /** From now on the exchange says this of itself, to new connections too. */
+  readonly announce: (status: string, text: string) => void
   /** Answers no pings after so many milliseconds. */
   readonly muteIn: (milliseconds: number) => void
   readonly symbols: Set<string>
@@ -36,7 +38,7 @@ export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => 
 
 const hit = (
   fault: Fault,
-  { clock, connections, drain, feed, listing, muteIn, refuse, symbols }: FaultTargets
+  { announce, clock, connections, drain, feed, listing, muteIn, refuse, symbols }: FaultTargets
 ): number => {
   const toAll = (act: (connection: Connection) => void): number => {
     const open = connections()
@@ -88,6 +90,9 @@ const hit = (
     }
     case "burst":
       return feed.burst(fault.stream, fault.count ?? 1000)
+    case "announce":
+      announce(fault.status, fault.text ?? "")
+      return toAll((connection) => connection.sendStatus())
     case "nopong":
       muteIn(fault.for ?? 0)
       return connections().length

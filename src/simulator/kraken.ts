@@ -3,7 +3,7 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, tradesSource } from "./market/sources.ts"
-import { type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
+import { type ExchangeSays, type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
 
 /**
  * Kraken spot's public market data, after docs.kraken.com/api, WebSocket v2 (2026): channels `book` and `trade`, one answer
@@ -78,10 +78,17 @@ const decode = requestOf(
 
 const times = '"time_in":"2026-08-24T22:21:56.724795Z","time_out":"2026-08-24T22:21:56.724853Z"'
 
+const statusFrame = ({ status }: ExchangeSays): string =>
+  JSON.stringify({
+    channel: "status",
+    type: "update",
+    data: [{ version: "2.0.10", system: status, api_version: "v2", connection_id: "CONNECTION" }]
+  }).replace('"CONNECTION"', "806193442143087786")
+
 const makeSession = (exists: (symbol: string) => boolean): Session => ({
   streams: [],
-  greeting:
-    '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online","api_version":"v2","connection_id":806193442143087786}]}',
+  greeting: statusFrame,
+  says: statusFrame,
   receive: (text, peer) =>
     Either.match(decode(text), {
       onLeft: () => [`{"error":"Malformed request","method":"","success":false,${times}}`],

@@ -18,6 +18,7 @@ export const faultNames = [
   "rewind",
   "refuse",
   "nopong",
+  "announce",
   "list",
   "delist",
   "status",

@@ -3,7 +3,7 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, tradesSource } from "./market/sources.ts"
-import { type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
+import { type ExchangeSays, type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
 
 /**
  * OKX v5's public market data, after www.okx.com/docs-v5/en (August 2026): channels `books` and `trades`. Every arg of a
@@ -51,63 +51,98 @@ const decode = requestOf(
   Schema.Struct({
     id: Schema.optional(Schema.String),
     op: Schema.Literal("subscribe", "unsubscribe"),
-    args: Schema.NonEmptyArray(Schema.Struct({ channel: Schema.String, instId: Schema.String }))
+    args: Schema.NonEmptyArray(
+      Schema.Struct({ channel: Schema.String, instId: Schema.optional(Schema.String) })
+    )
   })
 )
 
-const makeSession = (connId: string, exists: (symbol: string) => boolean): Session => ({
-  streams: [],
-  receive: (text, peer) => {
-    if (text === "ping") return ["pong"]
-    return Either.match(decode(text), {
-      onLeft: () => [
-        JSON.stringify({
-          event: "error",
-          code: "60012",
-          msg: `Invalid request: ${text.slice(0, 100)}`,
-          connId
-        })
-      ],
-      onRight: ({ args, id, op }) =>
-        args.map((arg) => {
-          const stream = `${arg.channel}:${arg.instId}`
-          if (op === "unsubscribe") peer.unsubscribe(stream)
-          else if (!exists(arg.instId) || !["books", "trades"].includes(arg.channel)) {
-            return JSON.stringify({
-              event: "error",
-              msg: `Subscribe failed, wrong URL or channel:${arg.channel},instId:${arg.instId} doesn't exist. Please use the correct URL, channel and parameters referring to API document.`,
-              code: "60018",
-              connId
-            })
-          } else peer.subscribe(stream)
-          return JSON.stringify({ id, event: op, arg, connId })
-        })
-    })
-  },
-  envelope: () => noEnvelope,
-  garbage: (kind, stream) => {
-    const [channel = "books", instId = "X"] = stream.split(":")
-    switch (kind) {
-      case "text":
-        return garbageText
-      case "truncated":
-        return `{"arg":{"channel":"${channel}","instId":"${instId}"},"data":[{"asks":[["1","2`
-      case "shape":
-        return garbageShape
-      case "binary":
-        return garbageBytes
-      case "noid":
-        return `{"arg":{"channel":"${channel}","instId":"${instId}"},"data":[{"asks":[],"bids":[]}]}`
-    }
-  },
-  closingNotice: () =>
-    JSON.stringify({
-      event: "notice",
-      code: "64008",
-      msg: "The connection will soon be closed for a service upgrade. Please reconnect.",
-      connId
-    })
-})
+const makeSession = (connId: string, exists: (symbol: string) => boolean): Session => {
+  let isTold = false
+  return {
+    streams: [],
+    says: (system) => (isTold ? maintenance(system) : undefined),
+    receive: (text, peer, system) => {
+      if (text === "ping") return ["pong"]
+      return Either.match(decode(text), {
+        onLeft: () => [
+          JSON.stringify({
+            event: "error",
+            code: "60012",
+            msg: `Invalid request: ${text.slice(0, 100)}`,
+            connId
+          })
+        ],
+        onRight: ({ args, id, op }) =>
+          args.flatMap(({ channel, instId = "" }) => {
+            if (channel === "status") {
+              isTold = op === "subscribe"
+              const answer = JSON.stringify({ id, event: op, arg: { channel }, connId })
+              // As long as there was no maintenance it has nothing to say.
+              return isTold && system.status !== "online" ? [answer, maintenance(system)] : [answer]
+            }
+            const arg = { channel, instId }
+            const stream = `${arg.channel}:${arg.instId}`
+            if (op === "unsubscribe") peer.unsubscribe(stream)
+            else if (!exists(arg.instId) || !["books", "trades"].includes(arg.channel)) {
+              return [
+                JSON.stringify({
+                  event: "error",
+                  msg: `Subscribe failed, wrong URL or channel:${arg.channel},instId:${arg.instId} doesn't exist. Please use the correct URL, channel and parameters referring to API document.`,
+                  code: "60018",
+                  connId
+                })
+              ]
+            } else peer.subscribe(stream)
+            return [JSON.stringify({ id, event: op, arg, connId })]
+          })
+      })
+    },
+    envelope: () => noEnvelope,
+    garbage: (kind, stream) => {
+      const [channel = "books", instId = "X"] = stream.split(":")
+      switch (kind) {
+        case "text":
+          return garbageText
+        case "truncated":
+          return `{"arg":{"channel":"${channel}","instId":"${instId}"},"data":[{"asks":[["1","2`
+        case "shape":
+          return garbageShape
+        case "binary":
+          return garbageBytes
+        case "noid":
+          return `{"arg":{"channel":"${channel}","instId":"${instId}"},"data":[{"asks":[],"bids":[]}]}`
+      }
+    },
+    closingNotice: () =>
+      JSON.stringify({
+        event: "notice",
+        code: "64008",
+        msg: "The connection will soon be closed for a service upgrade. Please reconnect.",
+        connId
+      })
+  }
+}
+
+/** A maintenance as the channel `status` tells of it. */
+const maintenance = ({ status, text }: ExchangeSays): string =>
+  JSON.stringify({
+    arg: { channel: "status" },
+    data: [
+      {
+        begin: "1798700400000",
+        end: "1798704000000",
+        href: "",
+        preOpenBegin: "",
+        scheDesc: "",
+        serviceType: "0",
+        state: status,
+        system: "unified",
+        title: text,
+        ts: "1798700400000"
+      }
+    ]
+  })
 
 const books = (stream: string, instrument: Instrument) => {
   const random = instrument.randomOf(`${stream} ids`)

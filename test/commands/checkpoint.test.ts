@@ -39,8 +39,8 @@ const coverage = (
       }
     )
     const range = { from: Date.parse(from) * 1000, to: Number.MAX_SAFE_INTEGER }
-    const said = read.servers.flatMap(({ clock, server, streams }) =>
-      streams.map((of) => ({ server, clock, days: () => daysOf(of, range, true) }))
+    const said = read.servers.flatMap(({ clock, server, statuses, streams }) =>
+      streams.map((of) => ({ server, clock, statuses, days: () => daysOf(of, range, true) }))
     )
     return { days: Array.from(asJson(said)).join(""), fault: faultsOf(read)[0]?.message }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))

@@ -3,6 +3,7 @@ import { Chunk, FastCheck, HashMap } from "effect"
 import type { ServerCoverage } from "../../src/commands/coverage/read.ts"
 import { type Merged, unionHoles } from "../../src/commands/merge/unionHoles.ts"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
+import { noStatuses } from "../../src/domain/ExchangeStatuses.ts"
 import { distance, type Integer } from "../../src/domain/Integer.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
@@ -80,6 +81,7 @@ const server = (
   return {
     server: name,
     clock: new Map(),
+    statuses: noStatuses,
     names: new Set([name]),
     streams: Array.from(HashMap.values(endOfJournal(state).streams))
   }

@@ -105,6 +105,15 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
         code: 1006
       })
     ),
+    FastCheck.tuple(FastCheck.constantFrom("online", "maintenance"), FastCheck.boolean()).map(
+      ([status, isPassing]): JournalEvent => ({
+        _tag: "ExchangeStatus",
+        at,
+        exchange: book.exchange,
+        status,
+        ...(isPassing ? { isPassing } : { text: "until noon" })
+      })
+    ),
     FastCheck.constantFrom("SymbolListed" as const, "SymbolDelisted" as const).map(
       (_tag): JournalEvent => ({ _tag, at, exchange: book.exchange, symbol: book.symbol })
     ),

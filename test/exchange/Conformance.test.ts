@@ -77,7 +77,9 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
         expect(status.map((of) => of.state)).toEqual(streams.map(() => "live"))
         expect(status.map((of) => of.gaps)).toEqual(streams.map(() => 0))
         expect(eventsOf("StreamConnected").length).toBe(streams.length)
-        expect(events.filter((event) => !/Connected|ConnectionOpened/.test(event._tag))).toEqual([])
+        expect(
+          events.filter((event) => !/Connected|ConnectionOpened|ExchangeStatus/.test(event._tag))
+        ).toEqual([])
         expect((yield* simulator.status).violations).toEqual({})
       })
     )

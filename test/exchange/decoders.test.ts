@@ -215,7 +215,35 @@ const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> 
   [
     "okx",
     '{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade. Please reconnect.","connId":"a4"}',
-    { _tag: "Closing" }
+    {
+      _tag: "Closing",
+      status: "notice",
+      reason: "64008 The connection will soon be closed for a service upgrade. Please reconnect."
+    }
+  ],
+  [
+    "okx",
+    '{"arg":{"channel":"status"},"data":[{"begin":"1672823400000","end":"1672825980000","href":"","preOpenBegin":"","scheDesc":"","serviceType":"0","state":"ongoing","system":"unified","maintType":"1","env":"1","title":"Trading account WebSocket system upgrade","ts":"1672826038470"},{"begin":"","end":"","state":"ongoing","env":"2","title":"Demo trading"}]}',
+    {
+      _tag: "Status",
+      said: [
+        {
+          status: "ongoing",
+          subject: "Trading account WebSocket system upgrade",
+          text: "2023-01-04T09:10:00.000Z to 2023-01-04T09:53:00.000Z"
+        }
+      ]
+    }
+  ],
+  [
+    "okx",
+    '{"id":"status","event":"subscribe","arg":{"channel":"status"},"connId":"a4"}',
+    { _tag: "Heartbeat" }
+  ],
+  [
+    "kraken",
+    '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"cancel_only","api_version":"v2","connection_id":806193442143087786}]}',
+    { _tag: "Status", said: [{ status: "cancel_only" }] }
   ],
   [
     "upbit",

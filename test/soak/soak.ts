@@ -301,8 +301,8 @@ const observedSession = (session: Session, truth: Truth): Session => {
       note(Buffer.from(envelope.before).toString())
       return envelope
     },
-    receive: (text, peer) => {
-      const answers = session.receive(text, peer)
+    receive: (text, peer, system) => {
+      const answers = session.receive(text, peer, system)
       for (const answer of answers) note(answer)
       return answers
     },

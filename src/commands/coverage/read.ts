@@ -20,6 +20,12 @@ import {
   withoutBearing
 } from "../../domain/Coverage.ts"
 import { resumed } from "../../domain/CoverageCheckpoint.ts"
+import {
+  applyToStatuses,
+  type ExchangeStatuses,
+  isAboutStatus,
+  noStatuses
+} from "../../domain/ExchangeStatuses.ts"
 import { type JournalEntry, nothing } from "../../domain/JournalEvent.ts"
 import { microsPerDay } from "../../domain/micros.ts"
 import { streamKey } from "../../domain/StreamId.ts"
@@ -38,6 +44,8 @@ export interface ServerCoverage {
   readonly streams: ReadonlyArray<StreamCoverage>
   /** What is known of its wall clock, by UTC date. */
   readonly clock: ReadonlyMap<string, ClockEvidence>
+  /** What exchanges said of themselves to it. */
+  readonly statuses: ExchangeStatuses
 }
 
 /** What the journals say. */
@@ -101,6 +109,7 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
   Effect.gen(function* () {
     const servers = new Map<string, Coverage>()
     const clocks = new Map<string, Map<string, ClockEvidence>>()
+    const said = new Map<string, ExchangeStatuses>()
     let read = 0
     const around = { from: select.range.from - microsPerDay, to: select.range.to + microsPerDay }
     const names = new Map<string, Set<string>>()
@@ -121,6 +130,7 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
       names.set(server, new Set([...(names.get(server) ?? []), ...all]))
       const before = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
       const clockBefore = clocks.get(server) ?? new Map<string, ClockEvidence>()
+      const saidBefore = said.get(server) ?? noStatuses
       const archives = objects.beginJournal(server)
 
       const foldBehind = (start: Option.Option<FoundCheckpoint>) =>
@@ -129,6 +139,10 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
             Option.map(start, ({ checkpoint }) => selected(resumed(before, checkpoint), select)),
             () => before
           )
+          let statuses = Option.match(start, {
+            onNone: () => saidBefore,
+            onSome: ({ checkpoint }) => ({ ...saidBefore, current: checkpoint.statuses })
+          })
           const clock = new Map(clockBefore)
           if (Option.isSome(start)) {
             for (const [date, evidence] of start.value.checkpoint.clock) {
@@ -147,6 +161,7 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
                     const date = dateOf(entry.at)
                     clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
                   }
+                  if (isAboutStatus(entry.event)) statuses = applyToStatuses(statuses, entry)
                   if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)
                   state = applyToCoverage(state, restrict(entry, select))
                   if (++read % entriesBetween === 0) state = forgetOutside(state, around)
@@ -158,16 +173,17 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
           const isWhole =
             Chunk.size(state.missing) === Chunk.size(from.missing) &&
             (Option.isNone(state.missingSince) || Option.isSome(from.missingSince))
-          return { state, clock, isWhole: isWhole || unreadable.size > damagedBefore }
+          return { state, clock, statuses, isWhole: isWhole || unreadable.size > damagedBefore }
         })
 
       const start = yield* checkpoint
       const folded = yield* foldBehind(start)
       // What does not follow on the checkpoint may do so on what is before it, as where the clock was set back.
-      const { clock, isWhole, state } =
+      const { clock, isWhole, state, statuses } =
         Option.isNone(start) || folded.isWhole ? folded : yield* foldBehind(Option.none())
       yield* archives.end(isWhole)
       clocks.set(server, clock)
+      said.set(server, statuses)
       servers.set(server, endOfJournal(state, lastSeen, heard))
     }
     // What was to be in an object that was given up is in another one.
@@ -181,6 +197,7 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
           server,
           names: names.get(server) ?? new Set([server]),
           clock: clocks.get(server) ?? new Map(),
+          statuses: said.get(server) ?? noStatuses,
           streams: Array.from(HashMap.values(streams), (of) =>
             doubtful(of, absent.windows.get(server)?.get(streamKey(of.stream)) ?? [])
           ).sort((a, b) => Order.string(streamKey(a.stream), streamKey(b.stream)))

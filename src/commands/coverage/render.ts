@@ -1,6 +1,13 @@
 import { Duration } from "effect"
+import { microsOf } from "../../domain/Archive.ts"
 import { type ClockEvidence, noClockEvidence } from "../../domain/ClockEvidence.ts"
 import type { DayCoverage, HourCoverage } from "../../domain/CoverageReport.ts"
+import {
+  type ExchangeStatuses,
+  isImpaired,
+  type StatusWindow,
+  statusesIn
+} from "../../domain/ExchangeStatuses.ts"
 import { integerInJson } from "../../domain/Integer.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import type { Window } from "../../domain/Window.ts"
@@ -9,6 +16,7 @@ import type { Window } from "../../domain/Window.ts"
 export interface StreamDays {
   readonly server: string
   readonly clock: ReadonlyMap<string, ClockEvidence>
+  readonly statuses: ExchangeStatuses
   readonly days: () => ReadonlyArray<DayCoverage>
 }
 
@@ -18,11 +26,18 @@ export interface StreamDays {
  */
 export function* asJson(streams: Iterable<StreamDays>): Generator<string> {
   let before = "["
-  for (const { clock, days, server } of streams) {
+  for (const { clock, days, server, statuses } of streams) {
     for (const day of days()) {
       const object = {
         server,
         ...jsonOf(day),
+        exchangeStatuses: saidOn(day, statuses).map(({ from, status, subject, text, to }) => ({
+          from: isoOf(from),
+          to: to === null ? null : isoOf(to),
+          status,
+          subject,
+          text
+        })),
         clock: clockOf(clock.get(day.date) ?? noClockEvidence)
       }
       yield `${before}\n  ${JSON.stringify(object, null, 2).replaceAll("\n", "\n  ")}`
@@ -38,11 +53,11 @@ export function* asText(streams: Iterable<StreamDays>, coloured: boolean): Gener
     ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m`
     : (_: number, text: string) => text
   let last: string | undefined
-  for (const { days, server } of streams) {
+  for (const { days, server, statuses } of streams) {
     for (const day of days()) {
       if (server !== last) yield `${paint(1, `server ${server}`)}\n\n`
       last = server
-      yield `${dayText(day, paint)}\n\n`
+      yield `${[dayText(day, paint), ...saidText(saidOn(day, statuses))].join("\n")}\n\n`
     }
   }
   yield last === undefined
@@ -95,6 +110,26 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
       ? [`  … and ${exclude.length - maxWindows} more windows to exclude: --json shows all`]
       : [])
   ].join("\n")
+}
+
+/** What the stream's exchange said of itself on the day. */
+const saidOn = ({ date, stream }: DayCoverage, statuses: ExchangeStatuses): ReadonlyArray<StatusWindow> => {
+  const { end: to, start: from } = microsOf(date)
+  return statusesIn(statuses, { from, to }).filter(({ exchange }) => exchange === stream.exchange)
+}
+
+/** What explains holes: not that the exchange worked as usual. */
+const saidText = (windows: ReadonlyArray<StatusWindow>): ReadonlyArray<string> => {
+  const unusual = windows.filter(isImpaired)
+  const more = unusual.length - maxWindows
+  return [
+    ...unusual.slice(0, maxWindows).map(({ exchange, from, status, subject, text, to }) => {
+      const time =
+        to === null ? `since ${isoOf(from)}` : to === from ? `at ${isoOf(from)}` : windowText({ from, to })
+      return `  ${exchange} said of itself ${[status, subject, text].filter((part) => part !== null).join(", ")}: ${time}`
+    }),
+    ...(more > 0 ? [`  … and ${more} more that the exchange said: --json shows all`] : [])
+  ]
 }
 
 const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? "" : "s"}`

@@ -12,8 +12,13 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     const select = selection(options)
     const reading = yield* loadReading
     const read = yield* readCoverage(reading, select)
-    const streams = read.servers.flatMap(({ clock, server, streams }) =>
-      streams.map((of) => ({ server, clock, days: () => daysOf(of, select.range, isProvable(of.stream)) }))
+    const streams = read.servers.flatMap(({ clock, server, statuses, streams }) =>
+      streams.map((of) => ({
+        server,
+        clock,
+        statuses,
+        days: () => daysOf(of, select.range, isProvable(of.stream))
+      }))
     )
     const pieces = options.json ? asJson(streams) : asText(streams, yield* asColoured)
     yield* Effect.sync(() => process.stdout.on("error", () => {}))

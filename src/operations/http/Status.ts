@@ -36,7 +36,18 @@ const ExchangeStatus = Schema.Struct({
   pings: Count,
   pongs: Count,
   pingsAnswered: Count.annotations({ description: "Pings of the exchange." }),
-  reconnects: Schema.Record({ key: Schema.String, value: Count })
+  reconnects: Schema.Record({ key: Schema.String, value: Count }),
+  statuses: Schema.Array(
+    Schema.Struct({
+      exchange: Schema.String,
+      subject: Schema.NullOr(Schema.String).annotations({
+        description: "What it is about, as a maintenance; null for the exchange as a whole."
+      }),
+      status: Schema.String,
+      text: Schema.NullOr(Schema.String),
+      from: Micros
+    })
+  ).annotations({ description: "What the exchange says of itself, in its own words." })
 })
 
 const ArchiveStatus = Schema.Struct({

@@ -1,3 +1,4 @@
+import { isImpaired } from "../../domain/ExchangeStatuses.ts"
 import { version } from "../../version.ts"
 import { type Family, type Sample, single } from "../Family.ts"
 import { cell, type Report, type StreamColumn, streamStates } from "../Report.ts"
@@ -87,6 +88,23 @@ const reported = (report: Report, now: number): ReadonlyArray<Family> => {
       help: "Connections that ended and were made anew, by what ended them.",
       samples: exchanges.flatMap(({ exchange, reconnects }) =>
         reconnects.map(([reason, value]) => ({ labels: { exchange, reason }, value }))
+      )
+    },
+    ofExchanges(
+      report,
+      "collector_exchange_impaired",
+      "How many things the exchange says of itself that are not as usual, as maintenance.",
+      ({ statuses }) => statuses.filter(isImpaired).length
+    ),
+    {
+      name: "collector_exchange_status",
+      type: "gauge",
+      help: "1 for what the exchange says of itself now, in its own word.",
+      samples: exchanges.flatMap(({ exchange, statuses }) =>
+        Array.from(new Set(statuses.map(({ status }) => status)), (status) => ({
+          labels: { exchange, status },
+          value: 1
+        }))
       )
     },
     single("collector_queue_depth", "gauge", "Messages that wait in the queue.", queue.depth),

@@ -1,3 +1,4 @@
+import { isImpaired } from "../../domain/ExchangeStatuses.ts"
 import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamState, stateOf } from "../Report.ts"
 import type { StorageFault } from "../StorageView.ts"
@@ -6,7 +7,7 @@ import type { Disk } from "./Disk.ts"
 /** How the collector is, and why it is not better. */
 export interface Health {
   readonly status: "healthy" | "degraded" | "unhealthy"
-  /** One line each; the worst first. */
+  /** One line each, the worst first; the last ones are what exchanges say of themselves, whatever the status is. */
   readonly reasons: ReadonlyArray<string>
 }
 
@@ -48,12 +49,16 @@ const manySilent = 0.1
 /** Seconds. */
 const muchLag = 1
 
-/** Unhealthy: nothing is received, or storage has failed. Degraded: it records, but not all that it should. */
+/**
+ * Unhealthy: nothing is received, or storage has failed. Degraded: it records, but not all that it should. An exchange that is in
+ * maintenance is no fault of the collector: what it says is told, and changes nothing.
+ */
 export const healthOf = (evidence: Evidence): Health => {
   const broken = failures(evidence)
   const worse = evidence.report === null ? [] : shortcomings(evidence, evidence.report)
   const status = broken.length > 0 ? "unhealthy" : worse.length > 0 ? "degraded" : "healthy"
-  return { status, reasons: [...broken, ...worse] }
+  const said = evidence.report === null ? [] : impairments(evidence.report)
+  return { status, reasons: [...broken, ...worse, ...said] }
 }
 
 /** Whether it has begun to record: storage is open and some stream is subscribed. */
@@ -117,6 +122,21 @@ const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string>
   }
   return reasons
 }
+
+const impairments = ({ exchanges }: Report): ReadonlyArray<string> =>
+  exchanges.flatMap(({ exchange, statuses }) =>
+    statuses
+      .filter(isImpaired)
+      .slice(-maxImpairments)
+      .map(({ from, status, subject, text }) => {
+        const about = [subject, text].filter((part) => part !== null).join(", ")
+        const since = new Date(from / 1000).toISOString()
+        return `${exchange} says of itself: ${status}, since ${since}${about === "" ? "" : ` (${about})`}`
+      })
+  )
+
+/** The latest ones of an exchange. */
+const maxImpairments = 3
 
 const faultsIn = ({ storage }: Report, severity: StorageFault["severity"], now: number) =>
   (storage?.faults ?? [])

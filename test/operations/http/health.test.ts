@@ -50,7 +50,8 @@ const reportOf = (
         pings: 0,
         pongs: 0,
         pingsAnswered: 0,
-        reconnects: []
+        reconnects: [],
+        statuses: []
       }
     ],
     queue: { received: 0, dropped: 0, depth: 0, capacity: 10 },
@@ -127,5 +128,35 @@ describe("health", () => {
     expect(isReady(opening)).toBe(false)
     expect(isReady(reportOf(live(2), 1))).toBe(true)
     expect(isReady(reportOf([{ state: "connecting" }], null))).toBe(false)
+  })
+})
+
+describe("what exchanges say of themselves", () => {
+  it("is told, the latest last, and changes nothing of how the collector is", () => {
+    const said = (status: string, subject: string | null = null) => ({
+      exchange: "kraken",
+      subject,
+      status,
+      text: null,
+      from: ago(60)
+    })
+    const report = reportOf([{ state: "live", last: 1 }], 1)
+    const exchanges = report.exchanges.map((exchange) => ({
+      ...exchange,
+      exchange: "kraken",
+      statuses: [
+        said("online"),
+        said("maintenance"),
+        said("scheduled", "upgrade"),
+        said("ongoing", "upgrade")
+      ]
+    }))
+    const { reasons, status } = health({ ...report, exchanges })
+    const since = new Date(ago(60) / 1000).toISOString()
+    expect(status).toBe("healthy")
+    expect(reasons).toEqual([
+      `kraken says of itself: maintenance, since ${since}`,
+      `kraken says of itself: ongoing, since ${since} (upgrade)`
+    ])
   })
 })

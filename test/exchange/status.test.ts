@@ -1,0 +1,201 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
+import { binance } from "../../src/exchange/binance.ts"
+import { kraken } from "../../src/exchange/kraken.ts"
+import { okx } from "../../src/exchange/okx.ts"
+import { makeStatusWatch } from "../../src/exchange/StatusWatch.ts"
+import { eventually, holesIn, receive, simulate, streamOf } from "./harness.ts"
+import { scripted } from "./scripted.ts"
+
+const krakenStatus = (system: unknown) => ({
+  channel: "status",
+  type: "update",
+  data: [{ version: "2.0.10", system, api_version: "v2", connection_id: 1 }]
+})
+
+const second = 1_000_000
+
+describe("what an exchange says of itself", () => {
+  const watched = () => {
+    const events: Array<ExchangeEvent> = []
+    const watch = makeStatusWatch("kraken", (event) => events.push(event))
+    const said = () =>
+      events.map((event) => (event._tag === "ExchangeStatus" ? [event.at / second, event.status] : []))
+    return { watch, events, said }
+  }
+
+  it("is told when it changes, however many connections say it", () => {
+    const { said, watch } = watched()
+    for (let n = 0; n < 10; n++) watch.hear({ status: "online" }, n * second)
+    for (let n = 10; n < 20; n++) watch.hear({ status: "maintenance" }, n * second)
+    watch.hear({ status: "maintenance", text: "until noon" }, 20 * second)
+    watch.hear({ status: "online" }, 30 * second)
+    expect(said()).toEqual([
+      [0, "online"],
+      [10, "maintenance"],
+      [20, "maintenance"],
+      [30, "online"]
+    ])
+  })
+
+  it("is bounded, and ends with the latest", () => {
+    const { events, said, watch } = watched()
+    for (let n = 0; n < 100_001; n++) watch.hear({ status: n % 2 === 0 ? "online" : "post_only" }, n)
+    expect(events.length).toBe(60)
+    expect(said().at(-1)?.[1]).toBe("post_only")
+    watch.tick(3600 * second - 1)
+    expect(events.length).toBe(60)
+    watch.tick(3601 * second)
+    expect(said().at(-1)?.[1]).toBe("online")
+    watch.tick(7300 * second)
+    expect(events.length).toBe(61)
+    for (let n = 0; n < 1000; n++) watch.hear({ status: "ongoing", subject: `m${n}` }, 9000 * second + n)
+    expect(events.length).toBe(121)
+  })
+
+  it("an announcement is told once, and again when it comes again later", () => {
+    const { said, watch } = watched()
+    const notice = { status: "notice", text: "64008", isPassing: true }
+    for (const time of [0, 1, 500, 1000, 2000]) watch.hear(notice, time * second)
+    expect(said()).toEqual([
+      [0, "notice"],
+      [2000, "notice"]
+    ])
+  })
+
+  it("is printed as it is, without what a terminal would obey", () => {
+    const { events, watch } = watched()
+    watch.hear({ status: "main\u001b[31mtenance\n", text: "x".repeat(100_000) }, 1)
+    expect(events).toMatchObject([{ status: "main [31mtenance ", text: "x".repeat(500) }])
+  })
+})
+
+describe("kraken's status", () => {
+  const streams = ["BTC/USD", "ETH/USD"].flatMap((symbol) => [
+    streamOf("kraken", symbol, "trade"),
+    streamOf("kraken", symbol, "orderbook")
+  ])
+
+  it.scopedLive("is told when it changes, and makes no hole nor closes one", () =>
+    Effect.gen(function* () {
+      const { events, eventsOf, of, simulator } = yield* simulate(kraken, streams)
+      yield* eventually("messages", () => streams.every((stream) => of(stream).length > 5))
+      yield* simulator.inject({ _tag: "announce", status: "maintenance" })
+      yield* eventually("it", () => eventsOf("ExchangeStatus").length === 2)
+      yield* simulator.inject({ _tag: "terminate" })
+      yield* eventually("a reconnect", () => eventsOf("ConnectionOpened").length === 2)
+      yield* simulator.inject({ _tag: "announce", status: "online" })
+      yield* eventually("the end of it", () => eventsOf("ExchangeStatus").length === 3)
+      yield* Effect.sleep("300 millis")
+      expect(eventsOf("ExchangeStatus").map(({ exchange, status }) => [exchange, status])).toEqual([
+        ["kraken", "online"],
+        ["kraken", "maintenance"],
+        ["kraken", "online"]
+      ])
+      const window = { from: Number(events[0]?.at), to: Date.now() * 1000 }
+      const others = events.filter((event) => event._tag !== "ExchangeStatus")
+      expect(holesIn(streams, events, window)).toEqual(holesIn(streams, others, window))
+    })
+  )
+
+  it.scopedLive("in a frame that cannot be read means nothing, and leaves nothing in doubt", () =>
+    Effect.gen(function* () {
+      let id = 0
+      const { url } = yield* scripted({
+        onOpen: (peer) => {
+          for (const frame of [{ channel: "status" }, krakenStatus(7), krakenStatus("limit_only")])
+            peer.send(frame)
+        },
+        onMessage: (peer, text) => {
+          if (!text.includes('"subscribe"')) return
+          const { req_id } = JSON.parse(text)
+          const result = { channel: "trade", symbol: "BTC/USD" }
+          peer.send({ method: "subscribe", success: true, req_id, result })
+          peer.every(20, () => {
+            const trade = { symbol: "BTC/USD", trade_id: ++id, timestamp: "2026-08-22T17:30:53.3Z" }
+            peer.send({ channel: "trade", type: "update", data: [trade] })
+          })
+        }
+      })
+      const stream = streamOf("kraken", "BTC/USD", "trade")
+      const { events, of } = yield* receive({ streams: [stream], endpoints: new Map([["kraken", url]]) })
+      yield* eventually("messages", () => of(stream).length > 5)
+      expect(events.map((event) => event._tag).toSorted()).toEqual([
+        "ConnectionOpened",
+        "ExchangeStatus",
+        "StreamConnected"
+      ])
+      expect(events).toContainEqual(expect.objectContaining({ status: "limit_only" }))
+    })
+  )
+})
+
+describe("okx's maintenance", () => {
+  /** Asks at once. */
+  const asking = { ...okx, opening: okx.later ?? [], later: [] }
+  const stream = streamOf("okx", "BTC-USDT", "trade")
+
+  it.scopedLive("is asked for, and each one is told by itself", () =>
+    Effect.gen(function* () {
+      const { eventsOf, of, simulator } = yield* simulate(asking, [stream])
+      yield* eventually("messages", () => of(stream).length > 5)
+      expect(eventsOf("ExchangeStatus")).toEqual([])
+      yield* simulator.inject({ _tag: "announce", status: "ongoing", text: "Spot system upgrade" })
+      yield* simulator.inject({ _tag: "announce", status: "scheduled", text: "Options" })
+      yield* eventually("both", () => eventsOf("ExchangeStatus").length === 2)
+      expect(eventsOf("ExchangeStatus")).toMatchObject([
+        { status: "ongoing", subject: "Spot system upgrade", text: expect.stringContaining("2026-12-31T") },
+        { status: "scheduled", subject: "Options" }
+      ])
+      expect(eventsOf("SubscriptionRefused")).toEqual([])
+    })
+  )
+
+  it.scopedLive("a server that does not have it costs nothing", () =>
+    Effect.gen(function* () {
+      let id = 0
+      const { url } = yield* scripted({
+        onMessage: (peer, text) => {
+          if (!text.includes('"op"')) return
+          const { args, id: request } = JSON.parse(text)
+          const [arg] = args
+          if (arg.channel === "status") {
+            const msg = "Wrong URL or channel:status,instId:undefined doesn't exist."
+            peer.send({ event: "error", msg, code: "60018" })
+            return
+          }
+          peer.send({ id: request, event: "subscribe", arg })
+          peer.every(20, () =>
+            peer.send({ arg, data: [{ tradeId: String(++id), count: "1", ts: "1784849123233" }] })
+          )
+        }
+      })
+      const { events, of } = yield* receive({
+        exchanges: new Map([["okx", asking]]),
+        streams: [stream],
+        endpoints: new Map([["okx", url]])
+      })
+      yield* eventually("messages", () => of(stream).length > 5)
+      expect(events.map((event) => event._tag)).toEqual(["ConnectionOpened", "StreamConnected"])
+    })
+  )
+})
+
+describe("the notice of a closing", () => {
+  it.scopedLive.each([
+    [binance, "btcusdt", "serverShutdown"],
+    [okx, "BTC-USDT", "notice"]
+  ] as const)("is told once for all connections: %s", ([exchange, symbol, status]) =>
+    Effect.gen(function* () {
+      const stream = streamOf(exchange.name, symbol, "trade")
+      const { eventsOf, of, simulator } = yield* simulate(exchange, [stream])
+      yield* eventually("messages", () => of(stream).length > 5)
+      for (let n = 0; n < 3; n++) yield* simulator.inject({ _tag: "shutdown" })
+      yield* eventually("another connection", () => eventsOf("ConnectionOpened").length === 2)
+      yield* simulator.inject({ _tag: "shutdown" })
+      yield* Effect.sleep("500 millis")
+      expect(eventsOf("ExchangeStatus")).toMatchObject([{ exchange: exchange.name, status, isPassing: true }])
+    })
+  )
+})
