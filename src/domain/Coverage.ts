@@ -80,6 +80,8 @@ export interface StreamCoverage {
   readonly unsureSince: Option.Option<number>
   /** When the last message was received that the journal counts; 0 if it counts none. */
   readonly lastMessageAt: number
+  /** The first time of which anything is known, as far as that was noted: see `beginOf`. */
+  readonly begunAt: Option.Option<number>
   /** Since when this journal counts none, if it has not counted any. */
   readonly noneSince: Option.Option<number>
   /** Messages that were counted and are in no archive that is done, in the order of receipt; `messages` since `from`. */
@@ -338,13 +340,36 @@ const doubtUnproven = (of: StreamCoverage): StreamCoverage => {
 export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage => {
   const isIn = (window: Window) => window.to >= from && window.from < to
   return {
-    ...of,
+    ...noteBegin(of),
     unwanted: Chunk.filter(of.unwanted, isIn),
     connected: Chunk.filter(of.connected, isIn),
     gaps: Chunk.filter(of.gaps, isIn),
     drops: Chunk.filter(of.drops, isIn),
     doubts: Chunk.filter(of.doubts, isIn)
   }
+}
+
+/**
+ * Since when anything of a stream can be missing: its first message ever, the connection that brought it, or what is known to be
+ * missing or in doubt before. One that never had a message is to be recorded from the begin.
+ */
+export const beginOf = (of: StreamCoverage): number =>
+  of.lastMessageAt === 0 ? of.wanted.from : Math.max(of.wanted.from, earliestOf(of))
+
+/** Notes its begin, before anything is forgotten that it may follow from. */
+export const noteBegin = (of: StreamCoverage): StreamCoverage => ({
+  ...of,
+  begunAt: Option.liftPredicate(earliestOf(of), Number.isFinite)
+})
+
+const earliestOf = ({ begunAt, doubts, drops, gaps, lasting }: StreamCoverage): number => {
+  let earliest = Option.getOrElse(begunAt, () => Number.POSITIVE_INFINITY)
+  for (const from of HashMap.values(lasting)) earliest = Math.min(earliest, from)
+  for (const { from } of gaps) earliest = Math.min(earliest, from)
+  for (const { from } of drops) earliest = Math.min(earliest, from)
+  // What nothing proves is no sign of a message.
+  for (const { from, reason } of doubts) if (reason !== "unproven") earliest = Math.min(earliest, from)
+  return earliest
 }
 
 /** The state without what it knows of other times, so that it is no larger than what is asked for. */
@@ -475,12 +500,12 @@ const count = (
   const isFirst = of.lastMessageAt === 0
   const counted = {
     ...of,
-    unwanted: isFirst ? Chunk.appendAll(of.unwanted, beforeBegin(of, event.first)) : of.unwanted,
+    begunAt: Option.some(Math.min(earliestOf(of), isFirst ? broughtSince(of, event.first) : event.first)),
     messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
       Option.some(Option.getOrElse(before, () => 0) + event.messages)
     ),
     lastMessageAt: Math.max(of.lastMessageAt, event.last),
-    doubts: isFirst ? of.doubts : Chunk.appendAll(of.doubts, endedBefore(of, event.first)),
+    doubts: Chunk.appendAll(of.doubts, endedBefore(of, event.first)),
     noneSince: Option.none(),
     unarchived:
       messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
@@ -500,20 +525,13 @@ const count = (
   })
 }
 
-/**
- * Times from which nothing is missing, since the first message ever came later, on a connection that was made later. What is
- * known to be missing from them, or in doubt, still is.
- */
-const beforeBegin = (of: StreamCoverage, first: number): Chunk.Chunk<Window> => {
-  const lasting = Array.from(HashMap.values(of.lasting), (from) => ({ from, to: first }))
-  const begins = [
+/** Since when the connections are there of which one has brought a message. */
+const broughtSince = (of: StreamCoverage, first: number): number =>
+  Math.min(
     first,
     ...HashMap.values(of.open),
     ...Array.from(of.connected).flatMap(({ from, to }) => (to >= first ? [from] : []))
-  ]
-  const before = { from: of.wanted.from, to: Math.min(...begins) }
-  return Chunk.fromIterable(difference([before], [...of.gaps, ...of.drops, ...of.doubts, ...lasting]))
-}
+  )
 
 /**
  * Times on connections of which no message was kept: the first one that is proves nothing of them, only of the time on
@@ -814,6 +832,7 @@ const newStream = ({ missing, unsureSince }: Coverage, stream: StreamId, at: num
   doubts: Chunk.map(missing, ({ from, to }) => ({ from, to, reason: "journal" as const })),
   unsureSince,
   lastMessageAt: 0,
+  begunAt: Option.none(),
   noneSince: Option.some(0),
   unarchived: Option.toArray(Option.map(unsureSince, endless)),
   uncounted: 0,

@@ -138,7 +138,10 @@ const joined = (before: StreamCoverage, of: StreamCoverage): StreamCoverage => (
   messages: HashMap.reduce(of.messages, before.messages, (sum, messages, hour) =>
     HashMap.modifyAt(sum, hour, (known) => Option.some(Option.getOrElse(known, () => 0) + messages))
   ),
-  lastMessageAt: Math.max(before.lastMessageAt, of.lastMessageAt)
+  lastMessageAt: Math.max(before.lastMessageAt, of.lastMessageAt),
+  begunAt: Option.orElse(Option.zipWith(before.begunAt, of.begunAt, Math.min), () =>
+    Option.orElse(before.begunAt, () => of.begunAt)
+  )
 })
 
 const Span = { from: Schema.Number, to: Schema.Number }
@@ -174,6 +177,7 @@ const StreamState = Schema.Struct({
   doubts: Schema.Chunk(Schema.Struct({ ...Span, reason: Schema.Literal(...doubtReasons) })),
   unsureSince: Schema.OptionFromNullOr(Schema.Number),
   lastMessageAt: Schema.Number,
+  begunAt: Schema.OptionFromNullOr(Schema.Number),
   noneSince: Schema.OptionFromNullOr(Schema.Number),
   unarchived: Schema.Array(Schema.Struct({ from: Schema.Number, messages: Messages })),
   uncounted: Schema.Number,

@@ -1,6 +1,6 @@
 import { Chunk, HashMap, Option } from "effect"
 import { dateOf, microsOf } from "./Archive.ts"
-import { type Doubt, type DropWindow, during, type Gap, type StreamCoverage } from "./Coverage.ts"
+import { beginOf, type Doubt, type DropWindow, during, type Gap, type StreamCoverage } from "./Coverage.ts"
 import type { StreamId } from "./StreamId.ts"
 import { difference, intersection, lengthOf, union, type Window } from "./Window.ts"
 
@@ -95,10 +95,10 @@ export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<Ex
 }
 
 /** At least a microsecond, for a stream of which only a moment is known. */
-const spanOf = ({ wanted }: StreamCoverage): Window => ({
-  from: wanted.from,
-  to: Math.max(wanted.to, wanted.from + 1)
-})
+const spanOf = (of: StreamCoverage): Window => {
+  const from = beginOf(of)
+  return { from, to: Math.max(of.wanted.to, from + 1) }
+}
 
 const microsPerHour = 3_600_000_000
 const microsPerDay = 24 * microsPerHour

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, FastCheck, HashMap } from "effect"
+import { Chunk, FastCheck, HashMap, Option } from "effect"
 import type { ServerCoverage } from "../../src/commands/coverage/read.ts"
 import { type Merged, unionHoles } from "../../src/commands/merge/unionHoles.ts"
 import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
@@ -199,7 +199,7 @@ describe("the holes of a union", () => {
       streams: of.streams.map((stream) => ({
         ...stream,
         wanted: { ...stream.wanted, from: at(from) },
-        unwanted: Chunk.of({ from: at(from), to: at(to) })
+        begunAt: Option.some(at(to))
       }))
     })
     const late = notBefore(b, 70_000, 90_000)

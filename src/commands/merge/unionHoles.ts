@@ -1,6 +1,6 @@
 import { Chunk, HashMap, Option } from "effect"
 import { microsOf } from "../../domain/Archive.ts"
-import type { Gap, StreamCoverage } from "../../domain/Coverage.ts"
+import { beginOf, type Gap, type StreamCoverage } from "../../domain/Coverage.ts"
 import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
 import { greatest, type Integer, least } from "../../domain/Integer.ts"
 import { microsPerHour } from "../../domain/micros.ts"
@@ -65,25 +65,19 @@ export const unionHoles = (
   return { wanted: lengthOf(wanted), length: lengthOf(windows), windows }
 }
 
-/**
- * From the first to the last of all, but for when its symbol was not listed, as far as they know. What nobody misses of a server
- * alone, since it had not begun, the others should have had.
- */
+/** From the first to the last of all, but for when its symbol was not listed, as far as they know. */
 const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): ReadonlyArray<Window> => {
   if (coverages.length === 0) return []
-  const begins = coverages.map((of) => wantedIn(of, always)[0]?.from ?? of.wanted.from)
   const span = {
-    from: Math.min(...begins),
-    to: Math.max(...coverages.flatMap(({ wanted }) => [wanted.to, wanted.from + 1]))
+    from: Math.min(...coverages.map(beginOf)),
+    to: Math.max(...coverages.flatMap((of) => [of.wanted.to, beginOf(of) + 1]))
   }
   const unwanted = difference(
-    coverages.flatMap((of, n) => Array.from(of.unwanted).filter(({ to }) => to > (begins[n] ?? to))),
+    coverages.flatMap((of) => Array.from(of.unwanted)),
     coverages.flatMap((of) => wantedIn(of, within))
   )
   return difference(intersection([span], [within]), unwanted)
 }
-
-const always: Window = { from: Number.MIN_SAFE_INTEGER, to: Number.MAX_SAFE_INTEGER }
 
 /** What a server has not. */
 interface Holes {

@@ -9,6 +9,7 @@ import {
   endOfJournal,
   type Gap,
   noCoverage,
+  noteBegin,
   type StreamCoverage
 } from "../../domain/Coverage.ts"
 import type { Integer } from "../../domain/Integer.ts"
@@ -170,7 +171,7 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
       if ((hour + 1) * microsPerHour > knownFrom) count(key, hour, messages)
     }
     return {
-      ...of,
+      ...noteBegin(of),
       connected: open,
       unwanted: Chunk.empty(),
       gaps: Chunk.empty(),
