@@ -500,7 +500,11 @@ const count = (
   const isFirst = of.lastMessageAt === 0
   const counted = {
     ...of,
-    begunAt: Option.some(Math.min(earliestOf(of), isFirst ? broughtSince(of, event.first) : event.first)),
+    begunAt: Option.some(
+      isFirst
+        ? Math.min(earliestOf(of), broughtSince(of, event.first))
+        : Math.min(Option.getOrElse(of.begunAt, () => earliestOf(of)), event.first)
+    ),
     messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
       Option.some(Option.getOrElse(before, () => 0) + event.messages)
     ),

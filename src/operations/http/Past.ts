@@ -139,8 +139,6 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
     Option.getOrElse(noneSince, () => Number.POSITIVE_INFINITY) > from
 
   const takeFrom = (key: string, of: StreamCoverage): StreamCoverage => {
-    // Its first message looks for what was told before it.
-    if (of.lastMessageAt === 0) return of
     const [open, settled] = Chunk.partition(of.connected, (window) => isSettled(window, of))
     if (
       Chunk.isEmpty(settled) &&
