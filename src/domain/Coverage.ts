@@ -5,7 +5,7 @@ import type { ClockStepped, Heard, JournalEntry, JournalEvent } from "./JournalE
 import { microsPerHour } from "./micros.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
 import { type LastingReason, lastingReasons, type Unsettled } from "./Unsettled.ts"
-import { difference, type Window } from "./Window.ts"
+import type { Window } from "./Window.ts"
 
 /** Messages that are missing between two that were received. */
 export interface Gap extends Window {
@@ -350,8 +350,8 @@ export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage
 }
 
 /**
- * Since when anything of a stream can be missing: its first message ever, the connection that brought it, or what is known to be
- * missing or in doubt before. One that never had a message is to be recorded from the begin.
+ * Since when anything of a stream can be missing: its first message ever, or what is known to be missing or in doubt before. That
+ * the exchange took it proves nothing. One that never had a message is to be recorded from the begin.
  */
 export const beginOf = (of: StreamCoverage): number =>
   of.lastMessageAt === 0 ? of.wanted.from : Math.max(of.wanted.from, earliestOf(of))
@@ -497,19 +497,19 @@ const count = (
 ): StreamCoverage => {
   const known = Math.min(of.uncounted, event.messages)
   const messages = event.messages - known
-  const isFirst = of.lastMessageAt === 0
   const counted = {
     ...of,
     begunAt: Option.some(
-      isFirst
-        ? Math.min(earliestOf(of), broughtSince(of, event.first))
-        : Math.min(Option.getOrElse(of.begunAt, () => earliestOf(of)), event.first)
+      Math.min(
+        Option.getOrElse(of.begunAt, () => earliestOf(of)),
+        event.first
+      )
     ),
     messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
       Option.some(Option.getOrElse(before, () => 0) + event.messages)
     ),
     lastMessageAt: Math.max(of.lastMessageAt, event.last),
-    doubts: Chunk.appendAll(of.doubts, endedBefore(of, event.first)),
+    doubts: Chunk.appendAll(of.doubts, beforeFirst(of, event.first)),
     noneSince: Option.none(),
     unarchived:
       messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
@@ -529,30 +529,22 @@ const count = (
   })
 }
 
-/** Since when the connections are there of which one has brought a message. */
-const broughtSince = (of: StreamCoverage, first: number): number =>
-  Math.min(
-    first,
-    ...HashMap.values(of.open),
-    ...Array.from(of.connected).flatMap(({ from, to }) => (to >= first ? [from] : []))
-  )
-
-/**
- * Times on connections of which no message was kept: the first one that is proves nothing of them, only of the time on
- * connections that were still open when it came.
- */
-const endedBefore = ({ connected, noneSince, open }: StreamCoverage, first: number): Chunk.Chunk<Doubt> =>
+/** Times on connections of which no message was kept: the first one that is proves nothing of what came before it. */
+const beforeFirst = (
+  { connected, noneSince, open, unsureSince }: StreamCoverage,
+  first: number
+): Chunk.Chunk<Doubt> =>
   Option.match(noneSince, {
     onNone: () => Chunk.empty(),
-    onSome: (since) => {
-      const [ended, lasting] = Chunk.partition(connected, ({ to }) => to >= first)
-      const proven = [...lasting, ...Array.from(HashMap.values(open), (from) => ({ from, to: first }))]
-      const unproven = difference(
-        Chunk.filter(ended, ({ from }) => from >= since),
-        proven.filter(({ from, to }) => from < to)
+    onSome: (since) =>
+      Chunk.fromIterable(
+        [
+          ...connected,
+          ...[...HashMap.values(open), ...Option.toArray(unsureSince)].map((from) => ({ from, to: first }))
+        ]
+          .filter(({ from }) => from >= since && from < first)
+          .map(({ from, to }) => ({ from, to: Math.min(to, first), reason: "unproven" as const }))
       )
-      return Chunk.fromIterable(unproven.map((window) => ({ ...window, reason: "unproven" as const })))
-    }
   })
 
 /** It was connected since then, and so to be recorded. */
