@@ -177,9 +177,11 @@ const signsOfLife = Layer.unwrapEffect(
   )
 )
 
-const statusPage = Layer.merge(
+/** It begins to end with the stop: where it waits for a locked database that takes as long as the last commit does. */
+const statusPage = Layer.mergeAll(
   actor("status page report", publishReports),
-  Layer.effectDiscard(sayWhereStatusPageIs)
+  Layer.effectDiscard(sayWhereStatusPageIs),
+  Layer.scopedDiscard(Effect.flatMap(HttpThread.StatusPage, ({ end }) => Effect.addFinalizer(() => end)))
 )
 
 const exchangeStream = (settings: Settings) =>

@@ -12,12 +12,12 @@ export interface Answer {
   readonly text: string
 }
 
-/** Asks over a connection of its own. Dies if there is no answer. */
+/** Asks, once more if the connection that was kept is closed just then. Dies if there is no answer. */
 export const get = (url: string, init: RequestInit = {}): Effect.Effect<Answer> =>
-  Effect.promise(async (signal) => {
+  Effect.tryPromise(async (signal) => {
     const response = await fetch(url, { signal, ...init })
     return { status: response.status, headers: response.headers, text: await response.text() }
-  })
+  }).pipe(Effect.retry({ times: 1 }), Effect.orDie)
 
 export interface Health {
   readonly code: number

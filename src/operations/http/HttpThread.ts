@@ -13,6 +13,8 @@ export class StatusPage extends Context.Tag("collector/StatusPage")<
     readonly url: Effect.Effect<string, StartupError>
     /** Hands it a report, whose columns are gone then. Whatever is wrong with the page is no concern of the caller's. */
     readonly publish: (report: Report) => Effect.Effect<void>
+    /** Begins to end it, and does not wait for that: the layer's end does. */
+    readonly end: Effect.Effect<void>
   }
 >() {}
 
@@ -65,6 +67,7 @@ export const layer = (
       yield* Effect.addFinalizer(() => Fiber.interrupt(fiber))
       return {
         url: Deferred.await(address),
+        end: Fiber.interruptFork(fiber),
         publish: (report) =>
           Effect.suspend(() => thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void).pipe(
             // A thread that ends interrupts what it was asked.
