@@ -1,7 +1,7 @@
 import type { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
 import { Chunk, Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
-import { journalPrefix, parseKey } from "../domain/Archive.ts"
+import { journalPrefixes, parseKey } from "../domain/Archive.ts"
 import { textOf } from "../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, JournalEvent, nothing } from "../domain/JournalEvent.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
@@ -65,7 +65,8 @@ export const archivedJournals: Effect.Effect<
   const store = yield* ArchiveStore
   const journals = new Map<string, Array<Part>>()
   const checkpoints = new Map<string, Array<StoredCheckpoint>>()
-  yield* Stream.runForEach(store.list(journalPrefix), ({ key, size }) =>
+  const listed = Stream.flatMap(Stream.fromIterable(journalPrefixes), store.list)
+  yield* Stream.runForEach(listed, ({ key, size }) =>
     Effect.sync(() => {
       const parsed = parseKey(key)
       if (parsed?._tag === "Checkpoint") {
@@ -278,8 +279,8 @@ export const archivedEntries = <E, R, E2 = never>(
     return Stream.concat(archived, entriesOf("the database", live))
   })
 
-/** That of a part. */
-const archiveIdOf = (key: string): string => {
+/** That of a part, by its key. */
+export const archiveIdOf = (key: string): string => {
   const parsed = parseKey(key)
   return parsed === undefined ? "" : parsed.archiveId
 }

@@ -60,7 +60,13 @@ import {
 import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { version } from "../version.ts"
 import { archiveCheckpoint, isCheckpointDue } from "./Archiver/checkpoint.ts"
-import { archiveColumns, archivePage, journalColumns, journalPage } from "./Archiver/columns.ts"
+import {
+  archiveColumns,
+  archivePage,
+  arrowMetadata,
+  journalColumns,
+  journalPage
+} from "./Archiver/columns.ts"
 import { findOtherEpoch } from "./Archiver/epoch.ts"
 import { warnIfGone } from "./Archiver/kept.ts"
 import { tidyOutbox } from "./Archiver/outbox.ts"
@@ -69,7 +75,7 @@ import { streamDigest } from "./download.ts"
 import { fileDigest } from "./fileDigest.ts"
 import { type ParquetError, ParquetWriter } from "./ParquetWriter.ts"
 
-export { archiveColumns } from "./Archiver/columns.ts"
+export { archiveColumns, arrowMetadata } from "./Archiver/columns.ts"
 
 export interface ArchiverOptions {
   /** Names this collector in object keys. */
@@ -275,7 +281,7 @@ const make = (options: ArchiverOptions) =>
             archive_id: plan.archiveId,
             first_id: String(plan.firstId),
             last_id: String(plan.lastId),
-            ...("stream" in plan ? {} : yield* journalMetadata)
+            ...("stream" in plan ? arrowMetadata : yield* journalMetadata)
           }
         })
         yield* record(plan, ArchiveWritten.make({ archiveId: plan.archiveId, file }))

@@ -4,7 +4,8 @@ import {
   type ArchivedJournal,
   archivedBegin,
   archivedEntries,
-  archivedJournals
+  archivedJournals,
+  archiveIdOf
 } from "../archive/ArchivedJournal.ts"
 import type { ArchiveStoreError } from "../archive/ArchiveStore.ts"
 import { openLiveJournal } from "../storage/LiveJournal.ts"
@@ -96,5 +97,4 @@ export const wholeJournals = <E, E2>(
     })
   })
 
-/** A key ends in the archive id and `.parquet`. */
-const firstArchiveId = ([first = ""]: ReadonlyArray<string>): string => first.slice(-32)
+const firstArchiveId = ([first = ""]: ReadonlyArray<string>): string => archiveIdOf(first)

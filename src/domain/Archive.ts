@@ -70,20 +70,36 @@ export const archiveKey = (options: {
   ].join("/")
 }
 
-/** Where the parts of the journal lie. */
-export const journalPrefix = "journal/"
+/** Where the parts of the journal go. pyarrow and Spark pass over names that begin with `_`. */
+export const journalPrefix = "_journal/"
+
+/** Where they may lie: until November 2026 they went to the second one. */
+export const journalPrefixes: ReadonlyArray<string> = [journalPrefix, "journal/"]
+
+/** Where those of a date may lie. */
+export const journalPrefixesOf = (date: string): ReadonlyArray<string> => [
+  `${journalPrefix}${date}/`,
+  `journal/date=${date}/`
+]
 
 /** Nothing lies here for longer than a moment: what is done with this key shows what a store does. */
 export const probeKey = `${journalPrefix}probe`
 
-/** The key of a part of the journal. `journal` names the database's journal, in which alone its ids are unique. */
+/** Whether a key is that of a probe: a process that is killed may leave one. */
+export const isProbe = (key: string): boolean => key === probeKey || key === "journal/probe"
+
+/**
+ * The key of a part of the journal. `journal` names the database's journal, in which alone its ids are unique. It is a Parquet
+ * file with another ending, and its folder is of no Hive partition: readers that take all `.parquet` files, as DuckDB and
+ * Polars do, are to find rows alone.
+ */
 export const segmentKey = (options: {
   readonly date: string
   readonly serverName: string
   readonly journal: string
   readonly archiveId: string
 }): string =>
-  `${journalPrefix}date=${options.date}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}.parquet`
+  `${journalPrefix}${options.date}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}.journal`
 
 /** The key of a checkpoint of coverage, beside the parts of the journal that it spares. `until` is in microseconds. */
 export const checkpointKey = (options: {
@@ -92,7 +108,7 @@ export const checkpointKey = (options: {
   readonly archiveId: string
   readonly until: number
 }): string =>
-  `${journalPrefix}date=${dateOf(options.until)}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}_${options.until}${checkpointSuffix}`
+  `${journalPrefix}${dateOf(options.until)}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}_${options.until}${checkpointSuffix}`
 
 /** The end of a checkpoint's name. */
 export const checkpointSuffix = ".checkpoint.json.gz"
@@ -132,13 +148,16 @@ export const parseKey = (
       readonly archiveId: string
     }
   | undefined => {
-  const segment = /^journal\/date=([\d-]{10})\/(.+)_([0-9a-f]{16})_([0-9a-f]{24})\.parquet$/.exec(key)
+  const segment =
+    /^(?:_journal\/|journal\/date=)([\d-]{10})\/(.+)_([0-9a-f]{16})_([0-9a-f]{24})\.(?:journal|parquet)$/.exec(
+      key
+    )
   if (segment !== null) {
     const [, date = "", server = "", journal = "", archiveId = ""] = segment
     return { _tag: "Journal", date, server: decodeSegment(server), journal, archiveId }
   }
   const checkpoint =
-    /^journal\/date=([\d-]{10})\/(.+)_([0-9a-f]{16})_([0-9a-f]{24})_(\d{1,16})\.checkpoint\.json\.gz$/.exec(
+    /^(?:_journal\/|journal\/date=)([\d-]{10})\/(.+)_([0-9a-f]{16})_([0-9a-f]{24})_(\d{1,16})\.checkpoint\.json\.gz$/.exec(
       key
     )
   if (checkpoint !== null) {

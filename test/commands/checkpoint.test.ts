@@ -60,7 +60,7 @@ const recordDay = (
 const checkpointsIn = (archive: string) =>
   filesBelow(archive).filter((file) => file.endsWith(".checkpoint.json.gz"))
 const partsIn = (archive: string) =>
-  filesBelow(archive).filter((file) => file.startsWith("journal/") && file.endsWith(".parquet"))
+  filesBelow(archive).filter((file) => file.startsWith("_journal/") && file.endsWith(".journal"))
 
 /** A copy of the archive without its checkpoints. */
 const withoutCheckpoints = (folder: string) => {
@@ -163,7 +163,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
       const deep = yield* verify("--deep")
       expect(deep.code).toBe(1)
       expect(
-        deep.stdout.match(/damaged {2}journal\/.*checkpoint\.json\.gz: it cannot be read/g)
+        deep.stdout.match(/damaged {2}_journal\/.*checkpoint\.json\.gz: it cannot be read/g)
       ).toHaveLength(4)
     })
   )
@@ -172,7 +172,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordSome(folder)
-      for (const part of partsIn(`${folder}/archive`).filter((key) => key.includes("date=2026-01-04"))) {
+      for (const part of partsIn(`${folder}/archive`).filter((key) => key.includes("/2026-01-04/"))) {
         NodeFs.rmSync(`${folder}/archive/${part}`)
       }
       withoutCheckpoints(folder)

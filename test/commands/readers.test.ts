@@ -24,7 +24,7 @@ const environment = (folder: string, variables: Variables): Variables => ({
 
 const journalParts = (folder: string, server: string) =>
   filesBelow(`${folder}/archive`).filter(
-    (file) => /^journal\/.*\.parquet$/.test(file) && file.includes(`/${server}_`)
+    (file) => /^_journal\/.*\.journal$/.test(file) && file.includes(`/${server}_`)
   )
 
 const Days = Schema.parseJson(Schema.Array(Schema.Struct({ server: Schema.String, messages: Schema.Int })))
@@ -155,7 +155,7 @@ describe.concurrent("coverage of a journal of which something is missing", () =>
         expect(isInDoubt(covered.stdout, "b")).toBe(false)
         const verified = yield* run(folder, {}, "verify")
         expect(verified.code).toBe(1)
-        expect(verified.stdout).toContain("missing  journal/")
+        expect(verified.stdout).toContain("missing  _journal/")
         // with the database beside it, which has all of it still, too
         const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
         expect(yield* run(folder, own, "coverage", "--json")).toMatchObject({ code: 1 })
@@ -355,6 +355,7 @@ describe.concurrent("what merge makes of objects", () => {
       expect(code).toBe(0)
       const prefixes = store.requests.flatMap((request) => /[?&]prefix=([^& ]*)/.exec(request)?.[1] ?? [])
       expect(prefixes.map(decodeURIComponent).sort()).toEqual([
+        "_journal/",
         "exchange=binance/symbol=BTCUSDT/",
         "exchange=binance/symbol=btcusdt/",
         "journal/"
@@ -417,7 +418,7 @@ describe.concurrent("a command that only reads", () => {
         })
         yield* eventually(
           () => `a request for the part\n${reader.printed()}`,
-          Effect.sync(() => store.requests.some((request) => request.includes("/journal/")))
+          Effect.sync(() => store.requests.some((request) => request.includes("/_journal/")))
         )
         const collector = yield* openDatabase(`${folder}/a.db`, "write")
         yield* collector`INSERT INTO archive_requests (report) VALUES (NULL)`

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
-import { checkpointSuffix } from "../../src/domain/Archive.ts"
+import { journalPrefix, parseKey } from "../../src/domain/Archive.ts"
 import {
   allArchived,
   archiveNow,
@@ -117,9 +117,8 @@ const checkArchive = (where: Workspace, folder: string) =>
     expect(rows.length).toBe(sent.length)
     expect(yield* databaseRows(where.database)).toEqual([])
     expect(filesBelow(where.outbox)).toEqual([])
-    const isCheckpoint = (file: string) => file.startsWith("journal/") && file.endsWith(checkpointSuffix)
-    const others = filesBelow(folder).filter((file) => !file.endsWith(".parquet"))
-    expect(others.filter((file) => !isCheckpoint(file))).toEqual([])
+    const others = filesBelow(folder).filter((file) => !files.includes(file))
+    expect(others.filter((file) => !isOfJournal(file))).toEqual([])
     expect(yield* countEvents(where.database, "ArchivePurged")).toBe(files.length)
     expect(files.length).toBeGreaterThan(streams.length)
 
@@ -154,7 +153,7 @@ const checkArchive = (where: Workspace, folder: string) =>
     }
 
     // as DuckDB sees the files
-    const all = `'${folder}/exchange=*/**/*.parquet'`
+    const all = `'${folder}/**/*.parquet'`
     expect(
       (yield* duckdb(`DESCRIBE SELECT * FROM read_parquet(${all}, hive_partitioning = false)`)).map(
         (column) => `${column.column_name} ${column.column_type}`
@@ -216,6 +215,8 @@ const checkArchive = (where: Workspace, folder: string) =>
       expect(span).toBeGreaterThanOrEqual(rows.filter((row) => row.file === file).length)
     }
   })
+
+const isOfJournal = (file: string): boolean => file.startsWith(journalPrefix) && parseKey(file) !== undefined
 
 const isoOf = (micros: number): string => new Date(Math.floor(micros / 1000)).toISOString()
 

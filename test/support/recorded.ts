@@ -4,7 +4,9 @@ import { Clock, Duration, Effect, Layer } from "effect"
 import { Archiver } from "../../src/archive/Archiver.ts"
 import * as FileArchiveStore from "../../src/archive/FileArchiveStore.ts"
 import * as HyparquetWriter from "../../src/archive/HyparquetWriter.ts"
+import { StreamConnected } from "../../src/domain/ExchangeEvent.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
+import type { StreamId } from "../../src/domain/StreamId.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { type JournalLimits, journalLimits } from "../../src/storage/JournalUpkeep.ts"
 import * as ProcessLife from "../../src/storage/ProcessLife.ts"
@@ -18,7 +20,7 @@ export const record = (folder: string, server: string, ...processes: ReadonlyArr
 
 /**
  * The same; `limits`: how much of the archived journal stays in the database; `from`: when the messages came, microseconds;
- * `isArchived`: whether there are archive cycles; `events`: what the journal tells besides.
+ * `isArchived`: whether there are archive cycles; `events`: what the journal tells besides; `streams`: which have these messages.
  */
 export const recordWith = (
   options: {
@@ -26,6 +28,7 @@ export const recordWith = (
     readonly from?: number
     readonly isArchived?: boolean
     readonly events?: ReadonlyArray<JournalEvent>
+    readonly streams?: ReadonlyArray<StreamId>
   },
   folder: string,
   server: string,
@@ -37,11 +40,14 @@ export const recordWith = (
       const journal = yield* EventJournal
       const archiver = yield* Archiver
       const from = options.from ?? newYear
-      const batch = batchOf(ids.map((id) => snapshot(id, trade, { timestamp: from + id * 1000 })))
+      const streams = options.streams ?? [trade]
+      const batch = batchOf(
+        ids.flatMap((id) => streams.map((stream) => snapshot(id, stream, { timestamp: from + id * 1000 })))
+      )
       const at = batch.blocks[0]?.timestamp[0] ?? 0
       yield* journal.append(
-        { _tag: "RecordingStarted", at, streams: [trade] },
-        { _tag: "StreamConnected", at, stream: trade, connection: "1" },
+        { _tag: "RecordingStarted", at, streams },
+        ...streams.map((stream) => StreamConnected.make({ at, stream, connection: "1" })),
         ...(options.events ?? [])
       )
       yield* repo.append(batch)

@@ -164,7 +164,7 @@ const missingEntries = (folder: string) =>
     const ids = new Set(kept.map(({ id }) => id))
     const last = Math.max(0, ...ids)
     for (const file of filesBelow(`${folder}/archive`).filter((name) =>
-      /^journal\/.*\.parquet$/.test(name)
+      /^_journal\/.*\.journal$/.test(name)
     )) {
       yield* Stream.runForEach(reader.pages(`${folder}/archive/${file}`, { columns: ["id"] }), (page) =>
         Effect.sync(() => {

@@ -14,6 +14,23 @@ export const archiveColumns: ReadonlyArray<ParquetColumn> = [
   { name: "data", type: "string", nullable: false, dictionary: false, statistics: false }
 ]
 
+/**
+ * What readers by Arrow are to make of these columns, as metadata of a file: a schema message of Arrow's IPC format in base64, in
+ * which exchange, symbol and data_type are dictionary<values=string, indices=int32>. That is the type that pyarrow and pandas
+ * give to a name in an object's key (exchange=…), and they refuse a file that has another. `test/tools/arrowSchema.py` makes it.
+ */
+export const arrowMetadata: Readonly<Record<string, string>> = {
+  "ARROW:schema":
+    "/////1ACAAAQAAAAAAAKAAwABgAFAAgACgAAAAABBAAEAAAA+P3//wQAAAAHAAAA0AEAAGwBAAAcAQAA4AAAAIgAAABAAAAABAAA" +
+    "AED///8AAAAFEAAAABgAAAAEAAAAAAAAAAQAAABkYXRhAAAAACD+//8QABQACAAGAAcADAAAABAAEAAAAAAAAQoQAAAAJAAAAAQA" +
+    "AAAAAAAAEgAAAGV4Y2hhbmdlX3RpbWVzdGFtcAAAxP///wAAAgAEAAAAAwAAAFVUQwC8////AAAAChAAAAAkAAAABAAAAAAAAAAJ" +
+    "AAAAdGltZXN0YW1wAAAACAAMAAYACAAIAAAAAAACAAQAAAADAAAAVVRDABAAFAAIAAAABwAMAAAAEAAQAAAAAAAABRAAAAAoAAAA" +
+    "BAAAAAAAAAAUAAAAZXhjaGFuZ2Vfc2VxdWVuY2VfaWQAAAAAAP///2T///8AAAAFFAAAADwAAAAcAAAABAAAAAAAAAAJAAAAZGF0" +
+    "YV90eXBlAAAAuP///wwAAAACAAAAAAAAAFT///8AAAABIAAAAEz///+w////AAAABRQAAABAAAAAIAAAAAQAAAAAAAAABgAAAHN5" +
+    "bWJvbAAACAAQAAgABAAIAAAADAAAAAEAAAAAAAAApP///wAAAAEgAAAAnP///xAAGAAIAAAABwAMABAAFAAQAAAAAAAABRQAAABI" +
+    "AAAAJAAAAAQAAAAAAAAACAAAAGV4Y2hhbmdlAAAAAAgACAAAAAQACAAAAAwAAAAIAAwACAAHAAgAAAAAAAABIAAAAAQABAAEAAAA"
+}
+
 /** The columns of an archived part of the journal: those of its table. */
 export const journalColumns: ReadonlyArray<ParquetColumn> = [
   { name: "id", type: "integer", nullable: false, dictionary: false, statistics: true },

@@ -1,7 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { Clock, Effect, Layer, Option, Schema, Stream } from "effect"
-import { dateOf, journalPrefix, microsOf, parseKey } from "../../domain/Archive.ts"
+import { dateOf, journalPrefixesOf, microsOf, parseKey } from "../../domain/Archive.ts"
 import { JournalSegmentPlanned } from "../../domain/JournalEvent.ts"
 import { DatabaseError } from "../../storage/DatabaseError.ts"
 import { EventJournal } from "../../storage/EventJournal.ts"
@@ -30,7 +30,8 @@ export const findOtherEpoch = (plannedThrough: number) =>
     const latest = known.at(-1)?.plan.archiveId ?? ""
     const newer: Array<{ readonly archiveId: string; readonly key: string }> = []
     for (let day = microsOf(first).start; day <= microsOf(dateOf(now)).end; day = microsOf(dateOf(day)).end) {
-      yield* Stream.runForEach(store.list(`${journalPrefix}date=${dateOf(day)}/`), ({ key }) =>
+      const listed = Stream.flatMap(Stream.fromIterable(journalPrefixesOf(dateOf(day))), store.list)
+      yield* Stream.runForEach(listed, ({ key }) =>
         Effect.sync(() => {
           const parsed = parseKey(key)
           if (parsed?._tag !== "Journal" || parsed.journal !== journal) return

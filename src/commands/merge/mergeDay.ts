@@ -1,7 +1,7 @@
 import { FileSystem, Path } from "@effect/platform"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Data, Effect, Option, Stream } from "effect"
-import { archiveColumns } from "../../archive/Archiver.ts"
+import { archiveColumns, arrowMetadata } from "../../archive/Archiver.ts"
 import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
 import { type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
@@ -174,7 +174,11 @@ export const mergeDay = (options: {
     const file = yield* writer.write({
       path,
       columns: archiveColumns,
-      metadata: { collector_version: version, sources: JSON.stringify(objects.map(({ key }) => key)) },
+      metadata: {
+        collector_version: version,
+        sources: JSON.stringify(objects.map(({ key }) => key)),
+        ...arrowMetadata
+      },
       pages: Stream.paginateChunkEffect(0, page)
     })
     yield* passDay

@@ -3,7 +3,7 @@ import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Clock, Effect, Option, Stream } from "effect"
 import { readCheckpoint } from "../../archive/ArchivedCheckpoint.ts"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
-import { journalPrefix, millisOfArchiveId, parseKey, probeKey } from "../../domain/Archive.ts"
+import { isProbe, journalPrefix, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
 import type { Window } from "../../domain/Window.ts"
 import { scratchDatabase } from "../../storage/scratch.ts"
@@ -164,7 +164,7 @@ export const findFaults = (
             reason: "it is not what was to be there, and what was is in another object: it can be removed"
           })
         }
-        if (known !== undefined || unreadable.has(key) || key === probeKey) return
+        if (known !== undefined || unreadable.has(key) || isProbe(key)) return
         const parsed = parseKey(key)
         if (parsed?._tag === "Checkpoint" && knownUntil.has(parsed.journal)) {
           return options.deep && Option.isNone(yield* readCheckpoint(key, parsed))
