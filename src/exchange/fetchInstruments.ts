@@ -3,6 +3,7 @@ import { Effect, Stream } from "effect"
 import "../addressAttempts.ts"
 import type { Exchange, Instrument, Instruments } from "./Exchange.ts"
 import { httpClient } from "./httpClient.ts"
+import { httpReason } from "./httpReason.ts"
 import { makeJsonItems } from "./jsonItems.ts"
 
 /**
@@ -23,7 +24,7 @@ export const fetchInstruments = (
     }
     return [...listed.values()]
   }).pipe(
-    Effect.mapError((error) => (typeof error === "string" ? error : error.message)),
+    Effect.mapError((error) => (typeof error === "string" ? error : httpReason(error))),
     Effect.timeoutFail({ duration: "30 seconds", onTimeout: () => "no answer within 30 s" }),
     Effect.provide(httpClient)
   )

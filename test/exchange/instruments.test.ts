@@ -1,4 +1,6 @@
 import { createServer } from "node:http"
+import { createServer as createTlsServer } from "node:https"
+import { createServer as createTcpServer, type Server } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
 import { fetchInstruments } from "../../src/exchange/fetchInstruments.ts"
@@ -6,6 +8,8 @@ import { nearSymbols } from "../../src/exchange/instruments.ts"
 import { makeJsonItems } from "../../src/exchange/jsonItems.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import { freePort, makeFolder } from "../support/process.ts"
+import { makeCertificate, opensslMissing } from "../support/tls.ts"
 
 const exchangeOf = (name: string) => {
   const exchange = exchanges.get(name)
@@ -170,6 +174,56 @@ describe("what an exchange lists", () => {
         const { url } = yield* serving(list.replace(/:"[^"]*"/g, ":7"))
         if (list.includes(":")) yield* Effect.flip(fetchInstruments(exchangeOf(name), url))
       })
+  )
+})
+
+/** The port of a server that is closed with the scope. */
+const listening = (server: Server) =>
+  Effect.acquireRelease(
+    Effect.async<number>((resume) => {
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    }),
+    () => Effect.sync(() => server.close())
+  )
+
+describe("a list that cannot be had", () => {
+  const reasonAt = (url: string) => Effect.flip(fetchInstruments(exchangeOf("okx"), url))
+
+  it.live("says why: no such host, nobody there", () =>
+    Effect.gen(function* () {
+      expect(yield* reasonAt("http://nothere.invalid")).toMatch(
+        /^Transport error \(GET http:\/\/nothere\.invalid\/.*\): getaddrinfo (ENOTFOUND|EAI_AGAIN) nothere\.invalid$/
+      )
+      expect(yield* reasonAt(`http://127.0.0.1:${yield* freePort}`)).toMatch(
+        /: connect ECONNREFUSED 127\.0\.0\.1:\d+$/
+      )
+    })
+  )
+
+  it.scopedLive("says why: an answer that is cut off", () =>
+    Effect.gen(function* () {
+      const server = createTcpServer((socket) => {
+        socket.on("error", () => undefined)
+        socket.once("data", () => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"))
+      })
+      const port = yield* listening(server)
+      expect(yield* reasonAt(`http://127.0.0.1:${port}`)).toMatch(/GET .*: .*(closed|terminated|aborted)/)
+    })
+  )
+
+  it.scopedLive.skipIf(opensslMissing !== undefined)("says why: a certificate that nobody knows", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const { cert, key } = makeCertificate(folder)
+      const server = createTlsServer({ cert, key }, (_, response) => response.end("[]"))
+      const port = yield* listening(server)
+      expect(yield* reasonAt(`https://127.0.0.1:${port}`)).toMatch(
+        /: unable to verify .*certificate.*UNABLE_TO_VERIFY/
+      )
+    })
   )
 })
 
