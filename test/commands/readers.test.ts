@@ -261,6 +261,21 @@ describe.concurrent("the holes that merge shows", () => {
   )
 })
 
+describe.concurrent("what merge lists", () => {
+  it.scopedLive("begins on the day of a stream's first message, whenever the exchange took it", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const taken = { startedAt: newYear - 3 * microsPerDay }
+      yield* recordWith(taken, folder, "a", [1, 2, 90_000_000])
+      yield* recordWith({ ...taken, from: newYear + microsPerDay }, folder, "b", [1])
+      const { code, stdout } = yield* run(folder, {}, "merge", "--into", `${folder}/merged`)
+      expect(code).toBe(0)
+      expect(stdout).not.toContain("nothing is archived")
+      expect(stdout.match(/trade {2}[\d-]+/g)).toEqual(["trade  2026-01-01", "trade  2026-01-02"])
+    })
+  )
+})
+
 describe.concurrent("what merge makes of objects", () => {
   const merge = (folder: string, ...args: ReadonlyArray<string>) =>
     run(folder, {}, "merge", "--into", `${folder}/merged`, ...args)

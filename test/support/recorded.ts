@@ -19,7 +19,7 @@ export const record = (folder: string, server: string, ...processes: ReadonlyArr
   recordWith({}, folder, server, ...processes)
 
 /**
- * The same; `limits`: how much of the archived journal stays in the database; `from`: when the messages came, microseconds;
+ * The same; `startedAt`: since when the exchange has taken the streams, microseconds, if that is before their first message; `limits`: how much of the archived journal stays in the database; `from`: when the messages came, microseconds;
  * `isArchived`: whether there are archive cycles; `events`: what the journal tells besides; `streams`: which have these messages.
  */
 export const recordWith = (
@@ -27,6 +27,7 @@ export const recordWith = (
     readonly limits?: JournalLimits
     readonly from?: number
     readonly isArchived?: boolean
+    readonly startedAt?: number
     readonly events?: ReadonlyArray<JournalEvent>
     readonly streams?: ReadonlyArray<StreamId>
   },
@@ -44,7 +45,7 @@ export const recordWith = (
       const batch = batchOf(
         ids.flatMap((id) => streams.map((stream) => snapshot(id, stream, { timestamp: from + id * 1000 })))
       )
-      const at = batch.blocks[0]?.timestamp[0] ?? 0
+      const at = options.startedAt ?? batch.blocks[0]?.timestamp[0] ?? 0
       yield* journal.append(
         { _tag: "RecordingStarted", at, streams },
         ...streams.map((stream) => StreamConnected.make({ at, stream, connection: "1" })),

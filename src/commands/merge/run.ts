@@ -13,7 +13,7 @@ import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
 import { mergeDay, ObjectsUnreadable } from "./mergeDay.ts"
-import { type Merged, type RemainingHoles, unionHoles } from "./unionHoles.ts"
+import { type Merged, type RemainingHoles, spanOf, unionHoles } from "./unionHoles.ts"
 
 export const run = ({ into, ...options }: SelectionOptions & { readonly into: string }) =>
   Effect.gen(function* () {
@@ -135,13 +135,14 @@ const prefixesOf = (
   return names.flatMap((name) => Array.from(spellings, (symbol) => folderOf(name, symbol)))
 }
 
-/** Every day from the first to the last on which any server was to record a stream. */
+/** Every day from the first to the last of which any server is to have a stream. */
 const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {
   const spans = new Map<string, { readonly stream: StreamId; readonly span: Window }>()
-  for (const { stream, wanted } of servers.flatMap(({ streams }) => streams)) {
-    const known = spans.get(streamKey(stream))?.span ?? wanted
-    const span = { from: Math.min(known.from, wanted.from), to: Math.max(known.to, wanted.to) }
-    spans.set(streamKey(stream), { stream, span })
+  for (const of of servers.flatMap(({ streams }) => streams)) {
+    const { from, to } = spanOf([of])
+    const known = spans.get(streamKey(of.stream))?.span ?? { from, to }
+    const span = { from: Math.min(known.from, from), to: Math.max(known.to, to) }
+    spans.set(streamKey(of.stream), { stream: of.stream, span })
   }
   return Array.from(spans.values()).flatMap(({ span, stream }) =>
     intersection([span], [range]).flatMap(({ from, to }) => {

@@ -68,16 +68,18 @@ export const unionHoles = (
 /** From the first to the last of all, but for when its symbol was not listed, as far as they know. */
 const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): ReadonlyArray<Window> => {
   if (coverages.length === 0) return []
-  const span = {
-    from: Math.min(...coverages.map(beginOf)),
-    to: Math.max(...coverages.flatMap((of) => [of.wanted.to, beginOf(of) + 1]))
-  }
   const unwanted = difference(
     coverages.flatMap((of) => Array.from(of.unwanted)),
     coverages.flatMap((of) => wantedIn(of, within))
   )
-  return difference(intersection([span], [within]), unwanted)
+  return difference(intersection([spanOf(coverages)], [within]), unwanted)
 }
+
+/** From the first to the last time of which any of these servers, at least one, is to have a stream. */
+export const spanOf = (coverages: ReadonlyArray<StreamCoverage>): Window => ({
+  from: Math.min(...coverages.map(beginOf)),
+  to: Math.max(...coverages.flatMap((of) => [of.wanted.to, beginOf(of) + 1]))
+})
 
 /** What a server has not. */
 interface Holes {
