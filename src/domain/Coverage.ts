@@ -111,6 +111,8 @@ export interface Coverage {
   readonly missing: Chunk.Chunk<Window>
   /** Until when entries of the running process were missing, if any were. */
   readonly unsureSince: Option.Option<number>
+  /** What was received before it is in archives that the journal told of, or in doubt, as far as that is known. */
+  readonly archivedBefore: Option.Option<number>
   /** Archives of rows that are under way, by archive id. */
   readonly archives: HashMap.HashMap<string, { readonly stream: string; readonly rows: number }>
 }
@@ -125,6 +127,7 @@ export const noCoverage: Coverage = {
   missingSince: Option.none(),
   missing: Chunk.empty(),
   unsureSince: Option.none(),
+  archivedBefore: Option.none(),
   archives: HashMap.empty()
 }
 
@@ -179,6 +182,7 @@ export const beginJournal = (
     ...state,
     streams,
     lastId: after,
+    archivedBefore: Option.none(),
     archives: HashMap.empty(),
     missing: isLost
       ? Chunk.append(state.missing, { from: lostFrom, to: Math.max(state.lastSeen, lostFrom + 1) })
@@ -208,7 +212,7 @@ const findAgain = (state: Coverage, at: number): Coverage =>
         missing: Chunk.append(state.missing, window),
         unsureSince: Option.some(window.to),
         streams: HashMap.map(state.streams, (of) => ({
-          ...doubt(of, window),
+          ...doubt(of, { ...window, from: Math.min(window.from, unarchivedFrom(state, of)) }),
           unsureSince: HashMap.isEmpty(of.open) ? Option.some(window.to) : Option.none(),
           // How many of the messages that were counted meanwhile are archived cannot be known.
           unarchived: isEndless(of) ? of.unarchived : [...of.unarchived, endless(from)],
@@ -217,6 +221,10 @@ const findAgain = (state: Coverage, at: number): Coverage =>
       }
     }
   })
+
+/** Since when messages were counted that may have left the database for an archive that nothing tells of any more. */
+const unarchivedFrom = ({ archivedBefore }: Coverage, { unarchived: [first] }: StreamCoverage): number =>
+  first === undefined ? Number.POSITIVE_INFINITY : Option.getOrElse(archivedBefore, () => first.from)
 
 /** Messages from then on, of which it cannot be known how many are archived. */
 const endless = (from: number) => ({ from, messages: Number.POSITIVE_INFINITY })
@@ -251,7 +259,11 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
       return { ...endProcess({ ...told, lastSeen: last }, last, event.heard), through: at }
     }
     case "ProcessAlive":
-      return { ...settle(seen(state, event.lastSeen), event.lastSeen, event.unsettled), heard: event.heard }
+      return {
+        ...settle(seen(state, event.lastSeen), event.lastSeen, event.unsettled),
+        heard: event.heard,
+        archivedBefore: Option.orElse(Option.fromNullable(event.archivedBefore), () => state.archivedBefore)
+      }
     case "RecordingStarted":
       return event.streams.reduce(
         (all, stream) => update(all, stream, at, (of) => ({ ...want(of, at), isNamed: true })),

@@ -211,6 +211,9 @@ const State = Schema.Struct({
   missingSince: Schema.OptionFromNullOr(Schema.Number),
   missing: Schema.Chunk(Schema.Struct(Span)),
   unsureSince: Schema.OptionFromNullOr(Schema.Number),
+  archivedBefore: Schema.optionalWith(Schema.OptionFromNullOr(Schema.Number), {
+    default: () => Option.none()
+  }),
   archives: Schema.HashMap({
     key: Schema.String,
     value: Schema.Struct({ stream: Schema.String, rows: Schema.Number })

@@ -108,10 +108,14 @@ export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
   ...condition
 })
 
-/** The process lived at this time: in front of every archived part of the journal, which may be all that a reader has. */
+/**
+ * The process lived at this time: in front of every archived part of the journal, which may be all that a reader has.
+ * `archivedBefore`: what was received before it has left the database, for archives that the journal told of by then.
+ */
 export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {
   process: Schema.String,
   lastSeen: Micros,
+  archivedBefore: Schema.optionalWith(Micros, { exact: true }),
   ...condition
 })
 

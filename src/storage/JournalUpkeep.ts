@@ -56,10 +56,12 @@ export const lastLife: Effect.Effect<
   const [life] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
       SELECT process, last_seen, heard FROM collector`
   if (life === undefined || life.process === null || life.last_seen === null) return Option.none()
+  const [oldest] = yield* sql<{ at: number }>`SELECT timestamp AS at FROM snapshots ORDER BY id LIMIT 1`
   return Option.some(
     ProcessAlive.make({
       process: life.process,
       lastSeen: life.last_seen,
+      archivedBefore: Math.min(life.last_seen, oldest?.at ?? life.last_seen),
       ...(yield* heardIn(life)),
       unsettled: yield* unsettledNow(sql)
     })

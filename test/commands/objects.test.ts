@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { archiveKey } from "../../src/domain/Archive.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
-import { microsPerDay } from "../../src/domain/micros.ts"
+import { microsPerDay, microsPerHour } from "../../src/domain/micros.ts"
 import { isolated, program, type Variables } from "../support/collector.ts"
 import { makeFolder, runNode } from "../support/process.ts"
 import { onDay, record, recordWith } from "../support/recorded.ts"
@@ -193,6 +193,70 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
             if (file.endsWith(".checkpoint.json.gz")) NodeFs.rmSync(`${folder}/archive/${file}`)
           }
         }
+      }
+    })
+  )
+
+  it.scopedLive("is in doubt for what was counted before a part of the journal that told where it is", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      const hour = (n: number) => newYear + n * microsPerHour
+      const recordHour = (n: number, isArchived: boolean | "without rows", ...ids: ReadonlyArray<number>) =>
+        recordWith({ from: hour(n), isArchived }, folder, "a", ids).pipe(onDay(n / 24))
+      yield* recordHour(0, true, 1, 2)
+      // Counted and not archived, twice, then archived with what came later.
+      yield* recordHour(1, "without rows", 3, 1000)
+      yield* recordHour(2, "without rows", 1001, 2000)
+      yield* recordHour(3, true, 2001, 3000)
+      yield* recordHour(4, true, 3001, 4000)
+      yield* recordHour(5, true, 4001, 5000)
+      yield* recordHour(6, true, 5001, 6000)
+      yield* recordHour(30, true, 6001)
+      const before = yield* coverage(folder, {})
+      expect(before).toMatchObject(whole)
+      const journal = filesBelow(`${folder}/archive`).filter((file) => /^journal\/.*\.parquet$/.test(file))
+      const objects = objectsOf(folder, "a")
+      const isExcluded = (days: (typeof Days)["Type"], n: number, id: number) => {
+        const at = hour(n) + id * 1000
+        return days.some(({ exclude }) =>
+          exclude.some(({ from, to }) => Date.parse(from) * 1000 <= at && at < Date.parse(to) * 1000 + 999)
+        )
+      }
+      NodeFs.rmSync(`${folder}/archive/${journal[3]}`)
+      NodeFs.rmSync(`${folder}/archive/${objects.find((key) => key.includes("_20260101T01"))}`)
+      const { code, days } = yield* coverage(folder, {})
+      expect(code).toBe(1)
+      for (const [n, id] of [
+        [1, 500],
+        [2, 1500]
+      ] as const) {
+        expect(isExcluded(before.days, n, id)).toBe(false)
+        expect([n, isExcluded(days, n, id)]).toEqual([n, true])
+      }
+      for (const [n, id] of [
+        [0, 1],
+        [4, 3500],
+        [5, 4500],
+        [6, 5500]
+      ] as const) {
+        expect([n, isExcluded(days, n, id)]).toEqual([n, false])
+      }
+      // What came later was archived, and told of: a part that is missing later makes none of it doubtful.
+      NodeFs.rmSync(`${folder}/archive/${journal[6]}`)
+      const again = yield* coverage(folder, {})
+      for (const [n, id] of [
+        [0, 1],
+        [4, 3500],
+        [5, 4500]
+      ] as const) {
+        expect([n, isExcluded(again.days, n, id)]).toEqual([n, false])
+      }
+      for (const [n, id] of [
+        [1, 500],
+        [2, 1500],
+        [6, 5500]
+      ] as const) {
+        expect([n, isExcluded(again.days, n, id)]).toEqual([n, true])
       }
     })
   )

@@ -561,10 +561,11 @@ describe("a journal of which entries are missing", () => {
     first: at(first),
     last: at(last)
   })
-  const alive = (seconds: number): JournalEvent => ({
+  const alive = (seconds: number, archived = seconds): JournalEvent => ({
     _tag: "ProcessAlive",
     process: "p",
-    lastSeen: at(seconds)
+    lastSeen: at(seconds),
+    archivedBefore: at(archived)
   })
   const begin: ReadonlyArray<readonly [number, number, JournalEvent]> = [
     [1, 0, started(1, at(0), null).event],
@@ -598,6 +599,9 @@ describe("a journal of which entries are missing", () => {
     expect(holes([...begin, [9, 30, committed(11, 29)], [10, 40, alive(40)]])).toEqual([
       [9, 29.000001, "down", "journal"]
     ])
+    expect(
+      holes([...begin.slice(0, -1), [5, 10, alive(10, 4)], [9, 30, committed(11, 39)], [10, 40, alive(40)]])
+    ).toEqual([[4, 30, "down", "journal"]])
   })
 
   it("is in doubt before its first entry", () => {

@@ -20,13 +20,13 @@ export const record = (folder: string, server: string, ...processes: ReadonlyArr
 
 /**
  * The same; `startedAt`: since when the exchange has taken the streams, microseconds, if that is before their first message; `limits`: how much of the archived journal stays in the database; `from`: when the messages came, microseconds;
- * `isArchived`: whether there are archive cycles; `events`: what the journal tells besides; `streams`: which have these messages.
+ * `isArchived`: whether there are archive cycles, and whether the disk has room for what they write; `events`: what the journal tells besides; `streams`: which have these messages.
  */
 export const recordWith = (
   options: {
     readonly limits?: JournalLimits
     readonly from?: number
-    readonly isArchived?: boolean
+    readonly isArchived?: boolean | "without rows"
     readonly startedAt?: number
     readonly events?: ReadonlyArray<JournalEvent>
     readonly streams?: ReadonlyArray<StreamId>
@@ -59,6 +59,7 @@ export const recordWith = (
           serverName: server,
           outboxDirectory: `${folder}/outbox`,
           interval: Duration.hours(1),
+          ...(options.isArchived === "without rows" ? { rowsThatFit: Effect.succeed(0) } : {}),
           journal: options.limits ?? journalLimits
         }).pipe(
           Layer.provide(HyparquetWriter.layer()),
