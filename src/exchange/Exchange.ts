@@ -20,7 +20,7 @@ export interface Exchange {
   readonly parseSymbol: (text: string) => Either.Either<string, string>
   /** What a stream is called in frames: under this name its decoder looks it up. */
   readonly channelOf: (stream: MarketStream) => string
-  /** Another name under which its messages may come, where the exchange has one stream for several symbols. */
+  /** Another name under which its messages may come: that of a stream which no connection carries beside it. */
   readonly otherChannelOf?: (stream: MarketStream) => string | undefined
   /** How the streams of each type prove that nothing is missing. */
   readonly continuity: (dataType: MarketType) => ContinuityRule
@@ -106,7 +106,7 @@ export interface Request {
   readonly streams: ReadonlyArray<MarketStream>
   /** Whether its streams cannot be asked for in several requests. */
   readonly indivisible?: boolean
-  /** Streams that it asks for once more, or whose messages come already: the exchange may send their state anew. */
+  /** Streams that it asks for once more: the exchange may send their state anew. */
   readonly repeated?: ReadonlyArray<MarketStream>
 }
 
@@ -155,14 +155,13 @@ export type Frame =
   /** What the exchange says of itself. */
   | (Counted & { readonly _tag: "Status"; readonly said: ReadonlyArray<Said> })
   /**
-   * None of these: it is kept as it came, and its stream is in doubt. `stream` is the one that it names, `also` those
-   * that have its messages too; without, it may belong to any on the connection.
+   * None of these: it is kept as it came, and its stream is in doubt. `stream` is the one that it names; without, it may
+   * belong to any on the connection.
    */
   | (Counted & {
       readonly _tag: "Malformed"
       readonly reason: Exclude<SkipReason, "of a stream that was not asked for">
       readonly stream?: MarketStream
-      readonly also?: ReadonlyArray<MarketStream>
     })
   /** It belongs to a stream, by `channelOf`, that is not among those of the connection: skipped. */
   | (Counted & {

@@ -606,11 +606,9 @@ export const openSession = (
       }
       windowMalformed++
       countSkipped(frame.reason)
-      for (const streamId of [frame.stream, ...(frame.also ?? [])]) {
-        const subscription = streamId === undefined ? undefined : subscriptions.get(streamId)
-        if (subscription !== undefined && subscription.answer !== "taken") settle(subscription, now)
-        if (!unreadable.add(frame, subscription?.stream, bytes, now, lastFrameAt)) unkept++
-      }
+      const subscription = frame.stream === undefined ? undefined : subscriptions.get(frame.stream)
+      if (subscription !== undefined && subscription.answer !== "taken") settle(subscription, now)
+      if (!unreadable.add(frame, subscription?.stream, bytes, now, lastFrameAt)) unkept++
     }
 
     const countSkipped = (reason: SkipReason): void => {

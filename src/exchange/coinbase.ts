@@ -12,7 +12,7 @@ import {
   noSequenceId,
   noSymbol,
   ofNobody,
-  ofStreams,
+  ofStream,
   readMembers,
   type Unreadable,
   unknownChannel,
@@ -31,9 +31,9 @@ import { addTrade, partOf, type TradeGroup } from "./trades.ts"
  * trade, both ends and the number where a frame has several, with `snapshot-` before it for the recent trades that a
  * subscription begins with.
  *
- * `X-USD` and `X-USDC` have one book and one tape: whichever is asked for, what comes has the name of the first. Only
- * USDT-USDC and EURC-USDC are products of their own (Advanced Trade WebSocket channels, August 2026). Where both are recorded
- * only the first is asked for, since all would come twice otherwise, and each of them gets every message.
+ * Most `X-USDC` have the book and the tape of `X-USD`, and whichever is asked for, what comes has the name of the latter; some,
+ * as USDT-USDC, are products of their own (Advanced Trade WebSocket channels, August 2026). No connection has both: so what
+ * comes shows which it is, and nothing is taken for the messages of a product that has others.
  */
 export const coinbase: Exchange = {
   name: "coinbase",
@@ -46,7 +46,7 @@ export const coinbase: Exchange = {
   ),
   channelOf: (stream) => `${inFrames[stream.dataType]}:${stream.symbol}`,
   otherChannelOf: ({ dataType, symbol }) =>
-    canonicalOf(symbol) === symbol ? undefined : `${inFrames[dataType]}:${canonicalOf(symbol)}`,
+    perhapsOf(symbol) === symbol ? undefined : `${inFrames[dataType]}:${perhapsOf(symbol)}`,
   continuity: () => connectionCounter,
   limits: {
     messages: [{ count: 8, per: Duration.seconds(1) }],
@@ -54,7 +54,10 @@ export const coinbase: Exchange = {
     // 8 a second; fewer, so that each can send its three messages in time: the first has to come within 5 s.
     connections: [{ count: 3, per: Duration.seconds(2) }],
     // A lost frame casts doubt on every stream of its connection.
-    fits: (streams) => streams.length <= 20
+    fits: (streams) => {
+      const symbols = new Set(streams.map(({ symbol }) => symbol))
+      return streams.length <= 20 && !Array.from(symbols).some((symbol) => symbols.has(`${symbol}C`))
+    }
   },
   // The heartbeats channel brings a frame every second.
   keepalive: { ping: { _tag: "None" }, every: Duration.seconds(20), pongWithin: Duration.seconds(10) },
@@ -109,72 +112,44 @@ const inFrames: Record<MarketType, string> = {
   orderbook_diff: "l2_data"
 }
 
-/** Those whose `-USDC` product has a book of its own. */
-const ownBooks: ReadonlySet<string> = new Set(["USDT-USD", "EURC-USD"])
-
-/** The name under which all of a product comes. */
-const canonicalOf = (product: string): string => {
-  if (!product.endsWith("-USDC")) return product
-  const canonical = product.slice(0, -1)
-  return ownBooks.has(canonical) ? product : canonical
-}
-
-/** The other product that what comes under this name belongs to. */
-const aliasOf = (product: string): string | undefined =>
-  product.endsWith("-USD") && !ownBooks.has(product) ? `${product}C` : undefined
+/** The name under which all of a product comes, if it is none of its own. */
+const perhapsOf = (product: string): string => (product.endsWith("-USDC") ? product.slice(0, -1) : product)
 
 /** One channel a request. Answers do not repeat an id: they list all that the connection is subscribed to. */
 function requests(
-  { all, subscribe, unsubscribe }: SubscriptionChange,
+  { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string
 ): ReadonlyArray<Request> {
   const request = (
     type: string,
     dataType: MarketType,
     products: ReadonlyArray<string>,
-    streams: ReadonlyArray<MarketStream>,
-    repeated: ReadonlyArray<MarketStream> = []
+    streams: ReadonlyArray<MarketStream>
   ): ReadonlyArray<Request> =>
     products.length === 0
       ? []
       : [
           {
             id: nextId(),
-            frame: JSON.stringify({
-              type,
-              product_ids: [...new Set(products)],
-              channel: inRequests[dataType]
-            }),
-            streams,
-            repeated
+            frame: JSON.stringify({ type, product_ids: products, channel: inRequests[dataType] }),
+            streams
           }
         ]
   const types = ["orderbook", "trade"] as const
-  const of = (dataType: MarketType, streams: ReadonlyArray<MarketStream>) =>
-    streams.filter((stream) => stream.dataType === dataType)
+  const symbolsOf = (dataType: MarketType, streams: ReadonlyArray<MarketStream>) =>
+    streams.filter((stream) => stream.dataType === dataType).map(({ symbol }) => symbol)
   const ended = types.flatMap((dataType) => {
-    const staying = of(dataType, all).filter((stream) => !unsubscribe.includes(stream))
-    const kept = new Set(staying.map(({ symbol }) => canonicalOf(symbol)))
-    const products = of(dataType, unsubscribe)
-      .filter(({ symbol }) => !kept.has(canonicalOf(symbol)))
-      .flatMap(({ symbol }) => [symbol, canonicalOf(symbol)])
-    return request("unsubscribe", dataType, products, [])
+    const symbols = symbolsOf(dataType, unsubscribe)
+    return request("unsubscribe", dataType, [...new Set([...symbols, ...symbols.map(perhapsOf)])], [])
   })
-  const begun = types.flatMap((dataType) => {
-    const part = of(dataType, subscribe)
-    const wanted = [...new Set([...of(dataType, all), ...part])]
-    const names = new Set(wanted.map(({ symbol }) => symbol))
-    const products = part.map(({ symbol }) => (names.has(canonicalOf(symbol)) ? canonicalOf(symbol) : symbol))
-    const asked = new Set(part.map(({ symbol }) => canonicalOf(symbol)))
-    const there = new Set(
-      wanted.filter((stream) => !part.includes(stream)).map(({ symbol }) => canonicalOf(symbol))
+  const begun = types.flatMap((dataType) =>
+    request(
+      "subscribe",
+      dataType,
+      symbolsOf(dataType, subscribe),
+      subscribe.filter((stream) => stream.dataType === dataType)
     )
-    const repeated = wanted.filter(({ symbol }) => {
-      const canonical = canonicalOf(symbol)
-      return asked.has(canonical) && there.has(canonical)
-    })
-    return request("subscribe", dataType, products, part, repeated)
-  })
+  )
   return [...ended, ...begun]
 }
 
@@ -187,8 +162,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   const inFrame = new Int32Array(frameKeys.length)
   const inEvent = new Int32Array(eventKeys.length)
   const inTrade = new Int32Array(tradeKeys.length)
-  /** The first product of ours that the frame names, whether it names others, and what is wrong with one of them. */
-  let only: string | undefined
+  /** The first stream that the frame names, whether it names others, and what is wrong with one of them. */
+  let only: MarketStream | undefined
   let isMixed = false
   let flaw: Unreadable | undefined
 
@@ -244,7 +219,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
     if (product === undefined || value < 0) return undefined
     if (frame.indexOf(productKey, value) >= 0 || frame.indexOf(updatesKey, value) >= 0) return undefined
-    const [stream, ...others] = streamsOf("l2_data", product)
+    const stream = streamOf("l2_data", product)
     if (stream === undefined) return { ...ofNobody(coinbase, `l2_data:${product}`, product), counter }
     const sent = readTime(frame, sentAt)
     return {
@@ -253,14 +228,14 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       sent,
       start: 0,
       end: frame.length,
-      also: others.length === 0 ? noOthers : others.map((other) => bookPart(other, sent, counter, snapshot))
+      also: noOthers
     }
   }
 
-  /** The frame names this product, and nothing of it is recorded if another one's part cannot be read. */
-  function noteNamed(product: string): void {
-    only ??= product
-    isMixed ||= only !== product
+  /** The frame names this stream, and nothing of it is recorded if another one's part cannot be read. */
+  function noteNamed(stream: MarketStream): void {
+    only ??= stream
+    isMixed ||= only !== stream
   }
 
   /** `events: [{type, product_id, updates}, ...]` of books, `events: [{type, trades}, ...]` of trades. */
@@ -292,16 +267,13 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
         nobodys = isEmpty && !snapshot ? unknownShape : (collectTrades(frame, tradesAt, trades) ?? nobodys)
       } else {
         const product = Scan.stringAt(frame, productAt)
-        const named = product === undefined ? noStreams : streamsOf(channel, product)
-        if (product === undefined || named.length === 0) nobodys = nobodysOf(channel, product)
+        const stream = product === undefined ? undefined : streamOf(channel, product)
+        if (stream === undefined) nobodys = nobodysOf(channel, product)
         else {
-          noteNamed(product)
+          noteNamed(stream)
           if (frame[updatesAt] !== Scan.openBracket) flaw = unknownShape
-          else {
-            for (const stream of named) {
-              if (parts.some((part) => part.stream === stream)) continue
-              parts.push(bookPart(stream, sent, counter, snapshot))
-            }
+          else if (!parts.some((part) => part.stream === stream)) {
+            parts.push(bookPart(stream, sent, counter, snapshot))
           }
         }
       }
@@ -309,7 +281,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
     if (flaw !== undefined) {
       return {
-        ...(only === undefined || isMixed ? flaw : ofStreams(flaw, streamsOf(channel, only))),
+        ...(only === undefined || isMixed ? flaw : ofStream(flaw, only)),
         counter
       }
     }
@@ -345,16 +317,16 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       at = Scan.nextItem(frame, behind)
       const [productAt = -1, idAt = -1, timeAt = -1] = inTrade
       const product = Scan.stringAt(frame, productAt)
-      const named = product === undefined ? noStreams : streamsOf("market_trades", product)
-      if (product === undefined || named.length === 0) {
+      const stream = product === undefined ? undefined : streamOf("market_trades", product)
+      if (stream === undefined) {
         nobodys = nobodysOf("market_trades", product)
         if (isAnybodys(nobodys)) return nobodys
         continue
       }
-      noteNamed(product)
+      noteNamed(stream)
       const id = Scan.idAt(frame, idAt)
       if (id === undefined) flaw = noSequenceId
-      else for (const stream of named) addTrade(groups, stream, id, readTime(frame, timeAt))
+      else addTrade(groups, stream, id, readTime(frame, timeAt))
     }
     return nobodys
   }
@@ -379,13 +351,12 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
   }
 
-  /** Those that what comes of a product belongs to: its own, and that of its alias. */
-  function streamsOf(channel: string, product: string): ReadonlyArray<MarketStream> {
-    const own = streams.get(`${channel}:${product}`)
-    const alias = aliasOf(product)
-    const other = alias === undefined ? undefined : streams.get(`${channel}:${alias}`)
-    if (other === undefined) return own === undefined ? noStreams : [own]
-    return own === undefined ? [other] : [own, other]
+  /** The one that what comes of a product belongs to. */
+  function streamOf(channel: string, product: string): MarketStream | undefined {
+    return (
+      streams.get(`${channel}:${product}`) ??
+      (product.endsWith("-USD") ? streams.get(`${channel}:${product}C`) : undefined)
+    )
   }
 
   /** The products of every channel that the connection is subscribed to now. */
@@ -395,8 +366,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       onRight: ({ events }) => {
         const taken = events.flatMap(({ subscriptions }) =>
           (["orderbook", "trade"] as const).flatMap((dataType) =>
-            (subscriptions[inRequests[dataType]] ?? []).flatMap((product) =>
-              streamsOf(inFrames[dataType], product)
+            (subscriptions[inRequests[dataType]] ?? []).flatMap(
+              (product) => streamOf(inFrames[dataType], product) ?? []
             )
           )
         )
@@ -423,8 +394,6 @@ const longFrame = 512
 const bookTail = Buffer.from("}]}]}")
 const productKey = Buffer.from('"product_id"')
 const updatesKey = Buffer.from('"updates"')
-
-const noStreams: ReadonlyArray<MarketStream> = []
 
 const decodeSubscriptions = Schema.decodeUnknownEither(
   Schema.parseJson(

@@ -26,10 +26,6 @@ export const isNumber = (digits: string): boolean => digits.length <= maxDigits
 /** The same of a frame that names its stream. */
 export const ofStream = (flaw: Unreadable, stream: MarketStream): Unreadable => ({ ...flaw, stream })
 
-/** The same of a frame that names what several streams have in common. */
-export const ofStreams = (flaw: Unreadable, [stream, ...also]: ReadonlyArray<MarketStream>): Unreadable =>
-  stream === undefined ? flaw : { ...flaw, stream, also }
-
 /** A frame of a stream that is not among those of its connection. */
 export const notAskedFor = (channel: string): Malformed => ({
   _tag: "Malformed",

@@ -653,83 +653,54 @@ describe("frames of several streams", () => {
     })
   })
 
-  describe("coinbase: a product and its alias", () => {
-    const both = ["BTC-USD", "BTC-USDC"].map((symbol) => streamOf("coinbase", symbol, "orderbook"))
-    const bothTrades = both.map((stream) => ({ ...stream, dataType: "trade" as const }))
-    const decoded = (streams: ReadonlyArray<MarketStream>, text: string) =>
-      decoderOf("coinbase", streams)(Buffer.from(text))
-    const streamsIn = (frame: Frame) =>
-      frame._tag === "Data" ? [frame, ...frame.also].map(({ stream }) => stream) : frame
+  describe("coinbase: a product that may have the messages of another one", () => {
+    const [usd, usdc] = [
+      streamOf("coinbase", "X-USD", "orderbook"),
+      streamOf("coinbase", "X-USDC", "orderbook")
+    ]
+    const decoded = (stream: MarketStream, text: string) => decoderOf("coinbase", [stream])(Buffer.from(text))
     const long = Array.from({ length: 50 }, () => ({ side: "bid", price_level: "1", new_quantity: "2" }))
 
-    it.each([[[]], [long]])("both get every message of a book", (updates) => {
-      const frame = decoded(both, coinbaseFrame("l2_data", book("BTC-USD", updates)))
-      expect(streamsIn(frame)).toEqual(both)
-      expect(frame).toMatchObject({ exchangeSequenceId: "c9-4", also: [{ exchangeSequenceId: "c9-4" }] })
-      expect(streamsIn(decoded(both.slice(1), coinbaseFrame("l2_data", book("BTC-USD", updates))))).toEqual([
-        both[1]
-      ])
-    })
-
-    it("both get every trade", () => {
-      const frame = decoded(bothTrades, coinbaseTrades(trade("BTC-USD", "12"), trade("BTC-USD", "11")))
-      expect(streamsIn(frame)).toEqual(bothTrades)
-      expect(frame).toMatchObject({
-        exchangeSequenceId: "12-11-2",
-        also: [{ exchangeSequenceId: "12-11-2" }]
-      })
-    })
-
-    it.each(["USDT", "EURC"])("%s-USD and %s-USDC are two products", (base) => {
-      const streams = [`${base}-USD`, `${base}-USDC`].map((symbol) =>
-        streamOf("coinbase", symbol, "orderbook")
-      )
-      for (const stream of streams) {
-        const frame = coinbaseFrame("l2_data", book(stream.symbol, []))
-        expect(streamsIn(decoded(streams, frame))).toEqual([stream])
-        const requests = requestsOf("coinbase", streams)
-        expect(requests[0]?.frame).toContain(`"product_ids":["${base}-USD","${base}-USDC"]`)
+    it.each([[[]], [long]])("gets every message of a book, under either name", (updates) => {
+      for (const name of ["X-USD", "X-USDC"]) {
+        const frame = decoded(usdc, coinbaseFrame("l2_data", book(name, updates)))
+        expect(frame).toMatchObject({ _tag: "Data", stream: usdc, exchangeSequenceId: "c9-4", also: [] })
       }
-      expect(decoded(streams.slice(1), coinbaseFrame("l2_data", book(`${base}-USD`, [])))).toMatchObject({
+      expect(decoded(usd, coinbaseFrame("l2_data", book("X-USDC", updates)))).toMatchObject({
         _tag: "Malformed",
         reason: "of a stream that was not asked for"
       })
     })
 
-    it("both are in doubt, and no other, where a frame of theirs cannot be read", () => {
-      const [stream, ...also] = both
-      const streams = [...both, streamOf("coinbase", "ETH-USD", "orderbook")]
-      const frame = decoded(streams, coinbaseFrame("l2_data", book("BTC-USD", {})))
-      expect(frame).toMatchObject({ _tag: "Malformed", stream, also })
+    it("gets every trade", () => {
+      const stream = { ...usdc, dataType: "trade" as const }
+      const frame = decoded(stream, coinbaseTrades(trade("X-USD", "12"), trade("X-USD", "11")))
+      expect(frame).toMatchObject({ stream, exchangeSequenceId: "12-11-2", also: [] })
     })
 
-    it("an answer that lists the one means both", () => {
-      const text =
-        '{"channel":"subscriptions","sequence_num":4,"events":[{"subscriptions":{"level2":["BTC-USD"]}}]}'
-      expect(decoded(both, text)).toMatchObject({ _tag: "Acknowledged", streams: both })
+    it("is in doubt where a frame cannot be read, and known by either name in answers", () => {
+      expect(decoded(usdc, coinbaseFrame("l2_data", book("X-USD", {})))).toMatchObject({
+        _tag: "Malformed",
+        stream: usdc
+      })
+      for (const name of ["X-USD", "X-USDC"]) {
+        const text = `{"channel":"subscriptions","sequence_num":4,"events":[{"subscriptions":{"level2":["${name}"]}}]}`
+        expect(decoded(usdc, text)).toMatchObject({ _tag: "Acknowledged", streams: [usdc] })
+      }
     })
 
-    it("the first one is asked for where both are recorded, and ended with the last of them", () => {
-      const [usd, usdc] = both
-      if (usd === undefined || usdc === undefined) return
+    it("is asked for by its own name, ended by both, and on no connection with the other", () => {
       const productsOf = (...of: Parameters<typeof requestsOf>) =>
-        requestsOf(...of).map(({ frame, repeated = [], streams }) => ({
-          products: JSON.parse(frame).product_ids,
-          streams,
-          repeated
-        }))
-      expect(productsOf("coinbase", both)).toEqual([{ products: ["BTC-USD"], streams: both, repeated: [] }])
-      expect(productsOf("coinbase", [usdc], [], both)).toEqual([
-        { products: ["BTC-USD"], streams: [usdc], repeated: both }
-      ])
-      expect(productsOf("coinbase", [usdc])).toEqual([
-        { products: ["BTC-USDC"], streams: [usdc], repeated: [] }
-      ])
-      expect(productsOf("coinbase", [], [usdc], [usd])).toEqual([])
-      expect(productsOf("coinbase", [], [usd], [usdc])).toEqual([])
-      expect(productsOf("coinbase", [], [usdc], [])).toEqual([
-        { products: ["BTC-USDC", "BTC-USD"], streams: [], repeated: [] }
-      ])
+        requestsOf(...of).map(({ frame, streams }) => ({ products: JSON.parse(frame).product_ids, streams }))
+      expect(productsOf("coinbase", [usdc])).toEqual([{ products: ["X-USDC"], streams: [usdc] }])
+      expect(productsOf("coinbase", [], [usdc], [])).toEqual([{ products: ["X-USDC", "X-USD"], streams: [] }])
+      const fits = (...streams: ReadonlyArray<MarketStream>) =>
+        exchangeOf("coinbase").limits.fits(streams, "")
+      expect(fits(usd, usdc)).toBe(false)
+      expect(fits(usdc, { ...usd, dataType: "trade" })).toBe(false)
+      expect(fits(usdc, { ...usdc, dataType: "trade" }, streamOf("coinbase", "Y-USD", "orderbook"))).toBe(
+        true
+      )
     })
   })
 })
