@@ -14,24 +14,30 @@ export interface SeenHere {
   first: Integer
   last: Integer
   time: number
-  /** Number and time of the latest messages, in turn, 2 kB at most; the next one goes to `next`. */
+  readonly remembered: Remembered
+}
+
+/** The latest messages of a numbering, whatever connection brought them. */
+export interface Remembered {
+  /** Number and time of each, in turn, 2 kB at most; the next one goes to `next`. */
   readonly recent: Array<Integer>
   next: number
 }
 
-export const makeSeenHere = (): SeenHere => ({
+export const makeRemembered = (): Remembered => ({ recent: [], next: 0 })
+
+export const makeSeenHere = (remembered: Remembered): SeenHere => ({
   first: Number.NaN,
   last: Number.NaN,
   time: Number.NaN,
-  recent: [],
-  next: 0
+  remembered
 })
 
 /**
  * Judges a message against what was seen before, here and elsewhere, by its number and, where that is known, by the time that the
  * exchange gave it; null where it sends none: then nothing says that it is not another message. `newest` is that time of the
- * newest message of any connection. One that came here twice has the number and the time of one of the latest
- * `rememberedMessages`; of those before the first one here the exchange may send some again that came on another connection.
+ * newest message of any connection. One that came twice has the number and the time of one of the latest
+ * `rememberedMessages`; that of another connection may be lower than all of these, and its time is not quite the same.
  */
 export const judgeHere = (
   rule: ContinuityRule["kind"],
@@ -52,10 +58,13 @@ const isKnown = (
   time: number | null,
   newest: number
 ): boolean => {
-  if (!(place.last <= here.last)) return !isLater(time, newest) && !isLongBefore(time, newest)
+  const { remembered } = here
+  if (!(place.last <= here.last)) {
+    return !isLater(time, newest) && !isLongBefore(time, newest) && !isOther(remembered, place, time)
+  }
   if (time === null || !(time <= here.time)) return false
-  if (place.last <= here.first) return !isLongBefore(time, here.time)
-  return _tag === "Repeated" ? isRemembered(here, place, time) : isLate(here, place, time)
+  if (_tag === "OutOfOrder") return isLate(remembered, place, time)
+  return isRemembered(remembered, place, time, place.last <= here.first ? toleranceMicros : 0)
 }
 
 /** Whether a message that came by another connection than the newest one is another one: servers may give one message two times. */
@@ -66,13 +75,33 @@ export const isLater = (time: number | null, newest: number): boolean =>
 const isLongBefore = (time: number | null, newest: number): boolean =>
   time !== null && time < newest - lagMicros
 
-const isRemembered = ({ recent }: SeenHere, { last }: Place, time: number): boolean => {
-  for (let i = 0; i < recent.length; i += 2) if (recent[i] === last && recent[i + 1] === time) return true
+const isRemembered = (
+  { recent }: Remembered,
+  { last }: Place,
+  time: number,
+  toleranceMicros: number
+): boolean => {
+  for (let i = 0; i < recent.length; i += 2) {
+    if (recent[i] === last && Math.abs(Number(recent[i + 1]) - time) <= toleranceMicros) return true
+  }
   return false
 }
 
+/** Whether another message is remembered by its number, or none of its number can have been forgotten. */
+const isOther = (remembered: Remembered, place: Place, time: number | null): boolean => {
+  const { recent } = remembered
+  let isThere = false
+  let isBelow = recent.length < 2 * rememberedMessages
+  for (let i = 0; i < recent.length; i += 2) {
+    const number = recent[i] ?? Number.NaN
+    isThere ||= number === place.last && !Number.isNaN(recent[i + 1])
+    isBelow &&= place.last < number
+  }
+  return isBelow || (isThere && time !== null && !isRemembered(remembered, place, time, toleranceMicros))
+}
+
 /** Whether it is no older than the message before it, as far as that is remembered. */
-const isLate = ({ recent }: SeenHere, { last }: Place, time: number): boolean => {
+const isLate = ({ recent }: Remembered, { last }: Place, time: number): boolean => {
   let before: Integer = Number.NEGATIVE_INFINITY
   let begin = Number.NEGATIVE_INFINITY
   for (let i = 0; i < recent.length; i += 2) {
@@ -93,9 +122,10 @@ export const seeHere = (here: SeenHere, { last }: Place, time: number | null, { 
   if (_tag === "SetBack" || Number.isNaN(here.first) || (isAnew && last < here.first)) here.first = last
   if (isAnew || !(last <= here.last)) here.last = last
   if (_tag === "Repeated") return
-  here.recent[here.next] = last
-  here.recent[here.next + 1] = time ?? Number.NaN
-  here.next = (here.next + 2) % (2 * rememberedMessages)
+  const { remembered } = here
+  remembered.recent[remembered.next] = last
+  remembered.recent[remembered.next + 1] = time ?? Number.NaN
+  remembered.next = (remembered.next + 2) % (2 * rememberedMessages)
 }
 
 /** Whether a message with this verdict had not been known. */

@@ -26,7 +26,15 @@ import { makePacer, type Pacer } from "./Pacer.ts"
 import type { PauseHabit } from "./PauseHabit.ts"
 import { isAnswer, makeReasked, type Reasked, reask, unsureSince } from "./Reasked.ts"
 import type { ReceiveClock } from "./ReceiveClock.ts"
-import { isLater, isNew, judgeHere, makeSeenHere, type SeenHere, seeHere } from "./SeenHere.ts"
+import {
+  isLater,
+  isNew,
+  judgeHere,
+  makeRemembered,
+  makeSeenHere,
+  type SeenHere,
+  seeHere
+} from "./SeenHere.ts"
 import type { SilenceWatch } from "./SilenceWatch.ts"
 import type { StatusWatch } from "./StatusWatch.ts"
 import { attempted, restart } from "./StreamWatch.ts"
@@ -236,7 +244,7 @@ export const openSession = (
       .map((dataType) => exchange.continuity(dataType))
       .find((rule) => rule.scope === "connection")
     let counter = beginOf(numbering)
-    const counted = makeSeenHere()
+    const counted = makeSeenHere(makeRemembered())
     /** When the last frame came whose number had not been there. */
     let lastNewFrameAt = Number.NaN
     let openedAt = 0
@@ -832,7 +840,7 @@ export const openSession = (
           live: false,
           reasked: makeReasked(),
           counts: primary && !guests.has(stream),
-          here: makeSeenHere(),
+          here: makeSeenHere(stream.remembered),
           lane: {
             seen: nothingSeen,
             found: [],

@@ -6,6 +6,7 @@ import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./
 import type { Exchange } from "./Exchange.ts"
 import { usualPause } from "./PauseHabit.ts"
 import type { FirstMessage } from "./resumption.ts"
+import { makeRemembered, type Remembered } from "./SeenHere.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
 import type { UnreadableTime } from "./Unreadable.ts"
 
@@ -31,6 +32,7 @@ export interface TrackedStream {
   continuity: Continuity
   /** What a connection that is to take over has seen of it. */
   successor: Lane | null
+  readonly remembered: Remembered
   /** Up to this number the connection before has delivered what may come once more. NaN for none. */
   overlap: Integer
   /** The last message of an earlier process, until it was compared with `first`. */
@@ -71,6 +73,7 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   connection: null,
   continuity: nothingSeen,
   successor: null,
+  remembered: makeRemembered(),
   overlap: Number.NaN,
   before: null,
   first: null,

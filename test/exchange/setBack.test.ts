@@ -175,6 +175,25 @@ describe.concurrent("messages that come twice", () => {
     })
   )
 
+  it.scopedLive(
+    "ids below the first one of the connection are others, however little the clock was set back",
+    () =>
+      Effect.gen(function* () {
+        const { eventsOf, timeOf } = yield* receiveTrades([
+          [10, 0],
+          [11, 10_000],
+          [12, 20_000],
+          [8, -10_000],
+          [9, -9000],
+          [13, -8000]
+        ])
+        expect(eventsOf("Discontinuity")).toMatchObject([
+          { reason: "set back", after: timeOf(2), before: timeOf(3) }
+        ])
+        expect(eventsOf("GapDetected")).toMatchObject([{ size: 3, after: timeOf(4), before: timeOf(5) }])
+      })
+  )
+
   it.scopedLive("without a time they may be others", () =>
     Effect.gen(function* () {
       const { eventsOf, timeOf } = yield* receiveTrades([
@@ -240,6 +259,43 @@ describe.concurrent("ids that begin anew with another connection", () => {
         windows.some(({ after, before }) => (after ?? 0) <= missing[0] && (before ?? 0) >= missing[1])
       ).toBe(true)
     })
+  )
+
+  it.scopedLive.each(["4999", "5004"])(
+    "and a clock that was set back by a little: are told, from %s on",
+    (first) =>
+      Effect.gen(function* () {
+        const { url } = yield* scripted({
+          onMessage: (peer: Peer, text) => {
+            peer.send({ result: null, id: JSON.parse(text).id })
+            if (!text.includes('"SUBSCRIBE"')) return
+            const trades: Array<readonly [number, number]> =
+              peer.id === 1
+                ? Array.from({ length: 10 }, (_, i) => [5001 + i, 3 * i] as const)
+                : [
+                    [Number(first), 5],
+                    [Number(first) + 1, 6],
+                    [5011, 7]
+                  ]
+            peer.every(30, () => {
+              const [t, seconds] = trades.shift() ?? []
+              if (t !== undefined && seconds !== undefined) peer.send(tradeOf(t, seconds))
+              else if (peer.id === 1) peer.reset()
+            })
+          }
+        })
+        const { eventsOf, of } = yield* receive({ streams: [id], endpoints: new Map([["binance", url]]) })
+        yield* eventually("all of them", () => of(id).length === 13)
+        const [before, last] = [of(id)[11]?.timestamp ?? 0, of(id)[12]?.timestamp ?? 0]
+        yield* eventually(
+          "the gap",
+          () =>
+            [...eventsOf("GapDetected"), ...eventsOf("Discontinuity")].some(
+              ({ after, before: until }) => (after ?? 0) <= before && (until ?? 0) >= last
+            ),
+          5
+        )
+      })
   )
 
   it.scopedLive.each([
