@@ -90,6 +90,8 @@ export const wholeJournals = <E, E2>(
         /** What it says as of an entry, so that only those behind it have to be read; none if that is not to be had. */
         checkpoint: options.from === undefined ? Effect.succeedNone : findCheckpoint(journal, options.from),
         entriesBehind,
+        /** Whether its database is read, too. */
+        isLive: Option.isSome(own),
         /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
         lastSeen: Option.match(own, { onNone: () => 0, onSome: ({ lastSeen }) => lastSeen }),
         heard: Option.getOrUndefined(own)?.heard

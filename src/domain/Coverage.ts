@@ -309,9 +309,15 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
 /**
  * The journal ends here. Whether a message is missing after the last one of a stream, only the next one shows, or what is told
  * of it: of a stream that the running process records nothing is said of the time after it, and of one that an earlier process
- * recorded last it is in doubt.
+ * recorded last it is in doubt. `isAlone`: nobody knows of a database that has what was counted and is in no archive; the same
+ * goes for its time.
  */
-export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Coverage => {
+export const endOfJournal = (
+  state: Coverage,
+  lastSeen = 0,
+  heard?: Heard,
+  { isAlone = false }: { readonly isAlone?: boolean } = {}
+): Coverage => {
   const last = Math.max(state.lastSeen, lastSeen)
   const found = findAgain(seen(state, lastSeen), last)
   const ended = endProcess(found, last, heard ?? state.heard)
@@ -319,16 +325,17 @@ export const endOfJournal = (state: Coverage, lastSeen = 0, heard?: Heard): Cove
     ...ended,
     streams: HashMap.map(ended.streams, (of, key) => {
       const before = HashMap.get(found.streams, key)
+      const archived = isAlone ? unarchivedFrom(state, of) : Number.POSITIVE_INFINITY
       return Option.exists(before, ({ isWanted }) => isWanted)
-        ? endUnproven(of, Option.getOrElse(before, () => of).wanted.to)
-        : doubtUnproven(of)
+        ? endUnproven(of, Option.getOrElse(before, () => of).wanted.to, archived)
+        : doubtFrom(doubtUnproven(of), archived)
     })
   }
 }
 
-/** It is said to be wanted up to its last message, or to what was told of it later. */
-const endUnproven = (of: StreamCoverage, told: number): StreamCoverage => {
-  const to = Math.max(told, of.lastMessageAt + 1)
+/** It is said to be wanted up to its last message, or to what was told of it later, but no longer than until `most`. */
+const endUnproven = (of: StreamCoverage, told: number, most: number): StreamCoverage => {
+  const to = Math.min(most, Math.max(told, of.lastMessageAt + 1))
   return doubtUnproven({
     ...of,
     wanted: { from: of.wanted.from, to: Math.min(of.wanted.to, to) },
@@ -337,6 +344,12 @@ const endUnproven = (of: StreamCoverage, told: number): StreamCoverage => {
     )
   })
 }
+
+/** The archive does not have what was received from then on. */
+const doubtFrom = (of: StreamCoverage, from: number): StreamCoverage =>
+  from < of.wanted.to
+    ? { ...of, doubts: Chunk.append(of.doubts, { from, to: of.wanted.to, reason: "archive" as const }) }
+    : of
 
 const doubtUnproven = (of: StreamCoverage): StreamCoverage => {
   const from = Math.max(of.lastMessageAt, of.wanted.from)

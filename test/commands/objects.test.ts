@@ -33,6 +33,7 @@ const Days = Schema.parseJson(
       server: Schema.String,
       date: Schema.String,
       messages: Schema.Number,
+      wantedSeconds: Schema.Number,
       verifiedPercent: Schema.Number,
       exclude: Schema.Array(
         Schema.Struct({ from: Schema.String, to: Schema.String, reasons: Schema.Array(Schema.String) })
@@ -214,7 +215,7 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
       yield* recordHour(30, true, 6001)
       const before = yield* coverage(folder, {})
       expect(before).toMatchObject(whole)
-      const journal = filesBelow(`${folder}/archive`).filter((file) => /^journal\/.*\.parquet$/.test(file))
+      const journal = filesBelow(`${folder}/archive`).filter((file) => file.endsWith(".journal"))
       const objects = objectsOf(folder, "a")
       const isExcluded = (days: (typeof Days)["Type"], n: number, id: number) => {
         const at = hour(n) + id * 1000
@@ -258,6 +259,23 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
       ] as const) {
         expect([n, isExcluded(again.days, n, id)]).toEqual([n, true])
       }
+    })
+  )
+
+  it.scopedLive("says nothing of what was counted and not archived, unless it has the database", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* recordWith({}, folder, "a", [1, 1000]).pipe(onDay(0))
+      yield* recordWith({ isArchived: "without rows" }, folder, "a", [2000, 10_000]).pipe(onDay(5 / 86_400))
+      const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
+      const wanted = (days: (typeof Days)["Type"]) =>
+        days.map(({ wantedSeconds }) => Math.floor(wantedSeconds))
+      const withDatabase = yield* coverage(folder, own)
+      expect(withDatabase).toMatchObject(whole)
+      expect(wanted(withDatabase.days)).toEqual([9])
+      const alone = yield* coverage(folder, {})
+      expect(alone).toMatchObject(whole)
+      expect(wanted(alone.days)).toEqual([1])
     })
   )
 

@@ -126,7 +126,16 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
       },
       onDamaged: (part) => Effect.sync(() => void unreadable.set(part.key, new JournalDamaged(part)))
     })
-    for (const { begin, checkpoint, entriesBehind, heard, lastSeen, server, servers: all } of journals) {
+    for (const {
+      begin,
+      checkpoint,
+      entriesBehind,
+      heard,
+      isLive,
+      lastSeen,
+      server,
+      servers: all
+    } of journals) {
       names.set(server, new Set([...(names.get(server) ?? []), ...all]))
       const before = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
       const clockBefore = clocks.get(server) ?? new Map<string, ClockEvidence>()
@@ -184,7 +193,7 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
       yield* archives.end(isWhole)
       clocks.set(server, clock)
       said.set(server, statuses)
-      servers.set(server, endOfJournal(state, lastSeen, heard))
+      servers.set(server, endOfJournal(state, lastSeen, heard, { isAlone: !isLive }))
     }
     // What was to be in an object that was given up is in another one.
     const damaged = Array.from(unreadable.values()).filter(({ key }) => !abandoned.has(key))
