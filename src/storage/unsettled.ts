@@ -11,7 +11,7 @@ export const unsettledNow = (sql: SqlClient.SqlClient) =>
       Effect.map(
         sql<JournalRow>`
           SELECT id, at, tag, stream, payload FROM journal
-          WHERE id > ${after} AND ${sql.in("tag", unsettling)} ORDER BY id LIMIT ${rowsPerPage}`,
+          WHERE id > ${after} AND ${sql.literal(isUnsettling)} ORDER BY id LIMIT ${rowsPerPage}`,
         (page) => [
           Chunk.unsafeFromArray(page),
           Option.map(Option.fromNullable(page[rowsPerPage - 1]), ({ id }) => id)
@@ -24,3 +24,6 @@ export const unsettledNow = (sql: SqlClient.SqlClient) =>
   })
 
 const rowsPerPage = 1000
+
+/** As the partial index has it, which serves no other spelling. */
+const isUnsettling = `tag IN (${unsettling.map((tag) => `'${tag}'`).join(", ")})`

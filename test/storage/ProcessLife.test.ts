@@ -4,6 +4,7 @@ import { applyToCoverage, noCoverage } from "../../src/domain/Coverage.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { lastLife } from "../../src/storage/JournalUpkeep.ts"
 import * as ProcessLife from "../../src/storage/ProcessLife.ts"
+import { queryPlansOf } from "../support/queryPlans.ts"
 import { storage } from "../support/storage.ts"
 
 const second = 1_000_000
@@ -79,5 +80,14 @@ describe("the life of a process", () => {
           { _tag: "ProcessStopped", process: "next", unsettled: { doubts: [], setBack: unsettled.setBack } }
         ])
       }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("is asked for what is unsettled by an index", () =>
+    Effect.gen(function* () {
+      yield* Layer.build(live("running", startedAt))
+      expect(yield* queryPlansOf(lastLife, /FROM journal/)).toEqual([
+        [expect.stringContaining("USING INDEX journal_unsettling")]
+      ])
+    }).pipe(Effect.provide(storage))
   )
 })
