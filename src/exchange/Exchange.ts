@@ -5,6 +5,7 @@ import type { SkipReason } from "../domain/SkipReason.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule, Place } from "./Continuity.ts"
 import type { Said } from "./StatusWatch.ts"
+import type { StatusFeed } from "./statusFeed.ts"
 
 /**
  * All that the collector knows about an exchange: a description and a pure decoder. The connection actor is written once
@@ -36,6 +37,8 @@ export interface Exchange {
   readonly opening: ReadonlyArray<string>
   /** Messages to send once a connection has lasted for a minute: what is not about its streams, which come first. */
   readonly later?: ReadonlyArray<string>
+  /** Where it tells of itself on a connection of its own. */
+  readonly statusFeed?: StatusFeed
   /** Whether it answers requests. One that does not is taken to have refused what has no data within some seconds. */
   readonly acknowledges: boolean
   /** Whether its errors name no request: then the next one waits until the one before is answered. */

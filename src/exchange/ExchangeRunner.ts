@@ -7,6 +7,7 @@ import { partition } from "./chunk.ts"
 import { doubtOverRestart } from "./resumption.ts"
 import type { SessionContext } from "./Session.ts"
 import { makeStatusWatch } from "./StatusWatch.ts"
+import { listen } from "./statusFeed.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
 import { ConnectionEnded } from "./WebSocket.ts"
 import { watchList } from "./watchList.ts"
@@ -67,6 +68,19 @@ export const makeExchangeRunner = (options: {
   const run = Effect.gen(function* () {
     const fork = yield* FiberSet.makeRuntime<never, void, never>()
     fork(Effect.sync(() => statuses.tick(clock.unsafeNow())).pipe(Effect.delay("10 seconds"), Effect.forever))
+
+    if (exchange.statusFeed !== undefined) {
+      fork(
+        listen(exchange.statusFeed, {
+          url,
+          restUrl: options.restUrl,
+          symbols: () => new Set(Array.from(tracked.values(), ({ id }) => id.symbol)),
+          admit: context.attempts.admit,
+          reserve: (now) => context.messages?.reserve(now) ?? 0,
+          hear: (said) => statuses.hear(said, clock.unsafeNow())
+        })
+      )
+    }
 
     const start = (streams: ReadonlyArray<TrackedStream>): void => {
       for (const part of partition(streams, fits)) open(part, new Set())

@@ -10,6 +10,8 @@ export interface Said {
   readonly text?: string
   /** Whether nothing will tell that it is over. */
   readonly isPassing?: boolean
+  /** Whether it is only told where something else was: where an exchange tells of each product, mostly that all is well. */
+  readonly isUsual?: boolean
 }
 
 /** Tells what an exchange says of itself: once, on however many connections it says it, and only what is new. */
@@ -57,7 +59,7 @@ export const makeStatusWatch = (exchange: string, emit: (event: ExchangeEvent) =
       const key = statusKey(event)
       if (isSame(waiting.get(key) ?? told.get(key), event)) return
       waiting.delete(key)
-      if (isSame(told.get(key), event)) return
+      if (isSame(told.get(key), event) || (said.isUsual === true && !told.has(key))) return
       if (admit(now)) {
         keep(told, key, event)
         emit(event)

@@ -1,6 +1,7 @@
 import { Duration, Schema } from "effect"
 import { integerOf, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
+import { readStatus } from "./bybit/status.ts"
 import { type ContinuityRule, unproven } from "./Continuity.ts"
 import type { Decoder, Exchange, Frame } from "./Exchange.ts"
 import {
@@ -25,7 +26,8 @@ import { timeAt } from "./time.ts"
 import { tradesId } from "./trades.ts"
 
 /**
- * Bybit v5 spot. Protocol facts: bybit-exchange/docs, v5/websocket (July 2026); that one bad topic refuses its whole request,
+ * Bybit v5 spot. Protocol facts: bybit-exchange/docs, v5/websocket (July 2026), which has the topic `system.status` at an address of
+ * its own; that one bad topic refuses its whole request,
  * and that `u` steps by one, were measured in 2026 by several public collectors.
  *
  * Sequence ids: `u-seq` of a change of the book; `snapshot-<connection>-u-seq` of a whole book, which every connection gets
@@ -58,6 +60,17 @@ export const bybit: Exchange = {
   },
   idleTimeout: Duration.seconds(60),
   opening: [],
+  statusFeed: {
+    urlOf: (url) => {
+      const status = url.replace(/\/v5\/public\/spot\b.*$/, "/v5/public/misc/status")
+      return status === url ? undefined : status
+    },
+    after: Duration.minutes(1),
+    opening: ['{"op":"subscribe","args":["system.status"]}'],
+    ping: '{"op":"ping"}',
+    read: readStatus,
+    current: "/v5/system/status"
+  },
   acknowledges: true,
   requests: (change, nextId) =>
     requestsOf(change, nextId, topicsPerRequest, (op, streams, id) =>

@@ -3,6 +3,7 @@ import { type Integer, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
 import { authentication } from "./coinbase/authentication.ts"
+import { readStatus } from "./coinbase/status.ts"
 import type { Decoder, Exchange, Frame, Part, Request, SubscriptionChange } from "./Exchange.ts"
 import {
   flawOf,
@@ -63,6 +64,13 @@ export const coinbase: Exchange = {
   keepalive: { ping: { _tag: "None" }, every: Duration.seconds(20), pongWithin: Duration.seconds(10) },
   idleTimeout: Duration.seconds(20),
   opening: ['{"type":"subscribe","channel":"heartbeats"}'],
+  statusFeed: {
+    urlOf: (url) => url,
+    after: Duration.minutes(1),
+    opening: ['{"type":"subscribe","channel":"heartbeats"}'],
+    ask: (symbols) => JSON.stringify({ type: "subscribe", product_ids: symbols, channel: "status" }),
+    read: readStatus
+  },
   acknowledges: true,
   asksOneByOne: true,
   requests,

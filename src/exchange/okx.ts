@@ -1,4 +1,4 @@
-import { Duration, Either, Schema } from "effect"
+import { Duration, Schema } from "effect"
 import { distance, greatest, type Integer, least, plus } from "../domain/Integer.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule } from "./Continuity.ts"
@@ -19,6 +19,7 @@ import {
   unknownShape
 } from "./frames.ts"
 import { instrumentIn, stateOf, symbolLike } from "./instruments.ts"
+import { maintenancesIn } from "./maintenance.ts"
 import { requestsOf } from "./requests.ts"
 import * as Scan from "./scan.ts"
 import { timeAt as readTime } from "./time.ts"
@@ -216,52 +217,11 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
 
 const pongText = Buffer.from("pong")
 
-/**
- * `{arg: {channel: "status"}, data: [{title, state, begin, end, ...}]}`: the latest maintenance when it is asked for, and each
- * that changes: `scheduled`, `ongoing`, `pre_open`, `completed` or `canceled`. Those of demo trading (`env` 2) do not matter.
- */
-const status = (frame: Buffer): Frame =>
-  Either.match(decodeStatus(frame.toString("utf8", 0, maxStatus)), {
-    onLeft: () => heartbeat,
-    onRight: ({ data }) => ({
-      _tag: "Status",
-      said: data
-        .filter(({ env }) => String(env) !== demoTrading)
-        .map(({ begin, end, state, title }) => ({
-          status: state,
-          subject: title,
-          text: [begin, end].map(timeOf).join(" to ")
-        }))
-    })
-  })
-
-/** Bytes. */
-const maxStatus = 100_000
-
-/** Written with quotes or without. */
-const Whole = Schema.Union(Schema.String, Schema.Number)
-
-const decodeStatus = Schema.decodeUnknownEither(
-  Schema.parseJson(
-    Schema.Struct({
-      data: Schema.Array(
-        Schema.Struct({
-          state: Schema.NonEmptyString,
-          env: Schema.optional(Whole),
-          title: Schema.optionalWith(Schema.String, { default: () => "maintenance" }),
-          begin: Schema.optional(Whole),
-          end: Schema.optional(Whole)
-        })
-      )
-    })
-  )
-)
-
-const demoTrading = "2"
-
-/** Of milliseconds in a text. */
-const timeOf = (millis: string | number | undefined): string =>
-  /^\d{1,15}$/.test(String(millis)) ? new Date(Number(millis)).toISOString() : "?"
+/** `{arg: {channel: "status"}, data: [...]}`: the latest maintenance when it is asked for, and each that changes. */
+const status = (frame: Buffer): Frame => {
+  const said = maintenancesIn(frame)
+  return said.length === 0 ? heartbeat : { _tag: "Status", said }
+}
 
 /** One acknowledgement for each arg. An error names its arg only in the text, and the others of the request go on. */
 const answer = answerReader(

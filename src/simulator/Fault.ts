@@ -45,7 +45,7 @@ const CloseReason = Schema.String.pipe(
  * - `refuse`: upgrades are answered with HTTP `status` (503) for `for` milliseconds (5000).
  * - `nopong`: pings are not answered any more, after `for` milliseconds (0).
  * - `announce`: the exchange says `status` of itself from now on, with `text`, where it says anything: Kraken on every connection,
- *   OKX as the state of the maintenance `text` to those that ask for it. `online` before.
+ *   OKX and Bybit as the state of the maintenance `text`, Coinbase of each product, to those that ask for it. `online` before.
  * - `list`, `delist`: `symbol` is traded from now on, or not any more.
  * - `status`: the list of what is traded says `status` of `symbol`, in the exchange's own words; its messages go on.
  * - `unlist`: the list leaves out `symbol`, or has only the first `keep` symbols, `count` times (endless); messages go on.

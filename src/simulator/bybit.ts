@@ -7,7 +7,8 @@ import { type MarketOptions, noEnvelope, type Peer, type Protocol, type Session 
 
 /**
  * Bybit v5 spot's public market data, after bybit-exchange/docs, v5/websocket (July 2026): `orderbook.50.<symbol>` and
- * `publicTrade.<symbol>`. One bad topic refuses its whole request, and so do more than ten.
+ * `publicTrade.<symbol>`. One bad topic refuses its whole request, and so do more than ten. `system.status` has an address of its
+ * own.
  */
 export const bybit = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, options))
@@ -34,7 +35,9 @@ export const bybit = (options: MarketOptions): Protocol => {
     connect: (url) =>
       url.pathname === "/v5/public/spot"
         ? Either.right(makeSession(`simulated-${++connections}`, (symbol) => find(symbol) !== undefined))
-        : Either.left({ status: 404, reason: "no such path" }),
+        : url.pathname === "/v5/public/misc/status"
+          ? Either.right(makeStatusSession(`simulated-${++connections}`))
+          : Either.left({ status: 404, reason: "no such path" }),
     source: (topic) => {
       const parsed = readTopic(topic)
       const instrument = parsed === undefined ? undefined : find(parsed.symbol)
@@ -61,9 +64,12 @@ const decode = requestOf(
   })
 )
 
-const makeSession = (connection: string, exists: (symbol: string) => boolean): Session => {
-  const answer = (success: boolean, message: string, op: string, request: string | undefined) =>
+const answerOf =
+  (connection: string) => (success: boolean, message: string, op: string, request: string | undefined) =>
     JSON.stringify({ success, ret_msg: message, conn_id: connection, req_id: request, op })
+
+const makeSession = (connection: string, exists: (symbol: string) => boolean): Session => {
+  const answer = answerOf(connection)
 
   const problemOf = (topic: string, peer: Peer): string | undefined => {
     const parsed = readTopic(topic)
@@ -108,6 +114,53 @@ const makeSession = (connection: string, exists: (symbol: string) => boolean): S
     },
     // Bybit announces nothing on this connection.
     closingNotice: () => answer(true, "", "notice", undefined)
+  }
+}
+
+/** The connection for `system.status` alone: it tells of maintenances that change. */
+const makeStatusSession = (connection: string): Session => {
+  const answer = answerOf(connection)
+  let isTold = false
+  return {
+    streams: [],
+    receive: (text) =>
+      Either.match(decode(text), {
+        onLeft: () => [answer(false, "Failed to decode incoming data", "", undefined)],
+        onRight: ({ args = [], op, req_id }) => {
+          if (op === "ping") return [answer(true, "pong", "ping", req_id)]
+          const problem = args.find((topic) => topic !== "system.status")
+          if (op !== "subscribe" || problem !== undefined) {
+            return [answer(false, `error:handler not found,topic:${problem ?? ""}`, op, req_id)]
+          }
+          isTold = true
+          return [answer(true, "subscribe", op, req_id)]
+        }
+      }),
+    envelope: () => noEnvelope,
+    garbage: (kind) => (kind === "binary" ? garbageBytes : kind === "text" ? garbageText : garbageShape),
+    closingNotice: () => answer(true, "", "notice", undefined),
+    says: ({ status, text }) =>
+      isTold
+        ? JSON.stringify({
+            topic: "system.status",
+            ts: 1751858399649,
+            data: [
+              {
+                id: "4d95b2a0-587f-11f0-bcc9-56f28c94d6ea",
+                title: text === "" ? "System maintenance" : text,
+                state: status,
+                begin: "1798675200000",
+                end: "1798678800000",
+                href: "",
+                serviceTypes: [2, 3, 4, 5],
+                product: [1, 2],
+                uidSuffix: [],
+                maintainType: 1,
+                env: 1
+              }
+            ]
+          })
+        : undefined
   }
 }
 

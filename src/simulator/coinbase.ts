@@ -3,11 +3,11 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, type Trade, tradesSource } from "./market/sources.ts"
-import type { MarketOptions, Peer, Protocol, Session } from "./Protocol.ts"
+import type { ExchangeSays, MarketOptions, Peer, Protocol, Session } from "./Protocol.ts"
 
 /**
- * Coinbase Advanced Trade's public market data, after docs.cdp.coinbase.com (August 2026): channels `level2`, `market_trades`
- * and `heartbeats`. Every frame of a connection has the next `sequence_num`, answers and heartbeats too; a product that does
+ * Coinbase Advanced Trade's public market data, after docs.cdp.coinbase.com (August 2026): channels `level2`, `market_trades`,
+ * `status` and `heartbeats`. Every frame of a connection has the next `sequence_num`, answers and heartbeats too; a product that does
  * not exist is missing from the answer, which lists all that the connection is subscribed to. Streams are called
  * `level2:<product>` and `market_trades:<product>` here. `X-USD` and `X-USDC` are one market, and all of it has the first
  * name, whichever was asked for; USDT-USDC and EURC-USDC alone are markets of their own.
@@ -83,12 +83,14 @@ const makeSession = (exists: (symbol: string) => boolean, clock: () => number): 
   let sequence = 0
   let heartbeats = false
   let beats = 12_000
+  const told = new Set<string>()
   const head = (channel: string) =>
     `{"channel":"${channel}","timestamp":"${nanos(clock(), sequence)}","sequence_num":${sequence++},"events":[`
   const tail = Buffer.from("]}")
 
   const subscriptions = (peer: Peer): string => {
     const lists: Record<string, Array<string>> = heartbeats ? { heartbeats: ["heartbeats"] } : {}
+    if (told.size > 0) lists.status = [...told]
     for (const stream of peer.subscriptions()) {
       const [channel = "", product = ""] = stream.split(":")
       lists[channel] = [...(lists[channel] ?? []), product]
@@ -96,12 +98,29 @@ const makeSession = (exists: (symbol: string) => boolean, clock: () => number): 
     return `${head("subscriptions")}${JSON.stringify({ subscriptions: lists })}]}`
   }
 
+  const statuses = ({ status, text }: ExchangeSays): string => {
+    const products = Array.from(told, (id) => ({
+      product_type: "SPOT",
+      id,
+      display_name: id.replace("-", "/"),
+      status,
+      status_message: text,
+      min_market_funds: "1"
+    }))
+    return `${head("status")}${JSON.stringify({ type: "snapshot", products })}]}`
+  }
+
   return {
     streams: [],
-    receive: (text, peer) =>
+    says: (system) => (told.size > 0 ? statuses(system) : undefined),
+    receive: (text, peer, system) =>
       Either.match(decode(text), {
         onLeft: () => ['{"type":"error","message":"failure to parse request"}'],
         onRight: ({ channel, product_ids = [], type }) => {
+          if (channel === "status" && type === "subscribe") {
+            for (const product of product_ids) if (exists(product)) told.add(product)
+            return [subscriptions(peer), statuses(system)]
+          }
           if (channel === "heartbeats") heartbeats = type === "subscribe"
           else if (channel !== "level2" && channel !== "market_trades") {
             return ['{"type":"error","message":"failure to subscribe"}']

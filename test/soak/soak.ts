@@ -68,7 +68,7 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
         const stream = yield* Effect.provide(
           ExchangeStream,
           ExchangeStream.layer({
-            exchanges: new Map([[exchange.name, exchange]]),
+            exchanges: new Map([[exchange.name, withStatusSoon(exchange)]]),
             streams: streams.filter((id) => id.exchange === exchange.name),
             endpoints: new Map([[exchange.name, new URL(simulator.url())]]),
             silenceTimeout
@@ -415,6 +415,12 @@ const anyFault = (
 
 /** Exchanges that announce that they close connections, so quiet that streams say nothing while another one takes over. */
 const quiet = ["binance", "okx"]
+
+/** What the exchange says of itself is listened to for most of the time. */
+const withStatusSoon = (exchange: Exchange): Exchange =>
+  exchange.statusFeed === undefined
+    ? exchange
+    : { ...exchange, statusFeed: { ...exchange.statusFeed, after: Duration.seconds(3) } }
 
 const venues: ReadonlyArray<Venue> = Array.from(exchanges.values()).flatMap((exchange) => [
   {
