@@ -10,17 +10,21 @@ import { onDay, record, recordWith } from "../support/recorded.ts"
 import { newYear, trade } from "../support/snapshots.ts"
 import { filesBelow } from "../support/stored.ts"
 
+const environment = (folder: string): Variables => ({
+  ...isolated(folder),
+  TMPDIR: folder,
+  DATABASE_PATH: `${folder}/none.db`,
+  ARCHIVE_STORE: "file",
+  ARCHIVE_DIR: `${folder}/archive`,
+  HOME_SERVER_NAME: "reader"
+})
+
 const coverage = (folder: string, options: Variables, ...args: ReadonlyArray<string>) =>
   Effect.map(
     runNode([program, "coverage", "--json", ...args], {
       cwd: folder,
       env: {
-        ...isolated(folder),
-        TMPDIR: folder,
-        DATABASE_PATH: `${folder}/none.db`,
-        ARCHIVE_STORE: "file",
-        ARCHIVE_DIR: `${folder}/archive`,
-        HOME_SERVER_NAME: "reader",
+        ...environment(folder),
         ...options
       }
     }),
@@ -276,6 +280,12 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
       const alone = yield* coverage(folder, {})
       expect(alone).toMatchObject(whole)
       expect(wanted(alone.days)).toEqual([1])
+      // Merged, it is a hole.
+      const merged = yield* runNode([program, "merge", "--into", `${folder}/merged`], {
+        cwd: folder,
+        env: environment(folder)
+      })
+      expect(merged.stdout).toMatch(/holes that remain: 9s of 10s/)
     })
   )
 

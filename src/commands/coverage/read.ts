@@ -103,9 +103,14 @@ export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
 
 /**
  * Folds the journals of all servers, as far as they are about selected streams, and asks the archive whether it has the
- * objects that they tell of.
+ * objects that they tell of. `isCompared`: what is counted is compared with what the objects have, so that what was not archived
+ * yet is known to be missing.
  */
-export const readCoverage = (reading: JournalSources, select: Selection) =>
+export const readCoverage = (
+  reading: JournalSources,
+  select: Selection,
+  { isCompared = false }: { readonly isCompared?: boolean } = {}
+) =>
   Effect.gen(function* () {
     const servers = new Map<string, Coverage>()
     const clocks = new Map<string, Map<string, ClockEvidence>>()
@@ -193,7 +198,7 @@ export const readCoverage = (reading: JournalSources, select: Selection) =>
       yield* archives.end(isWhole)
       clocks.set(server, clock)
       said.set(server, statuses)
-      servers.set(server, endOfJournal(state, lastSeen, heard, { isAlone: !isLive }))
+      servers.set(server, endOfJournal(state, lastSeen, heard, { isAlone: !isLive && !isCompared }))
     }
     // What was to be in an object that was given up is in another one.
     const damaged = Array.from(unreadable.values()).filter(({ key }) => !abandoned.has(key))

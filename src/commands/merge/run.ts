@@ -24,7 +24,7 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     yield* scratch`
         CREATE TABLE objects (exchange TEXT, symbol TEXT, data_type TEXT, date TEXT, server TEXT, key TEXT)`
     // Before the objects are listed: what is archived meanwhile is merged, and not claimed.
-    const read = yield* readCoverage(reading, select)
+    const read = yield* readCoverage(reading, select, { isCompared: true })
     const { abandoned, servers } = read
     // With the day before the first one: what was received there already is not merged again.
     const from = select.range.from - microsPerDay
