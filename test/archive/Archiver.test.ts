@@ -800,11 +800,15 @@ describe("a checkpoint of the journal", () => {
   const checkpoints = (world: World) =>
     Array.from(world.journal.keys()).filter((key) => key.endsWith(".checkpoint.json.gz"))
   const tell = (count: number) =>
-    Effect.flatMap(EventJournal, (journal) =>
-      journal.appendAll(
-        Array.from({ length: count }, () => ({ _tag: "StreamHeard", at: 1, stream: book, after: null }))
-      )
-    )
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* (yield* EventJournal).append({ _tag: "StreamHeard", at: newYear, stream: book, after: null })
+      yield* sql`
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${count})
+        INSERT INTO journal (at, tag, stream, payload)
+          SELECT at, tag, stream, payload FROM numbers, journal
+          WHERE n > 1 AND id = (SELECT max(id) FROM journal)`
+    })
 
   it.effect("is made once a day, and after every 50,000 entries", () =>
     withWorld((world) =>

@@ -58,7 +58,7 @@ describe("the journal", () => {
       const sql = yield* SqlClient.SqlClient
       yield* sql`INSERT INTO streams (number, exchange, symbol, data_type)
         VALUES (7, 'binance', 'btcusdt', 'trade'), (8, 'okx', 'BTC-USDT', 'trade')`
-      const many = 125_000
+      const many = 5000
       yield* sql`
         WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${many - 1})
         INSERT INTO message_counts SELECT 7 + n % 2, n / 2, n, n, n FROM numbers`

@@ -72,7 +72,7 @@ const kinds: ReadonlyArray<[string, (settings: StorageSettings) => Layer.Layer<S
     "the calling thread",
     (settings) =>
       Layer.provide(
-        StorageServices.layer(settings, { name: "test", startedAt: 0 }, Effect.never),
+        StorageServices.layer(settings, { name: "test", startedAt: Date.now() * 1000 }, Effect.never),
         NodeContext.layer
       )
   ],

@@ -56,7 +56,7 @@ describe.skipIf(!mayMount())(
             logDirectives: { level: LogLevel.None, modules: new Map() },
             logDirectory: `${disk}/logs`
           },
-          { name: "test", startedAt: 0 },
+          { name: "test", startedAt: Date.now() * 1000 },
           Effect.never
         ).pipe(Layer.provide(NodeContext.layer))
         yield* Effect.gen(function* () {
