@@ -59,9 +59,10 @@ export default defineConfig({
     // What a test waits for has bounds of its own, which say what was waited for. These are the last resort.
     testTimeout: 900_000 * pace,
     hookTimeout: 900_000 * pace,
+    setupFiles: ["test/support/setup.ts"],
     deps: {
       optimizer: {
-        // Every test file loads Effect anew: in one piece that takes a third of the time.
+        // Every process that runs tests loads Effect: in one piece that takes a third of the time.
         ssr: {
           enabled: true,
           include: [...new Set([...effectModulesOf("src"), ...effectModulesOf("test")])],
@@ -84,8 +85,9 @@ export default defineConfig({
     },
     // Not threads: on a busy machine the end of one was lost, and the run waited for ever.
     pool: "forks",
-    // Twice as many files as processors: the long ones wait most of the time.
-    poolOptions: { forks: { minForks: 2 * processors, maxForks: 2 * processors } },
+    // Twice as many files as processors: the long ones wait most of the time. A process runs many, one after the other: to
+    // start one and to load Effect takes a second of processor time.
+    poolOptions: { forks: { isolate: false, minForks: 2 * processors, maxForks: 2 * processors } },
     sequence: { sequencer: LongestFirst },
     projects: [
       {
