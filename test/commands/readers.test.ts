@@ -133,35 +133,37 @@ describe.concurrent("coverage of a journal of which something is missing", () =>
   const missing = (server: string) =>
     new RegExp(`^server ${server}: entries are missing from its journal, the time is in doubt: .*\\n$`)
 
-  for (const [name, n] of [
-    ["first", 0],
-    ["second", 1],
-    ["last but one", 2]
-  ] as const) {
-    it.scopedLive(`is in doubt where the ${name} part is gone from the archive, and the command fails`, () =>
-      Effect.gen(function* () {
-        const folder = yield* makeFolder
-        yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7], [8, 9])
-        yield* record(folder, "b", [1, 2, 3])
-        const whole = yield* run(folder, {}, "coverage", "--json")
-        expect(whole).toMatchObject({ code: 0, stderr: "" })
-        expect(isInDoubt(whole.stdout, "a")).toBe(false)
-        const part = journalParts(folder, "a")[n] ?? ""
-        NodeFs.rmSync(`${folder}/archive/${part}`)
+  it.scopedLive("is in doubt where a part is gone from the archive, and the command fails", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7], [8, 9])
+      yield* record(folder, "b", [1, 2, 3])
+      const whole = yield* run(folder, {}, "coverage", "--json")
+      expect(whole).toMatchObject({ code: 0, stderr: "" })
+      expect(isInDoubt(whole.stdout, "a")).toBe(false)
+      const parts = journalParts(folder, "a")
+      for (const [name, n] of [
+        ["first", 0],
+        ["second", 1],
+        ["last but one", 2]
+      ] as const) {
+        const path = `${folder}/archive/${parts[n]}`
+        NodeFs.renameSync(path, `${folder}/gone`)
         const covered = yield* run(folder, {}, "coverage", "--json")
-        expect(covered.code).toBe(1)
-        expect(covered.stderr).toMatch(missing("a"))
-        expect(isInDoubt(covered.stdout, "a")).toBe(true)
-        expect(isInDoubt(covered.stdout, "b")).toBe(false)
+        expect(covered.code, name).toBe(1)
+        expect(covered.stderr, name).toMatch(missing("a"))
+        expect(isInDoubt(covered.stdout, "a"), name).toBe(true)
+        expect(isInDoubt(covered.stdout, "b"), name).toBe(false)
         const verified = yield* run(folder, {}, "verify")
-        expect(verified.code).toBe(1)
-        expect(verified.stdout).toContain("missing  _journal/")
+        expect(verified.code, name).toBe(1)
+        expect(verified.stdout, name).toContain("missing  _journal/")
         // with the database beside it, which has all of it still, too
         const own = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "a" }
-        expect(yield* run(folder, own, "coverage", "--json")).toMatchObject({ code: 1 })
-      })
-    )
-  }
+        expect(yield* run(folder, own, "coverage", "--json"), name).toMatchObject({ code: 1 })
+        NodeFs.renameSync(`${folder}/gone`, path)
+      }
+    })
+  )
 
   it.scopedLive("is in doubt for what was pruned, where only the database is read", () =>
     Effect.gen(function* () {

@@ -19,6 +19,7 @@ import {
 import { daysOf } from "../../src/domain/CoverageReport.ts"
 import type { JournalEntry } from "../../src/domain/JournalEvent.ts"
 import type { Window } from "../../src/domain/Window.ts"
+import { runs } from "../support/runs.ts"
 import { journals, killedProcesses, recordings, shifted } from "./events.ts"
 
 const said = (state: Coverage, range: Window) =>
@@ -84,7 +85,7 @@ describe("a checkpoint of coverage", () => {
           said(foldOf(entries, noCoverage), range)
         )
       }),
-      { numRuns: 500 }
+      { numRuns: runs(150) }
     )
   })
 
@@ -122,7 +123,7 @@ describe("a checkpoint of coverage", () => {
           )
         }
       ),
-      { numRuns: 500 }
+      { numRuns: runs(150) }
     )
   })
 })

@@ -11,6 +11,7 @@ import {
 import { holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { difference, type Window } from "../../src/domain/Window.ts"
+import { runs } from "../support/runs.ts"
 import { book, trade } from "../support/snapshots.ts"
 import { lostOf, type Model, models } from "./collectorModel.ts"
 
@@ -55,7 +56,7 @@ const verified = ({ streams }: Coverage, stream: StreamId): ReadonlyArray<Window
 /** A message's own microsecond is no time. */
 const longer = ({ from, to }: Window) => to - from > 1
 
-const numRuns = 500
+const numRuns = runs(200)
 
 describe("what is said to be verified", () => {
   // Of a clock that is set, and of a database that is lost, the whole journal leaves more in doubt than has to be.

@@ -18,6 +18,7 @@ import {
 import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { difference, intersection, lengthOf, type Window } from "../../src/domain/Window.ts"
+import { runs } from "../support/runs.ts"
 import { book, newYear, trade } from "../support/snapshots.ts"
 import { journals, killedProcesses, recordings, shifted } from "./events.ts"
 
@@ -533,7 +534,7 @@ describe("a journal of which entries are missing", () => {
         const doubts = endOfJournal(coverageOf(cut)).missing
         expect(Array.from(doubts).length).toBe(to > from ? 1 : 0)
       }),
-      { numRuns: 1000 }
+      { numRuns: runs(300) }
     )
   })
 
@@ -546,7 +547,7 @@ describe("a journal of which entries are missing", () => {
         )
         expect(difference(verified(pruned), verified(entries))).toEqual([])
       }),
-      { numRuns: 1000 }
+      { numRuns: runs(300) }
     )
   })
 

@@ -6,7 +6,7 @@ import { boundaries, drainAndCompare, killAfter, killAt, storeModes } from "./to
 
 /** `npm run torture` sets this: all of it, which takes an hour; else a sample. */
 const isWhole = process.env.TORTURE === "whole"
-const randomCrashes = isWhole ? 200 : 15
+const randomCrashes = isWhole ? 200 : 9
 
 describe.concurrent("killed with SIGKILL while 2,000 messages a second come in and archives are made", () => {
   it.scopedLive(
