@@ -85,7 +85,10 @@ export const eventually = <E, R>(
   within: Duration.DurationInput = patience
 ): Effect.Effect<void, E, R> =>
   orDieAfter(
-    holds.pipe(Effect.repeat({ until: (yes) => yes, schedule: Schedule.spaced("50 millis") }), Effect.asVoid),
+    holds.pipe(
+      Effect.repeat({ until: (yes) => yes, schedule: Schedule.spaced("100 millis") }),
+      Effect.asVoid
+    ),
     within,
     () => `waited in vain: ${typeof what === "string" ? what : what()}`
   )
