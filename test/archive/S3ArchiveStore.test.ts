@@ -33,11 +33,11 @@ const server = (faulty: Pick<FaultyS3, "endpoint">): S3Server => ({
 })
 
 const timeouts = {
-  connect: "500 millis",
-  idle: "300 millis",
-  request: "600 millis",
-  credentials: "2 seconds"
-} as const
+  connect: Duration.millis(500 * pace),
+  idle: Duration.millis(300 * pace),
+  request: Duration.millis(600 * pace),
+  credentials: Duration.seconds(2 * pace)
+}
 
 /** Runs with a store on a server of which the bucket is there, and which then answers as told. */
 const onServer = <A, E, R>(

@@ -255,7 +255,7 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
     it.scopedLive("receives giant frames", () =>
       Effect.gen(function* () {
         const streams = streamsOf(exchange, symbolsOf(exchange).slice(0, 1))
-        const { of, snapshots } = yield* simulate(exchange, streams, { bookBytes: 5_000_000, rate: 2 })
+        const { of, snapshots } = yield* simulate(exchange, streams, { bookBytes: 5_000_000, rate: 2 / pace })
         const book = streams.find((id) => id.dataType === "orderbook")
         yield* eventually("messages", () => streams.every((id) => of(id).length >= 2))
         if (book === undefined) return

@@ -87,7 +87,7 @@ describe("ExchangeStream", () => {
       const { received, simulator } = yield* receiving()
       yield* eventually("data", () => received.length > 20)
       yield* simulator.inject(fault)
-      yield* Effect.sleep("300 millis")
+      yield* settled("a reconnect", simulator, ({ accepted }) => accepted === 2)
       const before = received.length
       yield* eventually("data after a reconnect", () => received.length > before + 20)
       expect((yield* simulator.status).accepted).toBe(2)

@@ -13,6 +13,7 @@ import { CoverageReply } from "../../../src/operations/http/coverageReply.ts"
 import { pastFile } from "../../../src/operations/http/savedPast.ts"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
 import { program, serverName, startCollector, type Workspace, workspace } from "../../support/collector.ts"
+import { pace } from "../../support/pace.ts"
 import { type Child, eventually } from "../../support/process.ts"
 import { get as getOnce, statusPageOf } from "../../support/statusPage.ts"
 
@@ -112,14 +113,19 @@ describe.skipIf(!NodeFs.existsSync(program) || process.platform !== "linux")(
         const variables = { MARKETS: "binance:btcusdt", BINANCE_WS_URL: simulator.url() }
         const collector = yield* startCollector(where, variables)
         const page = yield* statusPageOf(collector)
+        // On a busy machine an answer may take longer than it is given.
         const coverage = (of: string) =>
-          Effect.map(get(`${of}/api/coverage?days=31`), ({ text }) => decode(text))
+          Effect.retry(
+            Effect.sandbox(Effect.map(get(`${of}/api/coverage?days=31`), ({ text }) => decode(text))),
+            { times: Math.ceil(3 * pace) }
+          ).pipe(Effect.orDie)
 
         let answered = 0
         let whileReading = 0
         yield* eventually(
           () => `the whole month\n${collector.printed()}`,
           Effect.gen(function* () {
+            yield* Effect.sleep("200 millis")
             expect((yield* get(`${page}/metrics`)).status).toBe(200)
             expect((yield* get(`${page}/health`)).text).not.toContain("not reported")
             answered++

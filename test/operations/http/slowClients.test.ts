@@ -28,7 +28,7 @@ describe.skipIf(!existsSync(program))("slow clients (needs the built program)", 
           BINANCE_WS_URL: simulator.url(),
           BATCH_INTERVAL: "1",
           ARCHIVE_INTERVAL: "3600",
-          QUEUE_CAPACITY: String(messagesPerSecond * 10)
+          QUEUE_CAPACITY: String(Math.ceil(messagesPerSecond * 10 * pace))
         })
         const page = yield* statusPageOf(collector)
         yield* eventually(
