@@ -162,7 +162,7 @@ describe.skipIf(!NodeFs.existsSync(program) || process.platform !== "linux")(
           Effect.sync(() => NodeFs.existsSync(pastFile(where.database)))
         )
         yield* collector.stop("SIGKILL")
-        NodeFs.rmSync(`${where.archive}/journal`, { recursive: true })
+        NodeFs.rmSync(`${where.archive}/_journal`, { recursive: true })
         const next = yield* startCollector(where, variables)
         const again = yield* statusPageOf(next)
         yield* eventually(
