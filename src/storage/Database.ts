@@ -1,7 +1,7 @@
 import { FileSystem, Path } from "@effect/platform"
 import { Migrator, SqlClient, type SqlConnection, SqlError } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Context, Data, Effect, Layer, Option, Scope } from "effect"
+import { Context, Data, Effect, Layer, Option, Predicate, Schedule, Scope } from "effect"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { DatabaseFile, faultText, finishPuttingBack, makeDatabaseFile } from "./DatabaseFile.ts"
@@ -49,17 +49,19 @@ export const layer = (path: string) =>
  * an error too, and leaves no open transaction behind. Within a transaction it is a part of that one.
  *
  * It takes the write lock before anything else. One that read first and then found that another process had written
- * meanwhile could only fail, with SQLITE_BUSY_SNAPSHOT, however long it waited.
+ * meanwhile could only fail, with SQLITE_BUSY_SNAPSHOT, however long it waited. It waits `waitMillis` for that lock at most,
+ * and leaves the thread free meanwhile.
  */
-export const transaction =
-  (sql: SqlClient.SqlClient) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DatabaseError, R> =>
-    immediately(sql)(effect).pipe(
+export const transaction = (sql: SqlClient.SqlClient, waitMillis: number = lockWaitMillis) => {
+  const inTransaction = immediately(sql, waitMillis)
+  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DatabaseError, R> =>
+    inTransaction(effect).pipe(
       Effect.catchAllDefect((cause) =>
         Effect.zipRight(Effect.exit(sql.unsafe("ROLLBACK")), Effect.fail(new DatabaseError({ cause })))
       ),
       Effect.catchIf(isSqlError, (cause) => Effect.fail(new DatabaseError({ cause })))
     )
+}
 
 /** What was removed since it was last looked at would be lost with the end. */
 const putBackAtLast = (file: DatabaseFile["Type"]) =>
@@ -79,8 +81,11 @@ const putBackAtLast = (file: DatabaseFile["Type"]) =>
     Effect.annotateLogs({ module: "storage", path: file.path })
   )
 
-/** As `SqlClient.withTransaction`, but for its first statement. */
-const immediately = (sql: SqlClient.SqlClient) => {
+/**
+ * As `SqlClient.withTransaction`, but for its first statement. It is not SQLite that waits for the lock: a thread that is
+ * ended while a native call waits takes the whole process with it (V8 aborts where better-sqlite3 throws the error).
+ */
+const immediately = (sql: SqlClient.SqlClient, waitMillis: number) => {
   const run = (statement: string) => (connection: SqlConnection.Connection) =>
     connection.executeUnprepared(statement, [], undefined)
   return SqlClient.makeWithTransaction({
@@ -89,7 +94,15 @@ const immediately = (sql: SqlClient.SqlClient) => {
     acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
       Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
     ),
-    begin: run("BEGIN IMMEDIATE"),
+    begin: (connection) =>
+      run("PRAGMA busy_timeout = 0")(connection).pipe(
+        Effect.zipRight(run("BEGIN IMMEDIATE")(connection)),
+        Effect.ensuring(Effect.ignore(run(`PRAGMA busy_timeout = ${lockWaitMillis}`)(connection))),
+        Effect.retry({
+          while: isBusy,
+          schedule: Schedule.upTo(Schedule.spaced(lockRetryMillis), waitMillis)
+        })
+      ),
     savepoint: (connection, id) => run(`SAVEPOINT nested_${id}`)(connection),
     commit: run("COMMIT"),
     // Where it did not begin, or SQLite has rolled it back by itself, there is nothing left to roll back.
@@ -103,7 +116,10 @@ class SchemaIsNewer extends Data.TaggedError("SchemaIsNewer")<{ readonly version
 const sqliteHeader = "SQLite format 3\0"
 
 /** How long a statement waits for another process's lock, milliseconds. */
-const busyTimeoutMillis = 2000
+const lockWaitMillis = 2000
+
+/** How often a transaction that waits for the lock tries to take it, milliseconds. */
+const lockRetryMillis = 20
 
 const checkFile = (path: string) =>
   Effect.gen(function* () {
@@ -132,7 +148,7 @@ const checkFile = (path: string) =>
 const setUp = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const pragma = (text: string) => sql.unsafe(`PRAGMA ${text}`)
-  yield* pragma(`busy_timeout = ${busyTimeoutMillis}`)
+  yield* pragma(`busy_timeout = ${lockWaitMillis}`)
   yield* refuseNewerSchema
   // Only takes effect in a new file, and only before WAL: large pages suit rows of a few kB.
   yield* pragma("page_size = 16384")
@@ -158,3 +174,9 @@ const refuseNewerSchema = Effect.gen(function* () {
 })
 
 const isSqlError = (error: unknown): error is SqlError.SqlError => error instanceof SqlError.SqlError
+
+/** Whether another connection held the lock. */
+const isBusy = ({ cause }: SqlError.SqlError) =>
+  Predicate.hasProperty(cause, "code") &&
+  Predicate.isString(cause.code) &&
+  cause.code.startsWith("SQLITE_BUSY")

@@ -57,12 +57,10 @@ export const layer = (options: {
           })
         )
         yield* sql`UPDATE collector SET process = NULL`
-      }).pipe(inTransaction)
-
-      const hurry = sql.unsafe(`PRAGMA busy_timeout = ${stopWithinMillis}`)
+      }).pipe(transaction(sql, stopWithinMillis))
 
       yield* Effect.acquireRelease(Effect.mapError(start, DatabaseError.from), () =>
-        Effect.catchAll(Effect.zipRight(hurry, stop), (error) =>
+        Effect.catchAll(stop, (error) =>
           Effect.logWarning("the end of the process could not be journalled").pipe(
             Effect.annotateLogs({ module: "storage", reason: error.message })
           )

@@ -100,6 +100,28 @@ describe("Database", () => {
     )
   )
 
+  it.live("leaves its thread free while it waits for another process's lock", () =>
+    withFile((path) =>
+      Effect.gen(function* () {
+        const repo = yield* SnapshotRepo
+        yield* repo.append(batchOf([snapshot(1)]))
+        let turns = 0
+        const turn = Effect.delay(
+          Effect.sync(() => {
+            turns++
+          }),
+          "10 millis"
+        )
+        const error = yield* lockedWhile(
+          path,
+          Effect.raceFirst(Effect.flip(repo.append(batchOf([snapshot(2)]))), Effect.forever(turn))
+        )
+        expect(error.code).toBe("SQLITE_BUSY")
+        expect(turns).toBeGreaterThan(2)
+      }).pipe(Effect.provide(storageOn(path)))
+    )
+  )
+
   it.live("is what a process was about to put back when it ended, if nothing else is there", () =>
     withFile((path) =>
       Effect.gen(function* () {
