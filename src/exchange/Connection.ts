@@ -1,302 +1,331 @@
-import { Cause, Duration, Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
-import { monotonicMillis } from "../monotonicMillis.ts"
-import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
-import { afterCut, afterHandover, noPause } from "./handoverPause.ts"
-import { openSession, type Session, type SessionContext } from "./Session.ts"
-import { makeSilenceWatch } from "./SilenceWatch.ts"
+import { Deferred, Effect, type Scope } from "effect"
+import type { Allowance } from "./Allowance.ts"
+import type { ConnectionContext } from "./connection/ConnectionContext.ts"
+import { makeDelivery } from "./connection/delivery.ts"
+import { missingOnBoth } from "./connection/handover.ts"
+import { makeLiveness } from "./connection/liveness.ts"
+import { endStandby, type Subscriptions } from "./connection/Subscription.ts"
+import { makeStreamChecks } from "./connection/silence.ts"
+import { makeSkippedFrames } from "./connection/skippedFrames.ts"
+import { tellDisconnected } from "./connection/streamEvents.ts"
+import { makeSubscribing } from "./connection/subscribing.ts"
+import type { Frame } from "./Exchange.ts"
+import { makePacer } from "./Pacer.ts"
+import type { SilenceWatch } from "./SilenceWatch.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
-import { ConnectionEnded } from "./WebSocket.ts"
+import { makeUnreadable } from "./Unreadable.ts"
+import { ConnectionLost } from "./WebSocket.ts"
 
-/** Streams that are kept alive together, on one session after the other. */
+/** One connection, from its opening to its end. */
 export interface Connection {
-  readonly streams: ReadonlySet<TrackedStream>
-  /** Asks for more streams, now or with the next session. */
-  readonly add: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Asks for streams that another connection keeps until `adopt`. */
-  readonly addGuests: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Keeps those of its guests that the exchange sends here. Returns them: the other connection can let them go. */
-  readonly adopt: () => ReadonlyArray<TrackedStream>
+  readonly id: string
+  /** How it ended, once it did. */
+  readonly ended: Effect.Effect<ConnectionLost>
+  /** Returns when another connection should take over, with the reason. */
+  readonly handover: Effect.Effect<Handover>
+  /** Returns when every stream that it was opened for was taken or refused. */
+  readonly ready: Effect.Effect<void>
+  /** Whether all that is live here goes on there. */
+  readonly isCaughtUpBy: (other: Connection) => boolean
+  /** Whether messages come here, and the connection before has none left to deliver that were sent before them. */
+  readonly continues: (stream: TrackedStream) => boolean
+  /** Asks for streams. */
+  readonly subscribe: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Ends streams, for this reason. */
+  readonly unsubscribe: (streams: ReadonlyArray<TrackedStream>, end: ConnectionLost) => void
+  /** Takes over from the connection before: what comes here is what counts from now on. */
+  readonly promote: () => void
+  /** Asks for streams that another connection keeps: what comes here counts after `adopt`. */
+  readonly subscribeGuests: (streams: ReadonlyArray<TrackedStream>) => void
+  readonly adopt: (streams: ReadonlyArray<TrackedStream>) => void
+  /** Whether the exchange sends the stream here, as far as is known. */
+  readonly carries: (stream: TrackedStream) => boolean
+  /** The streams that the exchange took here. */
+  readonly carried: () => ReadonlyArray<TrackedStream>
+  /** Tells of the end of every stream that was told to be connected here. */
+  readonly reportEnds: (end: ConnectionLost, at: number) => void
+  /** Whether any message came. */
+  readonly hadData: () => boolean
+  readonly status: () => ConnectionStatus
+}
+
+/** Why another connection should take over. */
+export interface Handover {
+  readonly kind: "replaced" | "silent"
+  readonly reason: string
+}
+
+export interface ConnectionStatus {
+  readonly exchange: string
+  readonly connection: string
+  readonly streams: number
+  /** Microseconds since the epoch. */
+  readonly openedAt: number
+  /** When anything was last heard, pings and pongs included, microseconds since the epoch. */
+  readonly heardAt: number
+  /** Frames received, of whatever kind. */
+  readonly frames: number
+  /** Pings sent by us, and their answers. */
+  readonly pings: number
+  readonly pongs: number
+  /** Pings of the exchange, all answered. */
+  readonly pingsAnswered: number
+}
+
+export interface ConnectionOptions {
+  readonly id: string
+  readonly streams: ReadonlyArray<TrackedStream>
+  /** Whether its messages count at once, or only after `promote`. */
+  readonly primary: boolean
+  /** Those of `streams` that another connection keeps until they are adopted. */
   readonly guests: ReadonlySet<TrackedStream>
-  /** Ends streams, for this reason. Without any left the connection ends. */
-  readonly remove: (streams: ReadonlyArray<TrackedStream>, end: ConnectionEnded) => void
-  /** The sessions that are open: two while one takes over from the other. */
-  readonly sessions: () => ReadonlyArray<Session>
-  /** Keeps them alive. Returns when the last stream has gone. */
-  readonly run: Effect.Effect<void>
+  /** How many frames that cannot be read are kept. */
+  readonly allowance: Allowance
+  readonly silence: SilenceWatch
+  /** Streams that were asked for again in vain: they should get another connection. Answers whether they do. */
+  readonly onMove: (streams: ReadonlyArray<TrackedStream>) => boolean
 }
 
 /**
- * Opens a session, and the next one when it ends. When the exchange is about to end it, the next one is opened first and
- * takes over once it has caught up; where the next one is to end soon too, it is kept for a while before. Data reset the
- * waiting time between attempts. `onMove` hears of streams that stay silent on this connection, and answers whether they get
- * another one. `guests` are kept by another connection until they are adopted.
+ * Opens a connection, asks for the streams, and keeps it alive in the scope until something ends it.
+ *
+ * A frame is stamped and decoded here, on the call stack of the socket. What becomes of it is in `connection/`: data are delivered and
+ * judged (`delivery`), answers settle what was asked for (`subscribing`), what cannot be used is counted and kept
+ * (`skippedFrames`). Once a second the connection (`liveness`) and its streams (`silence`) are looked at. Two connections that bring the same
+ * streams until the next one takes over are compared in `handover`.
  */
-export const makeConnection = (
-  context: SessionContext,
-  streams: ReadonlyArray<TrackedStream>,
-  onMove: (streams: ReadonlyArray<TrackedStream>) => boolean,
-  guests = new Set<TrackedStream>()
-): Connection => {
-  const { clock, emit, exchange } = context
-  const wanted = new Set(streams)
-  const opened = new Set<Opened>()
-  const emptied = Effect.unsafeMakeLatch(false)
-  const allowance = makeAllowance(unreadableLimits)
-  const silence = makeSilenceWatch(Duration.toSeconds(context.silenceTimeout), context.habit)
+export const openConnection = (
+  context: ConnectionContext,
+  options: ConnectionOptions
+): Effect.Effect<Connection, ConnectionLost, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { clock, emit, exchange } = context
+    const { id } = options
+    const ended = yield* Deferred.make<ConnectionLost>()
+    const handover = yield* Deferred.make<Handover>()
+    const failure = yield* Deferred.make<never, ConnectionLost>()
+    const pacer = context.messages ?? makePacer(exchange.limits.messages)
+    const effectClock = yield* Effect.clock
+    const monotonicMillis = () => Number(effectClock.unsafeCurrentTimeNanos() / 1_000_000n)
+    const subscriptions: Subscriptions = new Map()
+    let isPrimary = options.primary
+    let lastFrameAt = Number.NaN
 
-  const reportEnd = (connection: string, end: ConnectionEnded) =>
-    emit({
-      _tag: "ConnectionEnded",
-      at: clock.unsafeNow(),
-      exchange: exchange.name,
-      connection,
-      kind: end.kind,
-      reason: end.reason,
-      code: end.code ?? null
-    })
+    const askForSuccessor = (kind: Handover["kind"], reason: string) =>
+      Deferred.unsafeDone(handover, Effect.succeed({ kind, reason }))
 
-  /** Tells of the end of a session, and closes it. */
-  const close = (ending: Opened, end: ConnectionEnded, isTakenOver = false) =>
-    Effect.suspend(() => {
-      opened.delete(ending)
-      const at = clock.unsafeNow()
-      const others = new Set(Array.from(opened).flatMap(({ session }) => session.carried()))
-      for (const stream of ending.session.carried()) {
-        if (!isTakenOver) {
-          // It was to take over: the stream lives on.
-          if (others.has(stream)) continue
-          stream.state = "connecting"
+    const liveness = yield* makeLiveness(context, pacer, monotonicMillis)
+    const unreadable = makeUnreadable({
+      context,
+      connection: id,
+      allowance: options.allowance,
+      monotonicMillis,
+      streams: function* () {
+        for (const { answer, stream } of subscriptions.values()) {
+          if (answer === "taken" || answer === "assumed") yield stream
         }
-        stream.reconnects.set(end.kind, (stream.reconnects.get(end.kind) ?? 0) + 1)
       }
-      ending.session.reportEnds(end, at)
-      reportEnd(ending.session.id, end)
-      return Scope.close(ending.scope, Exit.void)
+    })
+    const skipped = makeSkippedFrames({
+      context,
+      subscriptions,
+      subscribing: () => subscribing,
+      unreadable
+    })
+    const subscribing = yield* makeSubscribing({
+      context,
+      subscriptions,
+      isPrimary: () => isPrimary,
+      hadData: () => delivery.hadData(),
+      onEnd: (subscription, end, at) =>
+        tellDisconnected(emit, id, subscription, end, { at, heard: liveness.heardAt() }),
+      fail: (error) => Deferred.unsafeDone(failure, Effect.fail(error)),
+      note: skipped.note
+    })
+    const delivery = makeDelivery({ context, connection: id, subscriptions, subscribing, unreadable })
+    const checkStreams = makeStreamChecks({
+      context,
+      subscriptions,
+      silence: options.silence,
+      monotonicMillis,
+      askAgain: subscribing.askAgain,
+      onMove: options.onMove,
+      onSilent: (reason) => askForSuccessor("silent", reason)
+    })
+    const decode = exchange.makeDecoder(subscribing.byChannel, id)
+
+    const onMessage = (bytes: Buffer): void => {
+      const now = clock.unsafeNow()
+      skipped.onFrame()
+      liveness.onFrame()
+      const frame = decode(bytes)
+      if (frame._tag === "Data") {
+        unreadable.onRead(now)
+        delivery.deliver(frame, bytes.subarray(frame.start, frame.end), now)
+      } else {
+        if (frame.counter !== undefined) delivery.count(frame.counter, frame.sent, now)
+        if (frame._tag === "Malformed") skipped.skip(frame, bytes, now, lastFrameAt)
+        else onControl(frame, now)
+      }
+      lastFrameAt = now
+      liveness.afterFrame(now)
+    }
+
+    const onControl = (frame: Exclude<Frame, { readonly _tag: "Data" | "Malformed" }>, now: number): void => {
+      switch (frame._tag) {
+        case "Acknowledged":
+          subscribing.onAcknowledged(frame, now)
+          return
+        case "Refused":
+          subscribing.onRefused(frame, now)
+          return
+        case "Pong":
+          liveness.onPongFrame()
+          return
+        case "Failed":
+          Deferred.unsafeDone(
+            failure,
+            Effect.fail(new ConnectionLost({ kind: "error", reason: frame.reason }))
+          )
+          return
+        case "Closing":
+          context.statuses.hear({ status: frame.status, text: frame.reason, isPassing: true }, now)
+          askForSuccessor("replaced", `the exchange is closing: ${frame.reason}`)
+          return
+        case "Status":
+          for (const said of frame.said) context.statuses.hear(said, now)
+          return
+        case "Heartbeat":
+          return
+      }
+    }
+
+    const onTick = (): ConnectionLost | undefined => {
+      const now = clock.unsafeNow()
+      const dead = liveness.tick() ?? skipped.tick()
+      if (dead !== undefined) return dead
+      if (liveness.isOld()) askForSuccessor("replaced", "the lifetime of a connection is nearly over")
+      unreadable.tick()
+      const end = subscribing.tick(now)
+      if (end === undefined && isPrimary) checkStreams(now)
+      return end
+    }
+
+    const ticker = Effect.gen(function* () {
+      while (true) {
+        yield* Effect.sleep("1 second")
+        const end = onTick()
+        yield* skipped.report
+        if (end !== undefined) return yield* end
+      }
     })
 
-  /** One attempt to open a session. What it opens is in `opened` before anything can interrupt it. */
-  const attempt = (parent: Scope.Scope, primary: boolean) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        const id = context.nextConnection()
-        const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
-        let asked: ReadonlySet<TrackedStream> = new Set()
-        const session = yield* restore(
-          Effect.suspend(() => {
-            asked = new Set(wanted)
-            return openSession(context, {
-              id,
-              streams: [...asked],
-              primary,
-              guests,
-              allowance,
-              silence,
-              onMove
-            })
-          }).pipe(
-            Scope.extend(scope),
-            Effect.withSpan("exchange.connect", { attributes: { exchange: exchange.name, connection: id } }),
-            context.attempts.admit
-          )
-        ).pipe(
-          Effect.onError(() => Scope.close(scope, Exit.void)),
-          Effect.tapError((end) => Effect.sync(() => reportEnd(id, end)))
-        )
-        const opening: Opened = { session, scope }
-        opened.add(opening)
-        // Those that came and went while it was being opened.
-        const late = [...wanted].filter((stream) => !asked.has(stream))
-        session.subscribe(late.filter((stream) => !guests.has(stream)))
-        session.subscribeGuests(late.filter((stream) => guests.has(stream)))
-        session.unsubscribe(
-          [...asked].filter((stream) => !wanted.has(stream)),
-          new ConnectionEnded({ kind: "empty", reason: "it was ended while its connection was being opened" })
-        )
-        return opening
-      })
+    /** No other connection has to do with the stream any more. */
+    const leave = (subscription: Parameters<typeof endStandby>[0]): void => {
+      unreadable.leave(subscription.stream)
+      endStandby(subscription)
+    }
+
+    const socket = yield* context.connect(context.url, {
+      onMessage,
+      onPing: liveness.onPing,
+      onPong: liveness.onPong
+    })
+    liveness.start(socket)
+    emit({
+      _tag: "ConnectionOpened",
+      at: liveness.openedAt(),
+      exchange: exchange.name,
+      connection: id,
+      streams: options.streams.length
+    })
+    subscribing.add(options.streams, options.guests)
+    yield* Effect.addFinalizer(() => Effect.sync(() => subscriptions.forEach(leave)))
+
+    const send = (frame: string) =>
+      Effect.suspend(() => Effect.sleep(pacer.reserve(monotonicMillis()))).pipe(
+        Effect.zipRight(context.signer === undefined ? Effect.succeed(frame) : context.signer(frame)),
+        Effect.flatMap(socket.send)
+      )
+    const later = Effect.delay(Effect.forEach(exchange.later ?? [], send), "1 minute")
+    yield* Effect.all([socket.ended, Deferred.await(failure), subscribing.run(send), later, ticker], {
+      concurrency: "unbounded",
+      discard: true
+    }).pipe(
+      Effect.catchAllCause((cause) => Deferred.failCause(failure, cause)),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    yield* Deferred.await(failure).pipe(
+      Effect.catchAllDefect((defect) =>
+        Effect.fail(new ConnectionLost({ kind: "closed", reason: `a defect: ${String(defect)}` }))
+      ),
+      Effect.flip,
+      Effect.flatMap((end) => Deferred.succeed(ended, end)),
+      Effect.interruptible,
+      Effect.forkScoped
     )
 
-  /** Returns once there is a stream that the exchange may be asked for. */
-  const awaitWanted = Effect.repeat(Effect.sleep("1 second"), {
-    until: () => hasWanted()
-  }).pipe(Effect.unless(() => hasWanted()))
-  const hasWanted = () => {
-    clock.unsafeNow()
-    const elapsed = clock.unsafeElapsed()
-    return Array.from(wanted).some((stream) => stream.state !== "refused" || stream.retryAt <= elapsed)
-  }
-
-  const closeAll = (end: ConnectionEnded) =>
-    Effect.suspend(() => Effect.forEach([...opened], (ending) => close(ending, end), { discard: true }))
-
-  const run = Effect.gen(function* () {
-    const parent = yield* Effect.scope
-    const backoff = yield* Schedule.driver(reconnectDelays)
-
-    /** A session, however long that takes. */
-    const open = (primary: boolean) =>
-      Effect.zipRight(awaitWanted, attempt(parent, primary)).pipe(
-        Effect.tapError((end) => context.attempts.hold(end.retryAfter ?? 0)),
-        Effect.tapError((end) => Effect.ignore(backoff.next(end))),
-        Effect.eventually
-      )
-
-    /** Opens the session that takes over from one that is going to end; none if that ends before. */
-    const successorOf = ({ session }: Opened) =>
-      Effect.gen(function* () {
-        while (true) {
-          const before = new Set(opened)
-          yield* Effect.raceFirst(session.ended, open(false))
-          const next = Array.from(opened).find((opening) => !before.has(opening))
-          if (next === undefined) return undefined
-          const lost = yield* Effect.raceFirst(
-            next.session.ended,
-            Effect.as(Effect.raceFirst(session.ended, caughtUp(session, next.session)), undefined)
-          )
-          if (lost === undefined) return next
-          yield* close(next, lost)
-          yield* Effect.ignore(backoff.next(lost))
+    const connection: Connection = {
+      id,
+      ended: Deferred.await(ended),
+      handover: Deferred.await(handover),
+      ready: subscribing.ready,
+      isCaughtUpBy: (other) =>
+        Array.from(subscriptions.values()).every(({ live, stream }) => !live || other.continues(stream)),
+      continues: (stream) => {
+        const subscription = subscriptions.get(stream.id)
+        return subscription?.live === true && missingOnBoth(subscription.standby, stream).length === 0
+      },
+      subscribe: (streams) => subscribing.add(streams, noGuests),
+      subscribeGuests: (streams) => subscribing.add(streams, new Set(streams)),
+      unsubscribe: (streams, end) => {
+        const at = clock.unsafeNow()
+        for (const { id: streamId } of streams) {
+          const subscription = subscriptions.get(streamId)
+          if (subscription === undefined) continue
+          tellDisconnected(emit, id, subscription, end, { at, heard: liveness.heardAt() })
+          leave(subscription)
         }
+        subscribing.remove(streams)
+      },
+      promote: () => {
+        isPrimary = true
+        const now = clock.unsafeNow()
+        for (const subscription of subscriptions.values()) delivery.takeOver(subscription, now)
+      },
+      adopt: (streams) => {
+        const now = clock.unsafeNow()
+        for (const stream of streams) {
+          const subscription = subscriptions.get(stream.id)
+          if (subscription !== undefined) delivery.takeOver(subscription, now)
+        }
+      },
+      carries: (stream) => {
+        const answer = subscriptions.get(stream.id)?.answer
+        return answer === "taken" || answer === "assumed"
+      },
+      carried: () =>
+        Array.from(subscriptions.values())
+          .filter(({ answer, counts }) => answer === "taken" && (counts || !isPrimary))
+          .map(({ stream }) => stream),
+      reportEnds: (end, at) => {
+        for (const subscription of subscriptions.values()) {
+          tellDisconnected(emit, id, subscription, end, { at, heard: liveness.heardAt() })
+        }
+      },
+      hadData: delivery.hadData,
+      status: () => ({
+        exchange: exchange.name,
+        connection: id,
+        streams: subscriptions.size,
+        openedAt: liveness.openedAt(),
+        heardAt: liveness.heardAt(),
+        frames: skipped.frames(),
+        ...liveness.counts()
       })
-
-    /** Keeps one whose end is announced for so long. Answers whether it ended meanwhile. */
-    const isCutWithin = ({ session }: Opened, millis: number) =>
-      millis <= 0
-        ? Effect.succeed(false)
-        : Effect.logInfo("the end of a new connection is announced, it is kept for a while").pipe(
-            Effect.annotateLogs({ seconds: Math.round(millis / 1000) }),
-            Effect.zipRight(
-              Effect.raceFirst(
-                Effect.as(session.ended, true),
-                Effect.as(Effect.sleep(Duration.millis(millis)), false)
-              )
-            )
-          )
-
-    let current = yield* open(true)
-    let pause = noPause(exchange.notice === undefined ? undefined : Duration.toMillis(exchange.notice))
-    while (true) {
-      const began = yield* monotonicMillis
-      const wish = yield* Effect.raceFirst(
-        Effect.as(current.session.ended, undefined),
-        current.session.handover
-      )
-      if (wish !== undefined) {
-        if (current.session.hadData()) yield* backoff.reset
-        const { kind, reason } = wish
-        const age = (yield* monotonicMillis) - began
-        if (kind === "replaced" && (yield* isCutWithin(current, pause.millis - age))) {
-          pause = afterCut(pause, (yield* monotonicMillis) - began)
-        } else {
-          yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
-          const next = yield* successorOf(current)
-          if (next !== undefined) {
-            next.session.promote()
-            yield* close(current, new ConnectionEnded({ kind, reason }), true)
-            current = next
-            if (kind === "replaced") pause = afterHandover(pause, age)
-            continue
-          }
-        }
-      }
-      const end = yield* current.session.ended
-      // One that has had data before every error would be made anew without a pause.
-      const isCalm = end.kind !== "error" || (yield* monotonicMillis) - began >= calmMillis
-      if (isCalm && current.session.hadData()) yield* backoff.reset
-      yield* close(current, end)
-      current = yield* Effect.zipRight(Effect.ignore(backoff.next(end)), open(true)).pipe(
-        Effect.withSpan("exchange.reconnect", {
-          root: true,
-          attributes: { exchange: exchange.name, kind: end.kind, reason: end.reason }
-        })
-      )
     }
+    return connection
   })
 
-  return {
-    streams: wanted,
-    add: (more) => {
-      for (const stream of more) wanted.add(stream)
-      for (const { session } of opened) session.subscribe(more)
-    },
-    addGuests: (more) => {
-      for (const stream of more) {
-        wanted.add(stream)
-        guests.add(stream)
-      }
-      for (const { session } of opened) session.subscribeGuests(more)
-    },
-    adopt: () => {
-      const taken = [...guests].filter((stream) =>
-        Array.from(opened).some(({ session }) => session.carries(stream))
-      )
-      for (const stream of taken) guests.delete(stream)
-      for (const { session } of opened) session.adopt(taken)
-      return taken
-    },
-    guests,
-    remove: (some, end) => {
-      for (const stream of some) {
-        wanted.delete(stream)
-        guests.delete(stream)
-      }
-      for (const { session } of opened) session.unsubscribe(some, end)
-      if (wanted.size === 0) emptied.unsafeOpen()
-    },
-    sessions: () => Array.from(opened, ({ session }) => session),
-    run: Effect.scoped(
-      Effect.raceFirst(run, emptied.await).pipe(
-        Effect.zipRight(
-          closeAll(new ConnectionEnded({ kind: "empty", reason: "it has no streams any more" }))
-        ),
-        // What is open ends with it.
-        Effect.onError((cause) =>
-          Cause.isInterruptedOnly(cause)
-            ? Effect.void
-            : closeAll(
-                new ConnectionEnded({ kind: "closed", reason: `a defect: ${String(Cause.squash(cause))}` })
-              )
-        )
-      )
-    )
-  }
-}
-
-/**
- * Of frames that cannot be read, over all sessions of a connection: enough for a few streams that changed their format, and for
- * some whole books of 5 MB; at most 11 GB a day, however fast garbage comes.
- */
-const unreadableLimits: AllowanceLimits = {
-  perSecond: 100,
-  burst: 2000,
-  bytesPerSecond: 128 * 1024,
-  burstBytes: 32 * 1024 * 1024,
-  maxBytes: 8 * 1024 * 1024
-}
-
-/** How long a connection lasts whose error says nothing about the next one. */
-const calmMillis = 60_000
-
-/** 1 s, doubling up to 60 s, each between 80 and 120 %. */
-const reconnectDelays = Schedule.exponential("1 second").pipe(
-  Schedule.either(Schedule.spaced("60 seconds")),
-  Schedule.jittered
-)
-
-/** A session and the scope that keeps it open. */
-interface Opened {
-  readonly session: Session
-  readonly scope: Scope.CloseableScope
-}
-
-/** Waits until all streams were taken by the next session, and those that are live are live there too. */
-const caughtUp = (session: Session, next: Session) =>
-  next.ready.pipe(
-    Effect.timeoutOption("20 seconds"),
-    Effect.zipRight(
-      Effect.sleep("50 millis").pipe(
-        Effect.repeat({ until: () => session.isCaughtUpBy(next) }),
-        Effect.timeoutOption("5 seconds")
-      )
-    )
-  )
+const noGuests: ReadonlySet<TrackedStream> = new Set()

@@ -8,8 +8,11 @@ import { distance, greatest, type Integer, least, plus } from "../domain/Integer
  * - `chain`: every message names the one before; the numbers themselves may jump, or even go back;
  * - `none`: nothing on the wire proves it.
  */
-export interface ContinuityRule {
-  readonly kind: "counter" | "range" | "chain" | "none"
+export type ContinuityRule = NumberedRule | { readonly kind: "none" }
+
+/** The rule of a stream whose messages are numbered. */
+export interface NumberedRule {
+  readonly kind: "counter" | "range" | "chain"
   /** Of what the numbers are: of each stream, or of all frames of a connection together. */
   readonly scope: "stream" | "connection"
   /** Whether the numbers go on over a reconnect: those of the exchange do, those of a connection do not. */
@@ -18,7 +21,11 @@ export interface ContinuityRule {
   readonly first?: number
 }
 
-export const unproven: ContinuityRule = { kind: "none", scope: "stream", spansConnections: false }
+export const unproven: ContinuityRule = { kind: "none" }
+
+/** Whether the numbers of a stream go on over a reconnect. */
+export const spansConnections = (rule: ContinuityRule): rule is NumberedRule =>
+  rule.kind !== "none" && rule.scope === "stream" && rule.spansConnections
 
 /** Which numbers a message covers: those above `previous`, up to and including `last`. NaN where it has none. */
 export interface Place {
@@ -120,13 +127,13 @@ export const advance = (
 }
 
 /** What another connection has seen of a numbering: the numbers above `start`, but for its holes. NaN before the first. */
-export interface Lane {
+export interface DeliveredNumbers {
   readonly start: Integer
   readonly seen: Continuity
 }
 
 /** What of a hole another connection has not delivered either, so far. */
-export const missingOn = ({ seen, start }: Lane, hole: Hole): ReadonlyArray<Hole> =>
+export const missingOn = ({ seen, start }: DeliveredNumbers, hole: Hole): ReadonlyArray<Hole> =>
   Number.isNaN(start)
     ? [hole]
     : [

@@ -2,14 +2,14 @@ import { Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
-import { type Connection, makeConnection } from "./Connection.ts"
 import { partition } from "./chunk.ts"
+import type { ConnectionContext } from "./connection/ConnectionContext.ts"
 import { doubtOverRestart } from "./resumption.ts"
-import type { SessionContext } from "./Session.ts"
 import { makeStatusWatch } from "./StatusWatch.ts"
+import { makeStreamGroup, type StreamGroup } from "./StreamGroup.ts"
 import { listen } from "./statusFeed.ts"
 import { type TrackedStream, trackStream } from "./TrackedStream.ts"
-import { ConnectionEnded } from "./WebSocket.ts"
+import { ConnectionLost } from "./WebSocket.ts"
 import { watchList } from "./watchList.ts"
 
 /** Records the streams of one exchange. */
@@ -18,15 +18,15 @@ export interface ExchangeRunner {
   /** Compares the first message of each stream with the last one of an earlier process. */
   readonly resume: (lastMessages: ReadonlyMap<string, LastMessage>) => void
   readonly streams: () => ReadonlyArray<TrackedStream>
-  readonly connections: () => ReadonlyArray<Connection>
+  readonly groups: () => ReadonlyArray<StreamGroup>
 }
 
 /**
- * Divides streams over connections as the limits allow, moves those that stay silent to another connection, and
+ * Divides streams into groups, each on one connection, as the limits allow, moves those that stay silent to another group, and
  * follows the exchange's list of instruments where a pattern asks for it.
  */
 export const makeExchangeRunner = (options: {
-  readonly context: Omit<SessionContext, "onFirst" | "statuses">
+  readonly context: Omit<ConnectionContext, "onFirst" | "statuses">
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
   /** The REST interface that lists what this endpoint has; without, nothing is looked up. */
@@ -35,11 +35,11 @@ export const makeExchangeRunner = (options: {
 }): ExchangeRunner => {
   const { clock, emit, exchange, url } = options.context
   const statuses = makeStatusWatch(exchange.name, emit)
-  const context: SessionContext = { ...options.context, statuses, onFirst: (stream) => compare(stream) }
+  const context: ConnectionContext = { ...options.context, statuses, onFirst: (stream) => compare(stream) }
   let lastMessages: ReadonlyMap<string, LastMessage> = new Map()
   const tracked = new Map<string, TrackedStream>()
   const known = new Map<string, TrackedStream>()
-  const connections = new Set<Connection>()
+  const groups = new Set<StreamGroup>()
   const fits = (streams: ReadonlyArray<TrackedStream>) =>
     exchange.limits.fits(
       streams.map((stream) => stream.id),
@@ -86,41 +86,37 @@ export const makeExchangeRunner = (options: {
       for (const part of partition(streams, fits)) open(part, new Set())
     }
 
-    const open = (streams: ReadonlyArray<TrackedStream>, guests: Set<TrackedStream>): Connection => {
-      const connection = makeConnection(context, streams, (silent) => move(connection, silent), guests)
-      connections.add(connection)
+    const open = (streams: ReadonlyArray<TrackedStream>, guests: Set<TrackedStream>): StreamGroup => {
+      const group = makeStreamGroup(context, streams, (silent) => move(group, silent), guests)
+      groups.add(group)
       fork(
         Effect.ensuring(
-          keep(connection),
-          Effect.sync(() => connections.delete(connection))
+          keep(group),
+          Effect.sync(() => groups.delete(group))
         )
       )
-      return connection
+      return group
     }
 
     /**
-     * To another connection: one that is there and has room, or a new one while there are not too many. It asks for them first,
+     * To another group: one that is there and has room, or a new one while there are not too many. It asks for them first,
      * and only then does the old one let them go, so that nothing is missed of a stream that was only quiet. Answers whether
-     * there is such a connection.
+     * there is such a group.
      */
-    const move = (from: Connection, streams: ReadonlyArray<TrackedStream>): boolean => {
+    const move = (from: StreamGroup, streams: ReadonlyArray<TrackedStream>): boolean => {
       if (streams.some((stream) => from.guests.has(stream) || isGuest(stream))) return false
-      const room = Array.from(connections).find(
-        (connection) => connection !== from && fits([...connection.streams, ...streams])
-      )
+      const room = Array.from(groups).find((group) => group !== from && fits([...group.streams, ...streams]))
       const needed = partition([...tracked.values()], fits).length
-      if (room === undefined && (!fits(streams) || connections.size >= needed + maxExtraConnections))
-        return false
+      if (room === undefined && (!fits(streams) || groups.size >= needed + maxExtraGroups)) return false
       room?.addGuests(streams)
       const to = room ?? open(streams, new Set(streams))
       fork(letGo(from, to, streams))
       return true
     }
 
-    const isGuest = (stream: TrackedStream) =>
-      Array.from(connections).some(({ guests }) => guests.has(stream))
+    const isGuest = (stream: TrackedStream) => Array.from(groups).some(({ guests }) => guests.has(stream))
 
-    const letGo = (from: Connection, to: Connection, streams: ReadonlyArray<TrackedStream>) =>
+    const letGo = (from: StreamGroup, to: StreamGroup, streams: ReadonlyArray<TrackedStream>) =>
       Effect.sync(() => {
         const taken = to.adopt()
         if (taken.length > 0) from.remove(taken, movedAway)
@@ -136,11 +132,11 @@ export const makeExchangeRunner = (options: {
         )
       )
 
-    /** Each connection that has room is asked for all of its new streams at once. */
+    /** Each group that has room is asked for all of its new streams at once. */
     const add = (streams: ReadonlyArray<TrackedStream>): void => {
-      const rooms = Array.from(connections, (connection) => {
+      const rooms = Array.from(groups, (group) => {
         const added: Array<TrackedStream> = []
-        return { connection, all: [...connection.streams], added }
+        return { group, all: [...group.streams], added }
       })
       const homeless = streams.filter((stream) => {
         const room = rooms.find(({ all }) => fits([...all, stream]))
@@ -148,15 +144,15 @@ export const makeExchangeRunner = (options: {
         room?.added.push(stream)
         return room === undefined
       })
-      for (const { added, connection } of rooms) if (added.length > 0) connection.add(added)
+      for (const { added, group } of rooms) if (added.length > 0) group.add(added)
       start(homeless)
     }
 
     const remove = (streams: ReadonlyArray<TrackedStream>): void => {
       for (const stream of streams) tracked.delete(streamKey(stream.id))
-      for (const connection of [...connections]) {
-        const some = streams.filter((stream) => connection.streams.has(stream))
-        if (some.length > 0) connection.remove(some, delisted)
+      for (const group of [...groups]) {
+        const some = streams.filter((stream) => group.streams.has(stream))
+        if (some.length > 0) group.remove(some, delisted)
       }
       for (const stream of streams) stream.state = "connecting"
     }
@@ -204,27 +200,27 @@ export const makeExchangeRunner = (options: {
       }
     },
     streams: () => [...tracked.values()],
-    connections: () => [...connections]
+    groups: () => [...groups]
   }
 }
 
-const delisted = new ConnectionEnded({ kind: "empty", reason: "the exchange does not list it any more" })
+const delisted = new ConnectionLost({ kind: "empty", reason: "the exchange does not list it any more" })
 
-const movedAway = new ConnectionEnded({
+const movedAway = new ConnectionLost({
   kind: "silent",
   reason: "it stays silent, and another connection has it"
 })
-const notTaken = new ConnectionEnded({
+const notTaken = new ConnectionLost({
   kind: "silent",
   reason: "the exchange does not take it on another connection"
 })
 
-/** Connections beyond those that the streams need, for streams that were silent. */
-const maxExtraConnections = 4
+/** Groups beyond those that the streams need, for streams that were silent. */
+const maxExtraGroups = 4
 
-/** Whatever goes wrong in a connection is a mistake of ours: it is told, and the connection begins anew. */
-const keep = (connection: Connection): Effect.Effect<void> =>
-  connection.run.pipe(
+/** Whatever goes wrong in a group is a mistake of ours: it is told, and its connection begins anew. */
+const keep = (group: StreamGroup): Effect.Effect<void> =>
+  group.run.pipe(
     Effect.tapErrorCause((cause) => Effect.logError("a connection failed and begins anew", cause)),
     Effect.sandbox,
     Effect.retry({

@@ -5,6 +5,7 @@ import type { MarketPattern } from "../domain/MarketPattern.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import { type MarketStream, type StreamId, streamKey } from "../domain/StreamId.ts"
 import { makeAttemptLimiter } from "./AttemptLimiter.ts"
+import type { ConnectionStatus } from "./Connection.ts"
 import type { Exchange, Signer } from "./Exchange.ts"
 import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
 import { makeEventLog } from "./eventLog.ts"
@@ -12,10 +13,10 @@ import { latencyOf } from "./Latency.ts"
 import { makePacer } from "./Pacer.ts"
 import { makePauseHabit, type PauseHabit } from "./PauseHabit.ts"
 import { ReceiveClock } from "./ReceiveClock.ts"
-import type { SessionStatus } from "./Session.ts"
 import { patience } from "./StreamWatch.ts"
 import { skippedOf } from "./skipped.ts"
 import { type StreamState, type TrackedStream, timeOf } from "./TrackedStream.ts"
+import { connect } from "./WebSocket.ts"
 
 /** A stream, now. */
 export interface StreamStatus extends MarketStream {
@@ -54,7 +55,7 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
     /** Every stream. */
     readonly status: Effect.Effect<ReadonlyArray<StreamStatus>>
     /** Every open connection. */
-    readonly connections: Effect.Effect<ReadonlyArray<SessionStatus>>
+    readonly connections: Effect.Effect<ReadonlyArray<ConnectionStatus>>
   }
 >() {
   /**
@@ -98,9 +99,7 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
           ),
           connections: Effect.sync(() =>
             runners.flatMap((runner) =>
-              runner
-                .connections()
-                .flatMap((connection) => connection.sessions().map((session) => session.status()))
+              runner.groups().flatMap((group) => group.connections().map((connection) => connection.status()))
             )
           )
         })
@@ -161,6 +160,7 @@ const makeRunners = (
           latency: latencyOf(exchange.name),
           skipped: skippedOf(exchange.name),
           unreadableOf: unreadableOf(exchange.name),
+          connect,
           signer: options.signers?.get(exchange.name),
           attempts,
           messages:

@@ -2,7 +2,7 @@ import type { EndKind } from "../domain/ExchangeEvent.ts"
 import type { Integer } from "../domain/Integer.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
-import { type Continuity, type ContinuityRule, type Lane, nothingSeen } from "./Continuity.ts"
+import { type Continuity, type ContinuityRule, type DeliveredNumbers, nothingSeen } from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
 import { usualPause } from "./PauseHabit.ts"
 import type { FirstMessage } from "./resumption.ts"
@@ -31,7 +31,7 @@ export interface TrackedStream {
   connection: string | null
   continuity: Continuity
   /** What a connection that is to take over has seen of it. */
-  successor: Lane | null
+  successor: DeliveredNumbers | null
   readonly remembered: Remembered
   /** Up to this number the connection before has delivered what may come once more. NaN for none. */
   overlap: Integer

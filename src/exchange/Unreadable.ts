@@ -2,8 +2,8 @@ import { isUtf8 } from "node:buffer"
 import { Duration } from "effect"
 import type { StreamId } from "../domain/StreamId.ts"
 import type { Allowance } from "./Allowance.ts"
+import type { ConnectionContext } from "./connection/ConnectionContext.ts"
 import type { Unreadable as UnreadableFrame } from "./frames.ts"
-import type { SessionContext } from "./Session.ts"
 import { type TrackedStream, timeOf } from "./TrackedStream.ts"
 
 /** A time in which it is not known what a stream says. Stamps are receive times in microseconds. */
@@ -53,7 +53,7 @@ export interface Unreadable {
  * another one; the next time within an hour after twice as many.
  */
 export const makeUnreadable = (options: {
-  readonly context: Pick<SessionContext, "emit" | "offer" | "unreadableOf">
+  readonly context: Pick<ConnectionContext, "emit" | "offer" | "unreadableOf">
   readonly connection: string
   readonly allowance: Allowance
   readonly monotonicMillis: () => number

@@ -5,7 +5,7 @@ import type { EndKind } from "../domain/ExchangeEvent.ts"
 import { proxyAgent } from "../proxies.ts"
 
 /** A connection could not be made, or has ended. */
-export class ConnectionEnded extends Data.TaggedError("ConnectionEnded")<{
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly kind: EndKind
   readonly reason: string
   /** The close code of the WebSocket protocol, where there was one. */
@@ -28,32 +28,32 @@ export interface WebSocketHandlers {
 }
 
 export interface WebSocketConnection {
-  readonly send: (text: string) => Effect.Effect<void, ConnectionEnded>
+  readonly send: (text: string) => Effect.Effect<void, ConnectionLost>
   /** Sends at once, made for the call stack of a socket; a failure shows as the end of the connection. */
   readonly unsafeSend: (text: string) => void
   /** The same for a ping of the protocol. */
   readonly unsafePing: () => void
   /** Fails when the connection ends, whoever ended it. */
-  readonly ended: Effect.Effect<never, ConnectionEnded>
+  readonly ended: Effect.Effect<never, ConnectionLost>
 }
 
 /** Opens a connection that is closed with the scope. */
 export const connect = (
   url: string,
   handlers: WebSocketHandlers
-): Effect.Effect<WebSocketConnection, ConnectionEnded, Scope.Scope> =>
+): Effect.Effect<WebSocketConnection, ConnectionLost, Scope.Scope> =>
   Effect.gen(function* () {
     const agent = yield* proxyAgent()
-    const ended = yield* Deferred.make<never, ConnectionEnded>()
-    const opened = yield* Deferred.make<void, ConnectionEnded>()
-    const end = (error: ConnectionEnded) => {
+    const ended = yield* Deferred.make<never, ConnectionLost>()
+    const opened = yield* Deferred.make<void, ConnectionLost>()
+    const end = (error: ConnectionLost) => {
       Deferred.unsafeDone(opened, Effect.fail(error))
       Deferred.unsafeDone(ended, Effect.fail(error))
     }
     const socket = yield* Effect.acquireRelease(
       Effect.try({
         try: () => new Ws(url, agent === undefined ? socketOptions : { ...socketOptions, agent }),
-        catch: (cause) => new ConnectionEnded({ kind: "connect", reason: reasonOf(cause) })
+        catch: (cause) => new ConnectionLost({ kind: "connect", reason: reasonOf(cause) })
       }),
       (socket) => close(socket)
     )
@@ -77,8 +77,8 @@ export const connect = (
       const retryAfter = retryAfterOf(headers["retry-after"], headers.date)
       end(
         retryAfter === undefined
-          ? new ConnectionEnded({ kind: "connect", reason })
-          : new ConnectionEnded({
+          ? new ConnectionLost({ kind: "connect", reason })
+          : new ConnectionLost({
               kind: "connect",
               reason: `${reason}, and wants no attempt for ${Math.ceil(retryAfter / 1000)} s`,
               retryAfter
@@ -92,8 +92,8 @@ export const connect = (
     socket.on("close", (code, reason) =>
       end(
         kind === "connect"
-          ? new ConnectionEnded({ kind, reason: failure ?? "closed before it was open" })
-          : new ConnectionEnded({
+          ? new ConnectionLost({ kind, reason: failure ?? "closed before it was open" })
+          : new ConnectionLost({
               kind,
               reason: failure ?? `closed with code ${code} ${reason.toString()}`.trimEnd(),
               code
@@ -104,12 +104,12 @@ export const connect = (
       // the limit of the handshake begins only once a proxy has connected
       Effect.timeoutFail({
         duration: "15 seconds",
-        onTimeout: () => new ConnectionEnded({ kind: "connect", reason: "not open within 15 s" })
+        onTimeout: () => new ConnectionLost({ kind: "connect", reason: "not open within 15 s" })
       })
     )
     return {
       send: (text) =>
-        Effect.async<void, ConnectionEnded>((resume) =>
+        Effect.async<void, ConnectionLost>((resume) =>
           socket.send(text, (error) =>
             resume(
               // Why it ended is what `close` says, which comes.

@@ -1,6 +1,6 @@
 import { binance } from "./binance.ts"
 import { bybit } from "./bybit.ts"
-import { type ContinuityRule, unproven } from "./Continuity.ts"
+import { type ContinuityRule, spansConnections, unproven } from "./Continuity.ts"
 import { coinbase } from "./coinbase.ts"
 import type { Exchange } from "./Exchange.ts"
 import { kraken } from "./kraken.ts"
@@ -24,7 +24,5 @@ export const isProvable = (stream: { readonly exchange: string; readonly dataTyp
   ruleOf(stream).kind !== "none"
 
 /** Whether the numbers of a stream are the exchange's own: a message has the same ones for everybody who receives it. */
-export const isNumbered = (stream: { readonly exchange: string; readonly dataType: string }): boolean => {
-  const { kind, scope, spansConnections } = ruleOf(stream)
-  return kind !== "none" && scope === "stream" && spansConnections
-}
+export const isNumbered = (stream: { readonly exchange: string; readonly dataType: string }): boolean =>
+  spansConnections(ruleOf(stream))

@@ -1,7 +1,7 @@
 import type { Discontinuity, GapDetected } from "../domain/ExchangeEvent.ts"
 import { type Integer, integerOf } from "../domain/Integer.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
-import { judge, nothingSeen, numbersAround, type Place } from "./Continuity.ts"
+import { judge, nothingSeen, numbersAround, type Place, spansConnections } from "./Continuity.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
 
 /** The first message of a stream since the process began. `at` is when it was received, microseconds since the epoch. */
@@ -30,8 +30,7 @@ export const doubtOverRestart = (
   before: LastMessage,
   first: FirstMessage
 ): typeof GapDetected.Type | typeof Discontinuity.Type | undefined => {
-  const spans = rule.kind !== "none" && rule.scope === "stream" && rule.spansConnections
-  const last = spans ? numberOf(before.exchangeSequenceId) : Number.NaN
+  const last = spansConnections(rule) ? numberOf(before.exchangeSequenceId) : Number.NaN
   const verdict = judge(rule.kind, { ...nothingSeen, last }, first)
   const times = { after: before.at, before: first.at }
   if (verdict._tag === "Gap" && rule.kind !== "none") {

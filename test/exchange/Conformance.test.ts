@@ -2,9 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import { type MarketStream, streamKey } from "../../src/domain/StreamId.ts"
+import type { ConnectionStatus } from "../../src/exchange/Connection.ts"
 import type { Exchange } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
-import type { SessionStatus } from "../../src/exchange/Session.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
 import { pace } from "../support/pace.ts"
 import { eventually, holesIn, simulate, streamOf, textOf } from "./harness.ts"
@@ -123,7 +123,7 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
           expect((yield* stream.connections)[0]?.pings).toBe(0)
           return
         }
-        let connection: SessionStatus | undefined
+        let connection: ConnectionStatus | undefined
         const look = Effect.map(stream.connections, ([first]) => {
           connection = first
         })

@@ -115,7 +115,8 @@ describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are
     for (const { frame } of framesOf(exchange, file)) {
       if (isData(frame)) {
         const rule = exchange.continuity(frame.stream.dataType)
-        if (rule.scope === "connection") step("connection", "counter", { ...frame, snapshot: false })
+        if (rule.kind !== "none" && rule.scope === "connection")
+          step("connection", "counter", { ...frame, snapshot: false })
         else step(frame.stream, rule.kind, frame)
       } else if (frame.counter !== undefined) {
         const before = seen.get("connection") ?? nothingSeen

@@ -130,9 +130,9 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
       const exchange = venues.find((venue) => venue.exchange.name === id.exchange)?.exchange
       if (truth === undefined || exchange === undefined) return []
       const recorded = gaps.filter((gap) => gap.stream === id)
-      const { kind, scope } = exchange.continuity(id.dataType)
-      if (kind === "none") return recorded.map(() => `${streamKey(id)}: a gap that nothing proves`)
-      if (scope === "connection") return []
+      const rule = exchange.continuity(id.dataType)
+      if (rule.kind === "none") return recorded.map(() => `${streamKey(id)}: a gap that nothing proves`)
+      if (rule.scope === "connection") return []
       return compare(
         streamKey(id),
         holesIn(rows.get(id) ?? [], truth.made, id.dataType === "orderbook_diff"),
