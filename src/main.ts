@@ -4,7 +4,6 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect } from "effect"
-import { CommandLineRefused } from "./commands/CommandLineRefused.ts"
 import { loaded } from "./commands/loaded.ts"
 import { handleHangup } from "./hangup.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
@@ -46,16 +45,18 @@ const afterOutput: Runtime.Teardown = (exit, onExit) =>
     process.stdout.write("", () => onExit(code))
   })
 
-/** A failed start is one clear line for each mistake, and exit code 1. What is wrong with a command line was told. */
-const end = <E>(program: Effect.Effect<unknown, E, FileSystem.FileSystem | Path.Path>): void =>
+/**
+ * A failed start (`StartupError`) is one clear line for each mistake, as is what a command could not do, and storage that gave up
+ * (`StorageGaveUp`); all end with exit code 1. What is wrong with a command line was told. Anything else is a defect.
+ */
+const end = <E extends { readonly _tag: string; readonly message: string }>(
+  program: Effect.Effect<unknown, E, FileSystem.FileSystem | Path.Path>
+): void =>
   program.pipe(
-    Effect.tapErrorCause((cause) => {
-      if (Cause.isInterruptedOnly(cause)) return Effect.void
-      const error = Cause.squash(cause)
-      return error instanceof CommandLineRefused
-        ? Effect.void
-        : Console.error(error instanceof Error ? error.message : String(error))
-    }),
+    Effect.tapError(({ _tag, message }) =>
+      _tag === "CommandLineRefused" ? Effect.void : Console.error(message)
+    ),
+    Effect.tapDefect((defect) => Console.error(Cause.pretty(defect))),
     printing,
     Effect.provide([NodeFileSystem.layer, NodePath.layer]),
     NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true, teardown: afterOutput })

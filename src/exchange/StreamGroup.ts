@@ -1,4 +1,5 @@
 import { Cause, Duration, Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
+import { backoff } from "../backoff.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
 import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
 import { type Connection, openConnection } from "./Connection.ts"
@@ -279,10 +280,7 @@ const unreadableLimits: AllowanceLimits = {
 const calmMillis = 60_000
 
 /** 1 s, doubling up to 60 s, each between 80 and 120 %. */
-const reconnectDelays = Schedule.exponential("1 second").pipe(
-  Schedule.either(Schedule.spaced("60 seconds")),
-  Schedule.jittered
-)
+const reconnectDelays = backoff("1 second", "60 seconds")
 
 /** A connection and the scope that keeps it open. */
 interface Opened {

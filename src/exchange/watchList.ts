@@ -1,4 +1,5 @@
 import { type Duration, Effect, Schedule } from "effect"
+import { backoff } from "../backoff.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { Exchange, Instrument } from "./Exchange.ts"
@@ -107,7 +108,4 @@ const tellMissing = ({ exchange, named }: ListOptions, instruments: ReadonlyArra
 const maxTold = 20
 
 /** 1 s, doubling up to 5 minutes. */
-const listRetries = Schedule.exponential("1 second").pipe(
-  Schedule.either(Schedule.spaced("5 minutes")),
-  Schedule.jittered
-)
+const listRetries = backoff("1 second", "5 minutes")
