@@ -11,7 +11,7 @@ import { build } from "esbuild"
 
 const root = fileURLToPath(new URL(".", import.meta.url))
 const dist = join(root, "dist")
-const page = "src/operations/statusPage"
+const page = "src/status/page"
 
 /**
  * Reads `import { Effect } from "effect"` as `import * as Effect from "effect/Effect"`, and so on for all of Effect's
@@ -104,7 +104,7 @@ const buildProgram = async () => {
     entryPoints: {
       main: "src/launch.ts",
       storageThread: "src/thread/worker.ts",
-      statusPageThread: "src/operations/http/worker.ts"
+      statusPageThread: "src/status/http/worker.ts"
     },
     outdir: dist,
     splitting: true,

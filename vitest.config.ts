@@ -10,7 +10,7 @@ import { pace } from "./test/support/pace.ts"
 const processTests = [
   "test/commands/**/*.test.ts",
   "test/e2e/**/*.test.ts",
-  "test/operations/http/**/*.test.ts",
+  "test/status/http/**/*.test.ts",
   "test/operations/{statusPage,Tracing}.test.ts",
   "test/soak/**/*.test.ts",
   "test/thread/**/*.test.ts",
@@ -28,9 +28,9 @@ const effectModulesOf = (folder: string): ReadonlyArray<string> =>
 
 /** What takes longest, longest first: begun last, one of them would be waited for alone. */
 const longest = [
-  "operations/http/manyStreams",
+  "status/http/manyStreams",
   "e2e/s3",
-  "operations/http/endpoints",
+  "status/http/endpoints",
   "thread/fullDisk",
   "thread/StorageThread",
   "soak/soak",

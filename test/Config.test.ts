@@ -6,8 +6,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Either, FastCheck, LogLevel, Option, Redacted } from "effect"
 import { loadSettings, type Settings } from "../src/Config.ts"
 import { type StreamId, streamKey } from "../src/domain/StreamId.ts"
-import { binance } from "../src/exchange/binance.ts"
 import type { Exchange } from "../src/exchange/Exchange.ts"
+import { binance } from "../src/exchange/venues/binance.ts"
 
 describe("loadSettings", () => {
   it.effect("has a default for every setting", () =>

@@ -5,7 +5,7 @@ import { Effect, Option, Redacted, Schedule } from "effect"
 import { addressAttemptMillis } from "../src/addressAttempts.ts"
 import { defaultTimeouts, makeClient } from "../src/archive/s3/Client.ts"
 import { fetchInstruments } from "../src/exchange/fetchInstruments.ts"
-import { okx } from "../src/exchange/okx.ts"
+import { okx } from "../src/exchange/venues/okx.ts"
 import { connect } from "../src/exchange/WebSocket.ts"
 import { startNode } from "./support/process.ts"
 

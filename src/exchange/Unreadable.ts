@@ -2,8 +2,8 @@ import { isUtf8 } from "node:buffer"
 import { Duration } from "effect"
 import type { StreamId } from "../domain/StreamId.ts"
 import type { Allowance } from "./Allowance.ts"
-import type { ConnectionContext } from "./connection/ConnectionContext.ts"
-import type { Unreadable as UnreadableFrame } from "./frames.ts"
+import type { ConnectionContext } from "./Connection/ConnectionContext.ts"
+import type { Unreadable as UnreadableFrame } from "./decoding/frames.ts"
 import { type TrackedStream, timeOf } from "./TrackedStream.ts"
 
 /** A time in which it is not known what a stream says. Stamps are receive times in microseconds. */

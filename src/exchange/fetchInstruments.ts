@@ -1,10 +1,10 @@
 import { HttpClient } from "@effect/platform"
 import { Effect, Stream } from "effect"
 import "../addressAttempts.ts"
+import { makeJsonItems } from "./decoding/jsonItems.ts"
 import type { Exchange, Instrument, Instruments } from "./Exchange.ts"
 import { httpClient } from "./httpClient.ts"
 import { httpReason } from "./httpReason.ts"
-import { makeJsonItems } from "./jsonItems.ts"
 
 /**
  * What the exchange lists now, each symbol once. The answer, which may have megabytes, is read as it comes: receiving waits for

@@ -1,11 +1,11 @@
-import { binance } from "./binance.ts"
-import { bybit } from "./bybit.ts"
 import { type ContinuityRule, spansConnections, unproven } from "./Continuity.ts"
-import { coinbase } from "./coinbase.ts"
 import type { Exchange } from "./Exchange.ts"
-import { kraken } from "./kraken.ts"
-import { okx } from "./okx.ts"
-import { upbit } from "./upbit.ts"
+import { binance } from "./venues/binance.ts"
+import { bybit } from "./venues/bybit.ts"
+import { coinbase } from "./venues/coinbase.ts"
+import { kraken } from "./venues/kraken.ts"
+import { okx } from "./venues/okx.ts"
+import { upbit } from "./venues/upbit.ts"
 
 /** Every exchange that the collector knows, by name. */
 export const exchanges: ReadonlyMap<string, Exchange> = new Map(

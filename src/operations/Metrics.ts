@@ -1,5 +1,5 @@
 import { Effect, Metric, MetricBoundaries, type MetricKey, MetricKeyType, MetricState, Option } from "effect"
-import { type Family, histogramSamples, type Labels, type Sample } from "./Family.ts"
+import { histogramSamples, type Labels, type MetricFamily, type Sample } from "../domain/MetricFamily.ts"
 
 /**
  * What is measured where it happens, once per batch, file or attempt: never once per message, which these are too slow
@@ -43,8 +43,8 @@ export const archiveFailures = Metric.counter("collector_archive_failures_total"
 })
 
 /** The collector's metrics of this thread, as of now. Prometheus counts in seconds: what is in milliseconds becomes that. */
-export const families: Effect.Effect<ReadonlyArray<Family>> = Effect.map(Metric.snapshot, (pairs) => {
-  const found = new Map<string, { readonly family: Family; readonly samples: Array<Sample> }>()
+export const families: Effect.Effect<ReadonlyArray<MetricFamily>> = Effect.map(Metric.snapshot, (pairs) => {
+  const found = new Map<string, { readonly family: MetricFamily; readonly samples: Array<Sample> }>()
   for (const { metricKey, metricState } of pairs) {
     const type = typeOf(metricKey.keyType)
     if (type === undefined || !metricKey.name.startsWith("collector_")) continue
@@ -67,7 +67,7 @@ export const families: Effect.Effect<ReadonlyArray<Family>> = Effect.map(Metric.
 const helpOf = ({ description, name }: MetricKey.MetricKey.Untyped): string =>
   Option.getOrElse(description, () => name).replace(/^Milliseconds\b/, "Seconds")
 
-const typeOf = (keyType: unknown): Family["type"] | undefined => {
+const typeOf = (keyType: unknown): MetricFamily["type"] | undefined => {
   if (MetricKeyType.isCounterKey(keyType)) return "counter"
   if (MetricKeyType.isGaugeKey(keyType)) return "gauge"
   return MetricKeyType.isHistogramKey(keyType) ? "histogram" : undefined

@@ -1,5 +1,5 @@
 import { Clock, Context, Effect, Layer, Ref } from "effect"
-import type { StorageFault } from "../operations/StorageView.ts"
+import type { StorageFault } from "../domain/StorageView.ts"
 
 /** What is wrong with storage, for /health: whoever looks after something tells of it again and again, as long as it lasts. */
 export class StorageFaults extends Context.Tag("collector/StorageFaults")<

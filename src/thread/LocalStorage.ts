@@ -11,8 +11,8 @@ import { EventJournal } from "../storage/EventJournal.ts"
 import { lastMessages } from "../storage/LastMessages.ts"
 import { noteHeard, signOfLife } from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
+import { Storage, StorageError } from "../storage/Storage.ts"
 import { StorageFaults } from "../storage/StorageFaults.ts"
-import { Storage, StorageError } from "./Storage.ts"
 
 /** Storage on the calling thread. */
 export const layer = Layer.effect(

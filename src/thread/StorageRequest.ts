@@ -6,8 +6,8 @@ import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { StartupError } from "../domain/StartupError.ts"
 import { Appended, ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
 import { StorageSettings } from "../domain/StorageSettings.ts"
-import { StorageView } from "../operations/StorageView.ts"
-import { StorageError } from "./Storage.ts"
+import { StorageView } from "../domain/StorageView.ts"
+import { StorageError } from "../storage/Storage.ts"
 
 /** What a new thread is given. */
 export const WorkerData = Schema.Struct({

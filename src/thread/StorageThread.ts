@@ -3,7 +3,7 @@ import type { Worker } from "@effect/platform"
 import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Schema } from "effect"
 import { ResourceUnavailable, type StartupError } from "../domain/StartupError.ts"
 import type { StorageSettings } from "../domain/StorageSettings.ts"
-import { Storage, StorageError } from "./Storage.ts"
+import { Storage, StorageError } from "../storage/Storage.ts"
 import {
   Append,
   GetArchiverCounts,

@@ -8,11 +8,11 @@ import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import { Effect, Fiber, Layer, Schema } from "effect"
 import * as Logging from "../operations/Logging.ts"
 import * as Tracing from "../operations/Tracing.ts"
+import { Storage } from "../storage/Storage.ts"
 import { giveBackMemory } from "./giveBackMemory.ts"
 import { givenTo } from "./given.ts"
-import { Storage } from "./Storage.ts"
 import { StorageRequest, WorkerData } from "./StorageRequest.ts"
-import * as services from "./services.ts"
+import * as services from "./storing.ts"
 
 /** The storage thread: serves requests until it is told to end, then closes the database. */
 const main = Effect.gen(function* () {

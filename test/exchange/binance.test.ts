@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck } from "effect"
 import type { MarketStream, MarketType } from "../../src/domain/StreamId.ts"
-import { binance } from "../../src/exchange/binance.ts"
 import { partition } from "../../src/exchange/chunk.ts"
+import { binance } from "../../src/exchange/venues/binance.ts"
 import { capturedFrames, captureFiles, haveCaptures } from "../support/captures.ts"
 
 const stream = (symbol: string, dataType: MarketType): MarketStream => ({

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Either, FastCheck } from "effect"
 import type { MarketStream } from "../../src/domain/StreamId.ts"
-import { coinbase } from "../../src/exchange/coinbase.ts"
 import type { Exchange, Frame, Request } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
+import { coinbase } from "../../src/exchange/venues/coinbase.ts"
 import { streamOf } from "./harness.ts"
 
 /** A symbol of each exchange, and another one. */

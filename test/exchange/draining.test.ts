@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { binance } from "../../src/exchange/binance.ts"
-import { okx } from "../../src/exchange/okx.ts"
+import { binance } from "../../src/exchange/venues/binance.ts"
+import { okx } from "../../src/exchange/venues/okx.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
 import { eventually, simulate, streamOf } from "./harness.ts"
 

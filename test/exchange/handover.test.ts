@@ -1,6 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck } from "effect"
 import {
+  type KeptNumbers,
+  missingOnBoth,
+  nothingDelivered,
+  type StandbyNumbers,
+  standBy,
+  takeOver
+} from "../../src/exchange/Connection/handover.ts"
+import {
   advance,
   type Continuity,
   judge,
@@ -8,14 +16,6 @@ import {
   type NumberedRule,
   nothingSeen
 } from "../../src/exchange/Continuity.ts"
-import {
-  type KeptNumbers,
-  missingOnBoth,
-  nothingDelivered,
-  type StandbyNumbers,
-  standBy,
-  takeOver
-} from "../../src/exchange/connection/handover.ts"
 import { makeRemembered, makeSeenHere, type SeenHere, seeHere } from "../../src/exchange/SeenHere.ts"
 
 const counter: NumberedRule = { kind: "counter", scope: "stream", spansConnections: true }

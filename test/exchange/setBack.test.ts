@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { binance } from "../../src/exchange/binance.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
+import { binance } from "../../src/exchange/venues/binance.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
 import { eventually, receive, simulate, streamOf } from "./harness.ts"
 import { type Peer, scripted } from "./scripted.ts"

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck } from "effect"
-import { fromMillisOrMicros, fromRfc3339At } from "../../src/exchange/time.ts"
+import { fromMillisOrMicros, fromRfc3339At } from "../../src/exchange/decoding/time.ts"
 
 const micros = (text: string) => fromRfc3339At(Buffer.from(`"${text}"`), 0)
 

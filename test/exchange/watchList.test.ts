@@ -1,7 +1,7 @@
 import { createServer } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, TestClock, TestServices } from "effect"
-import { okx } from "../../src/exchange/okx.ts"
+import { okx } from "../../src/exchange/venues/okx.ts"
 import { watchList } from "../../src/exchange/watchList.ts"
 import { patience } from "../support/pace.ts"
 

@@ -4,7 +4,7 @@ import type { ReceivingEvent } from "../../src/domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../../src/domain/SnapshotBatch.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
-import { Storage, StorageError } from "../../src/thread/Storage.ts"
+import { Storage, StorageError } from "../../src/storage/Storage.ts"
 import { book, newYear, range, snapshot } from "../support/snapshots.ts"
 
 /** Runs a test with a repo that notes the ids of each batch and fails as often as `failures` says. */

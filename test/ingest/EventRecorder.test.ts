@@ -6,7 +6,7 @@ import type { StreamId } from "../../src/domain/StreamId.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
 import { EventRecorder } from "../../src/ingest/EventRecorder.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
-import { Storage, StorageError } from "../../src/thread/Storage.ts"
+import { Storage, StorageError } from "../../src/storage/Storage.ts"
 import { book, snapshot, trade } from "../support/snapshots.ts"
 
 const nothing: Effect.Effect<void, StorageError> = Effect.void

@@ -16,7 +16,7 @@ import { DatabaseError } from "../../storage/DatabaseError.ts"
 import * as DatabaseLock from "../../storage/DatabaseLock.ts"
 import { EventJournal } from "../../storage/EventJournal.ts"
 import { SnapshotRepo } from "../../storage/SnapshotRepo.ts"
-import { archiver, archiveTarget } from "../../thread/services.ts"
+import { archiver, archiveTarget } from "../../thread/storing.ts"
 import { logsToStderr } from "../options.ts"
 
 /** Not all could be archived. */

@@ -8,7 +8,7 @@ import { exchanges } from "../../exchange/registry.ts"
 import { Batcher } from "../../ingest/Batcher.ts"
 import { SnapshotQueue } from "../../ingest/SnapshotQueue.ts"
 import * as Simulator from "../../simulator/Simulator.ts"
-import { Storage } from "../../thread/Storage.ts"
+import { Storage } from "../../storage/Storage.ts"
 import * as StorageThread from "../../thread/StorageThread.ts"
 
 import { seconds } from "./seconds.ts"

@@ -1,6 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Schema } from "effect"
-import { Storage } from "../../../src/thread/Storage.ts"
+import { Storage } from "../../../src/storage/Storage.ts"
 import { endWithParent, readArgument, tell } from "./channel.ts"
 import { storageLayer } from "./storage.ts"
 

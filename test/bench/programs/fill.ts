@@ -3,7 +3,7 @@ import { dirname } from "node:path"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Effect, Schema } from "effect"
 import type { SnapshotBatch } from "../../../src/domain/SnapshotBatch.ts"
-import { Storage } from "../../../src/thread/Storage.ts"
+import { Storage } from "../../../src/storage/Storage.ts"
 import { endWithParent, readArgument, tell } from "./channel.ts"
 import { storageLayer } from "./storage.ts"
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Duration, Effect, Layer, LogLevel } from "effect"
-import * as services from "../../../src/thread/services.ts"
+import * as services from "../../../src/thread/storing.ts"
 
 /** The collector's storage services, as on their thread. They begin with an archive cycle of their own accord. */
 export const storageLayer = (database: string, folder: string) =>

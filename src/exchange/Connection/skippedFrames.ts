@@ -1,0 +1,103 @@
+import { Effect } from "effect"
+import { labelOf, type SkipReason } from "../../domain/SkipReason.ts"
+import { isAnybodys, type Malformed } from "../decoding/frames.ts"
+import type { Unreadable } from "../Unreadable.ts"
+import { ConnectionLost } from "../WebSocket.ts"
+import { type ConnectionContext, noTags } from "./ConnectionContext.ts"
+import type { Subscriptions } from "./Subscription.ts"
+import type { Subscribing } from "./subscribing.ts"
+
+/** The frames of a connection that cannot be used: counted, kept, and told of in the log once a second at most. */
+export interface SkippedFrames {
+  /** A frame came, of whatever kind. */
+  readonly onFrame: () => void
+  /** This one cannot be used. `lastFrameAt` is the stamp of the frame before it, microseconds, NaN if there was none. */
+  readonly skip: (frame: Malformed, bytes: Buffer, now: number, lastFrameAt: number) => void
+  /** Something else was passed over. */
+  readonly note: (what: string) => void
+  /** To be called once a second. Answers why the connection is of no use: most of what comes cannot be read. */
+  readonly tick: () => ConnectionLost | undefined
+  readonly report: Effect.Effect<void>
+  /** Frames received. */
+  readonly frames: () => number
+}
+
+/** Of so many seconds frames are judged together, if there are so many of them. */
+const windowSeconds = 60
+const minFramesToJudge = 100
+
+export const makeSkippedFrames = (options: {
+  readonly context: Pick<ConnectionContext, "skipped">
+  readonly subscriptions: Subscriptions
+  readonly subscribing: () => Pick<Subscribing, "isFormer" | "settle">
+  readonly unreadable: Pick<Unreadable, "add">
+}): SkippedFrames => {
+  const { context, subscribing, subscriptions, unreadable } = options
+  const reasons = new Map<string, number>()
+  let unkept = 0
+  let frames = 0
+  let windowFrames = 0
+  let windowMalformed = 0
+  let seconds = 0
+
+  const note = (what: string): void => {
+    reasons.set(what, (reasons.get(what) ?? 0) + 1)
+  }
+
+  const countSkipped = (reason: SkipReason): void => {
+    context.skipped.get(reason)?.unsafeUpdate(1, noTags)
+    note(labelOf(reason))
+  }
+
+  return {
+    onFrame: () => {
+      frames++
+      windowFrames++
+    },
+    skip: (frame, bytes, now, lastFrameAt) => {
+      if (!isAnybodys(frame)) {
+        if (!subscribing().isFormer(frame.channel)) countSkipped(frame.reason)
+        return
+      }
+      windowMalformed++
+      countSkipped(frame.reason)
+      const subscription = frame.stream === undefined ? undefined : subscriptions.get(frame.stream)
+      if (subscription !== undefined && subscription.answer !== "taken") {
+        subscribing().settle(subscription, now)
+      }
+      if (!unreadable.add(frame, subscription?.stream, bytes, now, lastFrameAt)) unkept++
+    },
+    note,
+    tick: () => {
+      seconds++
+      if (windowFrames >= minFramesToJudge && windowMalformed > windowFrames / 2) {
+        return new ConnectionLost({
+          kind: "unreadable",
+          reason: `${windowMalformed} of ${windowFrames} frames could not be read`
+        })
+      }
+      if (seconds % windowSeconds === 0) {
+        windowFrames = 0
+        windowMalformed = 0
+      }
+      return undefined
+    },
+    report: Effect.suspend(() => {
+      const skipped = Object.fromEntries(
+        Array.from(reasons, ([reason, count]) => [reason.replaceAll(" ", "_"), count])
+      )
+      const lost = unkept
+      const isAny = reasons.size > 0
+      reasons.clear()
+      unkept = 0
+      return Effect.zipRight(
+        Effect.when(Effect.annotateLogs(Effect.logWarning("frames were skipped"), skipped), () => isAny),
+        Effect.when(
+          Effect.annotateLogs(Effect.logError("frames that cannot be read were not kept"), { frames: lost }),
+          () => lost > 0
+        )
+      )
+    }),
+    frames: () => frames
+  }
+}

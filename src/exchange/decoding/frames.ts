@@ -1,0 +1,103 @@
+import { isUtf8 } from "node:buffer"
+import { Either, Schema } from "effect"
+import { maxDigits } from "../../domain/Integer.ts"
+import { type MarketStream, MarketType } from "../../domain/StreamId.ts"
+import type { Exchange, Frame, Part } from "../Exchange.ts"
+import * as Scan from "./scan.ts"
+
+/** What cannot be used. */
+export type Malformed = Extract<Frame, { readonly _tag: "Malformed" }>
+export type Unreadable = Exclude<Malformed, { readonly channel: string }>
+
+export const heartbeat: Frame = { _tag: "Heartbeat" }
+export const pong: Frame = { _tag: "Pong" }
+const malformed = (reason: Unreadable["reason"]): Unreadable => ({ _tag: "Malformed", reason })
+export const notJson = malformed("not a JSON object")
+const notUtf8 = malformed("not UTF-8")
+const compressed = malformed("compressed")
+export const unknownShape = malformed("of an unknown shape")
+export const unknownChannel = malformed("of an unknown channel")
+export const noSequenceId = malformed("without a sequence id")
+export const noSymbol = malformed("without a symbol")
+
+/** Whether digits are a number that an exchange may count with: what has more of them is something else. */
+export const isNumber = (digits: string): boolean => digits.length <= maxDigits
+
+/** The same of a frame that names its stream. */
+export const ofStream = (flaw: Unreadable, stream: MarketStream): Unreadable => ({ ...flaw, stream })
+
+/** A frame of a stream that is not among those of its connection. */
+export const notAskedFor = (channel: string): Malformed => ({
+  _tag: "Malformed",
+  reason: "of a stream that was not asked for",
+  channel
+})
+
+/**
+ * A frame that names no stream of its connection. Only where the name is one that the exchange gives to a stream does it
+ * belong to another one: else it may be anybody's, under a new name.
+ */
+export const ofNobody = (exchange: Exchange, channel: string, symbol: string): Malformed => {
+  const isOther =
+    Either.getOrUndefined(exchange.parseSymbol(symbol)) === symbol &&
+    MarketType.literals.some(
+      (dataType) => exchange.channelOf({ exchange: exchange.name, symbol, dataType }) === channel
+    )
+  return isOther ? notAskedFor(channel) : unknownChannel
+}
+
+/** Whether it may belong to a stream of the connection. */
+export const isAnybodys = (frame: Malformed): frame is Unreadable => !("channel" in frame)
+
+/** For frames of a single stream. */
+export const noOthers: ReadonlyArray<Part> = []
+
+/** What is wrong with a frame that should be one JSON object in UTF-8, before anything in it is read. */
+export const flawOf = (frame: Buffer): Frame | undefined =>
+  !isUtf8(frame)
+    ? isCompressed(frame)
+      ? compressed
+      : notUtf8
+    : Scan.looksLikeObject(frame)
+      ? undefined
+      : notJson
+
+/** By the first bytes of gzip, zlib and zstd. */
+const isCompressed = (frame: Buffer): boolean =>
+  (frame[0] === 0x1f && frame[1] === 0x8b) ||
+  (frame[0] === 0x78 && frame.length > 1 && frame.readUInt16BE(0) % 31 === 0) ||
+  (frame.length > 3 && frame.readUInt32LE(0) === 0xfd2fb528)
+
+/** Reads a frame that is one object as `Scan.readObject` does; or says that it is none. */
+export const readMembers = (
+  frame: Buffer,
+  keys: ReadonlyArray<string>,
+  values: Int32Array,
+  member: Scan.Member
+): Frame | undefined => {
+  const end = Scan.readObject(frame, Scan.skipSpace(frame, 0), keys, values, member)
+  return end >= 0 && Scan.skipSpace(frame, end) === frame.length ? undefined : notJson
+}
+
+/** Reads answers to requests, which are rare and short, as a whole. What is longer than `maxBytes` is none. */
+export const answerReader = <A, I>(
+  schema: Schema.Schema<A, I>,
+  frameOf: (answer: A, streams: ReadonlyMap<string, MarketStream>) => Frame,
+  maxBytes = 10_000
+) => {
+  const decode = Schema.decodeUnknownEither(Schema.parseJson(schema))
+  return (frame: Buffer, streams: ReadonlyMap<string, MarketStream>): Frame =>
+    frame.length > maxBytes
+      ? unknownShape
+      : Either.match(decode(frame.toString()), {
+          onLeft: () => unknownShape,
+          onRight: (answer) => frameOf(answer, streams)
+        })
+}
+
+/** The id of a request as answers repeat it: a text or a number, or none. */
+export const RequestId = Schema.optional(Schema.NullOr(Schema.Union(Schema.String, Schema.Number)))
+
+/** The id as it was sent; null where there is none. */
+export const requestOf = (id: string | number | null | undefined): string | null =>
+  id === undefined || id === null || id === "" ? null : String(id)
