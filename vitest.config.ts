@@ -11,7 +11,8 @@ const processTests = [
   "test/commands/**/*.test.ts",
   "test/e2e/**/*.test.ts",
   "test/status/http/**/*.test.ts",
-  "test/operations/{statusPage,Tracing}.test.ts",
+  "test/status/page.test.ts",
+  "test/operations/Tracing.test.ts",
   "test/soak/**/*.test.ts",
   "test/thread/**/*.test.ts",
   "test/torture/**/*.test.ts"

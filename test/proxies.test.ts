@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type ProxyVariables, proxyFor, proxyProblems } from "../src/proxies.ts"
+import { type ProxyVariables, proxyFor, proxyProblems } from "../src/proxies/environment.ts"
 
 const chosen = (url: string, variables: ProxyVariables) => proxyFor(new URL(url), variables)?.href
 

@@ -1,7 +1,7 @@
 import { Either, Option } from "effect"
 import { quote } from "../domain/quote.ts"
 import { type Checked, problem } from "./Checked.ts"
-import type { Given, Sources } from "./Sources.ts"
+import type { Given, Sources } from "./Given.ts"
 
 /** How the text of a setting becomes its value. */
 export interface Rule<A> {

@@ -2,35 +2,10 @@ import type { FileSystem } from "@effect/platform"
 import { Config, Effect, Either, HashSet, Option } from "effect"
 import { didYouMean, nearest } from "../domain/nearest.ts"
 import { quote } from "../domain/quote.ts"
+import type { Given, Sources } from "./Given.ts"
 import { check } from "./Rule.ts"
 import * as rules from "./rules.ts"
 import { readTomlFile, type TomlFile } from "./TomlFile.ts"
-
-/** A setting as it was given, before any check. */
-export type Given =
-  | { readonly _tag: "Variable"; readonly name: string; readonly text: string }
-  | {
-      readonly _tag: "FileEntry"
-      readonly name: string
-      readonly value: unknown
-      readonly key: string
-      readonly file: string
-    }
-
-/** The environment over the settings file. */
-export interface Sources {
-  /**
-   * The first that is given, in the order: the variables by these names, then the file's entries by these names.
-   * A variable without text (white space aside) counts as not given.
-   */
-  readonly find: (...names: ReadonlyArray<string>) => Option.Option<Given>
-  /** Whether the variable is there and without text. */
-  readonly isBlank: (name: string) => boolean
-  /** False if the settings file cannot be read: what is not given may stand there. */
-  readonly complete: boolean
-  /** What is wrong with the file as a whole. */
-  readonly problems: ReadonlyArray<string>
-}
 
 /** Reads the variables of these names, and the file that CONFIG_PATH names, if it does. */
 export const loadSources = (

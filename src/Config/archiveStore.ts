@@ -1,9 +1,9 @@
 import { Either, Option, Redacted } from "effect"
 import type { ArchiveStoreSettings } from "../domain/StorageSettings.ts"
 import { all, type Checked, problem } from "./Checked.ts"
+import type { Sources } from "./Given.ts"
 import { blank, describe, optional, withDefault } from "./Rule.ts"
 import * as rules from "./rules.ts"
-import type { Sources } from "./Sources.ts"
 
 /**
  * ARCHIVE_STORE and what belongs to it. What is given is checked even where the other store is used. The usual names

@@ -5,8 +5,8 @@ import { quote } from "../domain/quote.ts"
 import { type MarketStream, type MarketType, streamKey } from "../domain/StreamId.ts"
 import type { Exchange } from "../exchange/Exchange.ts"
 import { type Checked, problem } from "./Checked.ts"
+import type { Sources } from "./Given.ts"
 import { blank, check, describe, type Rule } from "./Rule.ts"
-import type { Sources } from "./Sources.ts"
 
 type Exchanges = ReadonlyMap<string, Exchange>
 

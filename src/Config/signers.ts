@@ -3,8 +3,8 @@ import { Effect, Either, Option, Redacted } from "effect"
 import type { Exchange, Signer } from "../exchange/Exchange.ts"
 import type { Checked } from "./Checked.ts"
 import { all } from "./Checked.ts"
+import type { Sources } from "./Given.ts"
 import { optional, type Rule } from "./Rule.ts"
-import type { Sources } from "./Sources.ts"
 
 /** Signers of the exchanges that credentials are given for, by exchange. A key that is none is a problem. */
 export const signers = (

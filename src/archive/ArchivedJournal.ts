@@ -4,6 +4,7 @@ import { Chunk, Effect, Either, Option, Order, type ParseResult, Schema, Stream 
 import { journalPrefixes, parseKey } from "../domain/Archive.ts"
 import { textOf } from "../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, JournalEvent, nothing } from "../domain/JournalEvent.ts"
+import type { JournalBegin, JournalTail, JournalText } from "../domain/JournalText.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
 import { download } from "./download.ts"
 import { ParquetReader } from "./ParquetReader.ts"
@@ -27,33 +28,6 @@ export interface StoredCheckpoint {
   readonly archiveId: string
   /** From this time on it tells all, microseconds. */
   readonly until: number
-}
-
-/** Where a journal begins. */
-export interface JournalBegin {
-  /** Its first entry is the one above this id. */
-  readonly after: number
-  /** The journal that it goes on from, of which the database was a copy. */
-  readonly previous: Option.Option<string>
-}
-
-/** What only the database has of a journal, as of one moment. */
-export interface JournalTail<E> {
-  /** The id of its last entry. */
-  readonly lastId: number
-  /** The entries above an id, in order; `text` is all that an entry says. */
-  readonly rowsAfter: (after: number) => Stream.Stream<JournalText, E>
-}
-
-/** An entry as it is stored. */
-export interface JournalText {
-  readonly id: number
-  /** Microseconds since the epoch. */
-  readonly at: number
-  readonly tag: string
-  /** JSON of a JournalEvent. */
-  readonly payload: string
-  readonly isKept?: boolean
 }
 
 /** The journals of all servers in the archive. */

@@ -4,11 +4,11 @@ import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
 import { type Continuity, type ContinuityRule, type DeliveredNumbers, nothingSeen } from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
+import type { FirstMessage } from "./FirstMessage.ts"
 import { usualPause } from "./PauseHabit.ts"
-import type { FirstMessage } from "./resumption.ts"
 import { makeRemembered, type Remembered } from "./SeenHere.ts"
 import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
-import type { UnreadableTime } from "./Unreadable.ts"
+import type { UnreadableTime } from "./UnreadableTime.ts"
 
 /**
  * - `connecting`: no connection, or not asked for yet;

@@ -1,15 +1,9 @@
 import type { Discontinuity, GapDetected } from "../domain/ExchangeEvent.ts"
 import { type Integer, integerOf } from "../domain/Integer.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
-import { judge, nothingSeen, numbersAround, type Place, spansConnections } from "./Continuity.ts"
+import { judge, nothingSeen, numbersAround, spansConnections } from "./Continuity.ts"
+import type { FirstMessage } from "./FirstMessage.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
-
-/** The first message of a stream since the process began. `at` is when it was received, microseconds since the epoch. */
-export interface FirstMessage extends Place {
-  readonly at: number
-  /** When the exchange had taken the stream. */
-  readonly since: number
-}
 
 /**
  * The number up to which a message goes, by its sequence id: of `7`, of `3-7` and of `3-7-5` it is 7. NaN for ids that are

@@ -3,10 +3,10 @@ import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/Jour
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import type { StreamId } from "../domain/StreamId.ts"
-import { commitFailures, commitSeconds } from "../operations/Metrics.ts"
 import { Storage, type StorageError } from "../storage/Storage.ts"
 import { supervise } from "../supervise.ts"
 import { type CommitTally, makeCommitTally } from "./CommitTally.ts"
+import { commitFailures, commitSeconds } from "./metrics.ts"
 import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
 
 export interface BatcherCounts {

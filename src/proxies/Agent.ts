@@ -5,7 +5,7 @@ import { Agent, type AgentConnectOpts } from "agent-base"
 import { HttpProxyAgent } from "http-proxy-agent"
 import { HttpsProxyAgent } from "https-proxy-agent"
 import { SocksProxyAgent } from "socks-proxy-agent"
-import { proxyFor } from "../proxies.ts"
+import { proxyFor } from "./environment.ts"
 
 /** Connects by the proxy that the environment names for the host, or directly. */
 export class EnvironmentAgent extends Agent {

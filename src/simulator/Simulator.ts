@@ -4,15 +4,16 @@ import type { Duplex } from "node:stream"
 import { Deferred, Duration, Effect, Either, type Scope } from "effect"
 import { WebSocketServer } from "ws"
 import { ResourceUnavailable } from "../domain/StartupError.ts"
-import { type Connection, type ConnectionStatus, makeConnection } from "./Connection.ts"
+import { type Connection, makeConnection } from "./Connection.ts"
 import { type Controls, controlHandler } from "./control.ts"
 import type { Fault } from "./Fault.ts"
-import { makeFeed, type StreamStatus } from "./Feed.ts"
+import { makeFeed } from "./Feed.ts"
 import { applyFault, type FaultReport } from "./faults.ts"
 import { makeListing } from "./listing.ts"
 import type { MarketOptions, Protocol, Quota } from "./Protocol.ts"
 import { protocols } from "./protocols.ts"
 import { makeRecording, noRecording, RecordFailed } from "./Recording.ts"
+import type { SimulatorStatus } from "./SimulatorStatus.ts"
 
 export interface SimulatorOptions {
   /** The name of the exchange to simulate, of those in `protocols`; Binance spot by default. */
@@ -66,19 +67,6 @@ export interface Simulator {
   readonly status: Effect.Effect<SimulatorStatus>
   /** When it succeeds, the record holds all that was sent before. Nothing happens without a record. */
   readonly flush: Effect.Effect<void, RecordFailed>
-}
-
-export interface SimulatorStatus {
-  /** The open connections. */
-  readonly connections: ReadonlyArray<ConnectionStatus>
-  /** Connections since the start. */
-  readonly accepted: number
-  /** Upgrades refused since the start. */
-  readonly refused: number
-  /** What clients did that the exchange does not allow, and how often. */
-  readonly violations: Readonly<{ [rule: string]: number }>
-  /** Streams that somebody asked for and that exist. */
-  readonly streams: Readonly<{ [stream: string]: StreamStatus }>
 }
 
 /**

@@ -3,7 +3,7 @@ import { Either } from "effect"
 import { type Fault, parseFault } from "./Fault.ts"
 import type { FaultReport } from "./faults.ts"
 import { faultNames } from "./names.ts"
-import type { SimulatorStatus } from "./Simulator.ts"
+import type { SimulatorStatus } from "./SimulatorStatus.ts"
 
 /** What can be asked for over HTTP. */
 export interface Controls {

@@ -1,5 +1,3 @@
-import type { Fault } from "./Fault.ts"
-
 /* What the command line names, without the code behind it. */
 
 /** The exchanges that can be simulated. */
@@ -24,4 +22,4 @@ export const faultNames = [
   "status",
   "unlist",
   "burst"
-] as const satisfies ReadonlyArray<Fault["_tag"]>
+] as const

@@ -3,6 +3,7 @@ import { EndKind, type ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import { type SaidStatus, saidBy, statusKey } from "../domain/ExchangeStatuses.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { samplesOfHistogram } from "../domain/MetricFamily.ts"
+import { metricsOfThread } from "../domain/metricsOfThread.ts"
 import type { StorageView } from "../domain/StorageView.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { ExchangeStream, type StreamStatus } from "../exchange/ExchangeStream.ts"
@@ -10,7 +11,6 @@ import { latencyOf } from "../exchange/Latency.ts"
 import { skippedOf } from "../exchange/skipped.ts"
 import { Batcher } from "../ingest/Batcher.ts"
 import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
-import { families } from "../operations/Metrics.ts"
 import { Storage } from "../storage/Storage.ts"
 import { measureLag } from "./Lag.ts"
 import {
@@ -130,7 +130,7 @@ const make = ({ patterns, streams }: Markets) =>
         heapUsed: process.memoryUsage().heapUsed,
         lag: yield* lag,
         families: [
-          ...(yield* families),
+          ...(yield* metricsOfThread),
           {
             name: "collector_commit_latency_seconds",
             type: "histogram" as const,

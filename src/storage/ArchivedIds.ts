@@ -2,11 +2,11 @@ import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect } from "effect"
 import { contentHash, idOfReuse } from "../domain/contentHash.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { makeRunningTime } from "./RunningTime.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
+import { transaction } from "./transaction.ts"
 
 /** Which messages of a batch, by their positions, were archived before. */
 export interface ArchivedMessages {

@@ -1,11 +1,12 @@
 import { FileSystem, Path } from "@effect/platform"
-import { Migrator, SqlClient, type SqlConnection, SqlError } from "@effect/sql"
+import { Migrator, SqlClient } from "@effect/sql"
 import { SqliteClient } from "@effect/sql-sqlite-node"
-import { Context, Data, Effect, Layer, Option, Predicate, Schedule, Scope } from "effect"
+import { Context, Data, Effect, Layer, Option } from "effect"
 import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { DatabaseFile, faultText, finishPuttingBack, makeDatabaseFile } from "./DatabaseFile.ts"
 import { migrations, migrationsTable, schemaVersion } from "./migrations.ts"
+import { lockWaitMillis } from "./transaction.ts"
 
 /**
  * The SQLite file with the newest schema: WAL, and every commit synced, so that what was committed survives a power loss.
@@ -44,25 +45,6 @@ export const layer = (path: string) =>
     })
   )
 
-/**
- * Runs an effect in one transaction: all of it or nothing. Waits for a transaction that is under way. A commit that fails is
- * an error too, and leaves no open transaction behind. Within a transaction it is a part of that one.
- *
- * It takes the write lock before anything else. One that read first and then found that another process had written
- * meanwhile could only fail, with SQLITE_BUSY_SNAPSHOT, however long it waited. It waits `waitMillis` for that lock at most,
- * and leaves the thread free meanwhile.
- */
-export const transaction = (sql: SqlClient.SqlClient, waitMillis: number = lockWaitMillis) => {
-  const inTransaction = immediately(sql, waitMillis)
-  return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | DatabaseError, R> =>
-    inTransaction(effect).pipe(
-      Effect.catchAllDefect((cause) =>
-        Effect.zipRight(Effect.exit(sql.unsafe("ROLLBACK")), Effect.fail(new DatabaseError({ cause })))
-      ),
-      Effect.catchIf(isSqlError, (cause) => Effect.fail(new DatabaseError({ cause })))
-    )
-}
-
 /** What was removed since it was last looked at would be lost with the end. */
 const putBackAtLast = (file: DatabaseFile["Type"]) =>
   Effect.flatMap(file.fault, (fault) =>
@@ -81,45 +63,9 @@ const putBackAtLast = (file: DatabaseFile["Type"]) =>
     Effect.annotateLogs({ module: "storage", path: file.path })
   )
 
-/**
- * As `SqlClient.withTransaction`, but for its first statement. It is not SQLite that waits for the lock: a thread that is
- * ended while a native call waits takes the whole process with it (V8 aborts where better-sqlite3 throws the error).
- */
-const immediately = (sql: SqlClient.SqlClient, waitMillis: number) => {
-  const run = (statement: string) => (connection: SqlConnection.Connection) =>
-    connection.executeUnprepared(statement, [], undefined)
-  return SqlClient.makeWithTransaction({
-    transactionTag: SqlClient.TransactionConnection,
-    spanAttributes: [],
-    acquireConnection: Effect.flatMap(Scope.make(), (scope) =>
-      Effect.map(Scope.extend(sql.reserve, scope), (connection) => [scope, connection] as const)
-    ),
-    begin: (connection) =>
-      run("PRAGMA busy_timeout = 0")(connection).pipe(
-        Effect.zipRight(run("BEGIN IMMEDIATE")(connection)),
-        Effect.ensuring(Effect.ignore(run(`PRAGMA busy_timeout = ${lockWaitMillis}`)(connection))),
-        Effect.retry({
-          while: isBusy,
-          schedule: Schedule.upTo(Schedule.spaced(lockRetryMillis), waitMillis)
-        })
-      ),
-    savepoint: (connection, id) => run(`SAVEPOINT nested_${id}`)(connection),
-    commit: run("COMMIT"),
-    // Where it did not begin, or SQLite has rolled it back by itself, there is nothing left to roll back.
-    rollback: (connection) => Effect.ignore(run("ROLLBACK")(connection)),
-    rollbackSavepoint: (connection, id) => run(`ROLLBACK TO SAVEPOINT nested_${id}`)(connection)
-  })
-}
-
 class SchemaIsNewer extends Data.TaggedError("SchemaIsNewer")<{ readonly version: number }> {}
 
 const sqliteHeader = "SQLite format 3\0"
-
-/** How long a statement waits for another process's lock, milliseconds. */
-const lockWaitMillis = 2000
-
-/** How often a transaction that waits for the lock tries to take it, milliseconds. */
-const lockRetryMillis = 20
 
 const checkFile = (path: string) =>
   Effect.gen(function* () {
@@ -172,11 +118,3 @@ const refuseNewerSchema = Effect.gen(function* () {
   const version = rows[0]?.version ?? 0
   if (version > schemaVersion) return yield* new SchemaIsNewer({ version })
 })
-
-const isSqlError = (error: unknown): error is SqlError.SqlError => error instanceof SqlError.SqlError
-
-/** Whether another connection held the lock. */
-const isBusy = ({ cause }: SqlError.SqlError) =>
-  Predicate.hasProperty(cause, "code") &&
-  Predicate.isString(cause.code) &&
-  cause.code.startsWith("SQLITE_BUSY")

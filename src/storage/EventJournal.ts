@@ -3,8 +3,8 @@ import { Chunk, Clock, Context, Effect, Layer, Option, Schema, Stream } from "ef
 import { dateOf, microsOf } from "../domain/Archive.ts"
 import { type JournalEntry, JournalEpochBegan, JournalEvent, streamOf } from "../domain/JournalEvent.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
-import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
+import { transaction } from "./transaction.ts"
 
 /** An entry as it is stored. */
 export interface JournalRow {

@@ -1,12 +1,12 @@
 import { SqlClient } from "@effect/sql"
 import { Clock, Effect, Option } from "effect"
 import { JournalPruned, ProcessAlive } from "../domain/JournalEvent.ts"
-import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { type CountPlace, countsAfter, countsBegin } from "./MessageCounts.ts"
 import { heardIn } from "./ProcessLife.ts"
+import { transaction } from "./transaction.ts"
 import { unsettledNow } from "./unsettled.ts"
 
 /** How long archived entries stay in the database. */

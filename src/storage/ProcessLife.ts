@@ -3,9 +3,9 @@ import { Effect, Layer, Schema } from "effect"
 import { Heard, ProcessStarted, ProcessStopped } from "../domain/JournalEvent.ts"
 import type { ProcessId } from "../domain/ProcessId.ts"
 import { version } from "../version.ts"
-import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
+import { transaction } from "./transaction.ts"
 import { unsettledNow } from "./unsettled.ts"
 
 /**

@@ -8,7 +8,6 @@ import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
 import { StreamId, streamKey } from "../domain/StreamId.ts"
 import { type ArchivedIdsLimits, archivedIdsLimits, makeArchivedIds } from "./ArchivedIds.ts"
-import { transaction } from "./Database.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
@@ -18,6 +17,7 @@ import { addCounts, countRowsAfter, countsOf } from "./MessageCounts.ts"
 import { noteHeard, signOfLife } from "./ProcessLife.ts"
 import { findStored, reuseIn, underOwnId } from "./ReusedIds.ts"
 import { makeStreamNumbers, type StreamNumber } from "./StreamNumbers.ts"
+import { transaction } from "./transaction.ts"
 
 /** A row on its way into an archive. */
 export interface ArchiveRow {

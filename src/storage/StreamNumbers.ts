@@ -1,8 +1,8 @@
 import { SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
-import { transaction } from "./Database.ts"
 import type { DatabaseError } from "./DatabaseError.ts"
+import { transaction } from "./transaction.ts"
 
 /** The number that stands for a stream in compact tables. */
 export type StreamNumber = number

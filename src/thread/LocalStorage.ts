@@ -2,9 +2,8 @@ import { SqlClient } from "@effect/sql"
 import { Effect, Layer } from "effect"
 import { Archiver } from "../archive/Archiver.ts"
 import type { Heard } from "../domain/JournalEvent.ts"
+import { metricsOfThread } from "../domain/metricsOfThread.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import * as Metrics from "../operations/Metrics.ts"
-import { transaction } from "../storage/Database.ts"
 import { DatabaseError } from "../storage/DatabaseError.ts"
 import { DiskReserve, DiskReserved } from "../storage/DiskReserve.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
@@ -13,6 +12,7 @@ import { noteHeard, signOfLife } from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { Storage, StorageError } from "../storage/Storage.ts"
 import { StorageFaults } from "../storage/StorageFaults.ts"
+import { transaction } from "../storage/transaction.ts"
 
 /** Storage on the calling thread. */
 export const layer = Layer.effect(
@@ -68,7 +68,7 @@ export const layer = Layer.effect(
       }),
       runCycle: archiver.runCycle,
       archiverCounts: archiver.counts,
-      view: Effect.all([archiver.counts, archiver.recent, faults.all, Metrics.families]).pipe(
+      view: Effect.all([archiver.counts, archiver.recent, faults.all, metricsOfThread]).pipe(
         Effect.map(([counts, recent, faults, families]) => ({ ...counts, recent, faults, families }))
       )
     })

@@ -12,6 +12,7 @@ import { ExchangeStream, type ExchangeStreamOptions } from "../../src/exchange/E
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
+import type { SimulatorStatus } from "../../src/simulator/SimulatorStatus.ts"
 import { pace, patience } from "../support/pace.ts"
 
 /** A stream of an exchange. */
@@ -116,7 +117,7 @@ export const eventually = (what: string, condition: () => boolean, seconds?: num
 export const settled = (
   what: string,
   simulator: Simulator.Simulator,
-  wanted: (status: Simulator.SimulatorStatus) => boolean
+  wanted: (status: SimulatorStatus) => boolean
 ) =>
   simulator.status.pipe(
     Effect.delay("20 millis"),

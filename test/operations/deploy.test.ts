@@ -91,9 +91,13 @@ const Dashboard = Schema.parseJson(
 describe("what is deployed beside the collector", () => {
   it("the dashboard and the alerts ask for metrics that there are", () => {
     const panels = Schema.decodeUnknownSync(Dashboard)(read("grafana/dashboards/collector.json")).panels
-    const sources = ["Metrics.ts", "Reporter.ts", "http/families.ts", "http/processFamilies.ts"].map((file) =>
-      readFileSync(new URL(`../../src/operations/${file}`, import.meta.url), "utf8")
-    )
+    const sources = [
+      "ingest/metrics.ts",
+      "archive/metrics.ts",
+      "status/Reporter.ts",
+      "status/http/families.ts",
+      "status/http/processFamilies.ts"
+    ].map((file) => readFileSync(new URL(`../../src/${file}`, import.meta.url), "utf8"))
     const known = [...sources, "collector_exchange_latency_seconds"].join()
     const expressions = [
       ...panels.flatMap(({ targets }) => targets.map(({ expr }) => expr)),

@@ -6,6 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer } from "effect"
 import * as Database from "../../src/storage/Database.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { transaction } from "../../src/storage/transaction.ts"
 import { batchOf, book, range, snapshot } from "../support/snapshots.ts"
 import { storageOn, temporaryFolder } from "../support/storage.ts"
 import { openDatabase } from "../support/stored.ts"
@@ -149,7 +150,7 @@ describe("Database", () => {
           yield* other`PRAGMA busy_timeout = 0`
           const write = (client: SqlClient.SqlClient) =>
             client`INSERT INTO archive_requests (report) VALUES ('x')`
-          const inBetween = yield* Database.transaction(sql)(
+          const inBetween = yield* transaction(sql)(
             Effect.gen(function* () {
               yield* sql`SELECT count(*) FROM archive_requests`
               const theirs = yield* Effect.exit(write(other)).pipe(
@@ -164,10 +165,10 @@ describe("Database", () => {
           )
           expect(Exit.isFailure(inBetween)).toBe(true)
           // nested ones are parts of the first
-          yield* Database.transaction(sql)(
+          yield* transaction(sql)(
             Effect.zipRight(
               write(sql),
-              Effect.exit(Database.transaction(sql)(Effect.zipRight(write(sql), Effect.fail("no"))))
+              Effect.exit(transaction(sql)(Effect.zipRight(write(sql), Effect.fail("no"))))
             )
           )
           yield* write(other)

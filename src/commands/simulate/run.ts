@@ -1,6 +1,6 @@
 import { Console, Effect, Option } from "effect"
 import * as Simulator from "../../simulator/Simulator.ts"
-import type { SimulateOptions } from "../simulate.ts"
+import type { SimulateOptions } from "./options.ts"
 
 /**
  * Runs a simulated exchange until it is interrupted, or for `duration`. Fails with `ResourceUnavailable` if the port is

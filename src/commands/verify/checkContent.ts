@@ -6,7 +6,7 @@ import { dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { lengthOf, union, type Window } from "../../domain/Window.ts"
 import { archivedIdsLimits } from "../../storage/ArchivedIds.ts"
-import type { Expected } from "./findFaults.ts"
+import type { Expected } from "./Expected.ts"
 
 /**
  * Reads objects from start to end, in the order of their keys; returns what is wrong with one, if anything is: other bytes than

@@ -11,6 +11,7 @@ import { wholeJournals } from "../journals.ts"
 import type { Reading } from "../reading.ts"
 import { makeSetBacks } from "../setBacks.ts"
 import { makeContentCheck } from "./checkContent.ts"
+import type { Expected } from "./Expected.ts"
 
 /** An object that is not as it should be, or of which nobody can say. */
 export interface Finding {
@@ -37,19 +38,6 @@ export interface Findings {
   readonly faults: number
   /** The first of them and of the newer objects. */
   readonly findings: ReadonlyArray<Finding>
-}
-
-/** What the journals say about an object. */
-export interface Expected {
-  readonly key: string
-  readonly archive_id: string
-  readonly server: string
-  /** 1 for rows, 0 for the journal. */
-  readonly is_rows: number
-  readonly verified: number
-  readonly rows: number | null
-  readonly size: number | null
-  readonly sha256: string | null
 }
 
 /**

@@ -12,10 +12,11 @@ import {
   Schedule,
   Schema
 } from "effect"
-import { decodeText, type JournalText } from "../../archive/ArchivedJournal.ts"
+import { decodeText } from "../../archive/ArchivedJournal.ts"
 import { withoutBearing } from "../../domain/Coverage.ts"
 import { CheckpointText, textOf } from "../../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, JournalSegmentPlanned, nothing } from "../../domain/JournalEvent.ts"
+import type { JournalText } from "../../domain/JournalText.ts"
 import { DatabaseError } from "../../storage/DatabaseError.ts"
 import { yieldToEventLoop } from "../../storage/eventLoop.ts"
 import { type JournalPages, openJournalPages } from "../../storage/JournalPages.ts"
