@@ -26,9 +26,23 @@ import * as StorageThread from "./thread/StorageThread.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
- * The whole collector. Building it may fail with a StartupError; after that nothing in it fails but
- * `StorageLife.failure`, when the storage thread dies again and again. When it is closed it stops receiving, commits
- * what is queued, and then lets go of the database.
+ * The whole collector, as it lies on three threads:
+ *
+ * ```
+ * receiving (this thread)              storing (thread/storing.ts)          status page (status/http)
+ * ───────────────────────              ───────────────────────────          ─────────────────────────
+ * ExchangeStream                       SnapshotRepo, EventJournal           health, metrics, API, page
+ *    │ snapshots     │ events             one transaction for rows and
+ * SnapshotQueue   EventRecorder           entries (SQLite, WAL)
+ *    │               │                 Archiver
+ * Batcher ──── batches, events ──────▶    ParquetWriter, ArchiveStore
+ * Reporter ─── what is, each second ──────────────────────────────────────▶ StatusPage
+ * LogJanitor
+ * ```
+ *
+ * Building it may fail with a StartupError; after that nothing in it fails but `StorageLife.failure` (`StorageGaveUp`), when the
+ * storage thread dies again and again. When it is closed it stops receiving, commits what is queued, and then lets go of the
+ * database.
  */
 export const layer = (
   settings: Settings,
@@ -98,7 +112,7 @@ const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
 /** How long the queue may take to be committed at the end; an attempt that has begun then goes on for 2 s at most. */
 const drainTimeout = Duration.seconds(4)
 
-/** A statement that waits for a lock holds up the end of the process for 2 s more: 10 s after the signal it may be killed. */
+/** A statement that is under way may hold up the end of the process for 2 s more: 10 s after the signal it may be killed. */
 const stopWithin = Duration.millis(7500)
 
 /** A loop that runs as long as the collector does. */

@@ -34,6 +34,10 @@ export interface SnapshotQueueCounts {
 /**
  * A sliding queue of Snapshots in columns: an offer copies the payload and returns; when the queue is full the oldest
  * Snapshots give way and are counted. Bounded by a number of Snapshots and by `maxBytes` of payload.
+ *
+ * It is no `Queue.sliding`: that keeps an object for each message, is bounded by their number alone, and does not say what gave
+ * way. An offer has to run on the call stack of a socket, where a fiber for each message costs 2.5 to 4 µs, and a batch has to
+ * cross to another thread without being copied message by message. See docs/decisions/0002-own-queue.md.
  */
 export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
   SnapshotQueue,

@@ -22,8 +22,9 @@ import { supervise } from "../supervise.ts"
 import * as LocalStorage from "./LocalStorage.ts"
 
 /**
- * Storage with all that it consists of, archiving included, on the calling thread. Fails if another process uses the
- * database. `restart` ends it at once, to be built anew.
+ * The storing side, all on the calling thread: `Storage` is what receiving talks to; behind it are `SnapshotRepo` and `EventJournal` on
+ * one database, and the `Archiver` with its `ParquetWriter` and `ArchiveStore`. Fails if another process uses the database.
+ * `restart` ends it at once, to be built anew.
  */
 export const layer = (
   settings: StorageSettings,
