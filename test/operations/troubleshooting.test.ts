@@ -6,13 +6,8 @@ const sources = readdirSync(`${root}src`, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".ts") && !file.startsWith("simulator/"))
   .map((file) => ({ file, text: readFileSync(`${root}src/${file}`, "utf8") }))
 
-const readme = readFileSync(`${root}README.md`, "utf8")
-const table = plain(
-  readme.slice(
-    readme.indexOf("### Troubleshooting"),
-    readme.indexOf("\n## ", readme.indexOf("### Troubleshooting"))
-  )
-)
+const operations = readFileSync(`${root}docs/operations.md`, "utf8")
+const table = plain(operations.slice(operations.indexOf("## Troubleshooting")))
 
 /** Text as it reads: without the marks of code and the names that stand in for values. */
 function plain(text: string): string {
@@ -43,7 +38,7 @@ const fatal = messagesAfter(
   /\b(?:DatabaseUnusable|ArchiveStoreUnusable|ResourceUnavailable)\(\{[^{}]*?reason:\s*|\bunusable\(\s*|return (?=`HTTP_)/
 )
 
-describe("the table of Troubleshooting in the README", () => {
+describe("the table of Troubleshooting", () => {
   it("finds messages to look for", () => {
     expect(logged.length).toBeGreaterThan(15)
     expect(fatal.length).toBeGreaterThan(8)
