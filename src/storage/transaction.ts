@@ -32,8 +32,13 @@ export const transaction = (sql: SqlClient.SqlClient, waitMillis: number = lockW
  * ended while a native call waits takes the whole process with it (V8 aborts where better-sqlite3 throws the error).
  */
 const immediately = (sql: SqlClient.SqlClient, waitMillis: number) => {
+  // What is thrown before a statement has begun, as by a database that is closed, would keep the connection for ever.
   const run = (statement: string) => (connection: SqlConnection.Connection) =>
-    connection.executeUnprepared(statement, [], undefined)
+    Effect.suspend(() => connection.executeUnprepared(statement, [], undefined)).pipe(
+      Effect.catchAllDefect((cause) =>
+        Effect.fail(new SqlError.SqlError({ cause, message: `${statement} failed` }))
+      )
+    )
   return SqlClient.makeWithTransaction({
     transactionTag: SqlClient.TransactionConnection,
     spanAttributes: [],

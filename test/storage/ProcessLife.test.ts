@@ -82,7 +82,7 @@ describe("the life of a process", () => {
       }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is asked for what is unsettled by an index", () =>
+  it.scopedLive("is asked for what is unsettled by an index", () =>
     Effect.gen(function* () {
       yield* Layer.build(live("running", startedAt))
       expect(yield* queryPlansOf(lastLife, /FROM journal/)).toEqual([
