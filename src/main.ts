@@ -3,7 +3,7 @@ import { type FileSystem, type Path, Runtime } from "@effect/platform"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Console, Effect } from "effect"
+import { Cause, Console, Effect, Predicate } from "effect"
 import { loaded } from "./commands/loaded.ts"
 import { handleHangup } from "./hangup.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
@@ -47,7 +47,7 @@ const afterOutput: Runtime.Teardown = (exit, onExit) =>
 
 /**
  * A failed start (`StartupError`) is one clear line for each mistake, as is what a command could not do, and storage that gave up
- * (`StorageGaveUp`); all end with exit code 1. What is wrong with a command line was told. Anything else is a defect.
+ * (`StorageGaveUp`); all end with exit code 1. What is wrong with a command line was told. Anything else is a defect, and a line as well.
  */
 const end = <E extends { readonly _tag: string; readonly message: string }>(
   program: Effect.Effect<unknown, E, FileSystem.FileSystem | Path.Path>
@@ -56,7 +56,11 @@ const end = <E extends { readonly _tag: string; readonly message: string }>(
     Effect.tapError(({ _tag, message }) =>
       _tag === "CommandLineRefused" ? Effect.void : Console.error(message)
     ),
-    Effect.tapDefect((defect) => Console.error(Cause.pretty(defect))),
+    Effect.tapDefect((cause) =>
+      Effect.forEach(Cause.defects(cause), (defect) =>
+        Console.error(Predicate.isError(defect) ? defect.message : String(defect))
+      )
+    ),
     printing,
     Effect.provide([NodeFileSystem.layer, NodePath.layer]),
     NodeRuntime.runMain({ disableErrorReporting: true, disablePrettyLogger: true, teardown: afterOutput })

@@ -39,7 +39,7 @@ describe.concurrent("ids that are set back on a living connection", () => {
         const before = of(id).length
         yield* eventually("some more", () => of(id).length > before + 5)
         const gaps = eventsOf("GapDetected").length
-        yield* simulator.inject({ _tag: "skip", stream: simulated, count: 2 })
+        yield* simulator.inject({ _tag: "skip", stream: simulated, count: 1 })
         yield* eventually("the gap among them", () => eventsOf("GapDetected").length > gaps, 5)
         const later = of(id).length
         yield* eventually("all of them again, and more", () => of(id).length > later + 80)
