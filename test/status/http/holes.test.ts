@@ -71,7 +71,7 @@ describe.concurrent("the status page's heat map", () => {
         [6, 7]
       )
       yield* coverageWhen(folder, "all of it", (of) => messagesIn(of) === 7 && !isInDoubt(of))
-      const parts = filesBelow(`${folder}/archive`).filter((file) => /^journal\/.*\.parquet$/.test(file))
+      const parts = filesBelow(`${folder}/archive`).filter((file) => /^_journal\/.*\.journal$/.test(file))
       NodeFs.rmSync(`${folder}/archive/${parts[1]}`)
       forget(folder)
       yield* coverageWhen(folder, "doubt", (of) => messagesIn(of) === 5 && isInDoubt(of))
