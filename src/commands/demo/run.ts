@@ -1,5 +1,5 @@
 import { FileSystem } from "@effect/platform"
-import { ConfigProvider, Console, Duration, Effect, Schedule, Stream } from "effect"
+import { ConfigProvider, Console, Duration, Effect, Stream } from "effect"
 import * as HyparquetReader from "../../archive/HyparquetReader.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
 import { loadSettings } from "../../Config.ts"
@@ -30,8 +30,6 @@ const recordAndShow = Effect.gen(function* () {
           ["MARKETS", symbols.map((symbol) => `binance:${symbol}`).join()],
           ["BINANCE_WS_URL", simulator.url()],
           ["BATCH_INTERVAL", "1"],
-          // Not a part of how long it records: a cycle that begins at the end would not be over then.
-          ["ARCHIVE_INTERVAL", "7"],
           ["DATABASE_PATH", `${folder}/collector.db`],
           ["ARCHIVE_STORE", "file"],
           ["ARCHIVE_DIR", `${folder}/archive`],
@@ -50,7 +48,10 @@ const recordAndShow = Effect.gen(function* () {
   yield* showArchive(`${folder}/archive`)
 })
 
-/** Shows the counts every second, and archives what is left at the end. */
+/**
+ * Shows the counts every second, archives every 7 seconds, and what is left at the end. A cycle of the collector's own could
+ * begin as it ends, and would then be cut off.
+ */
 const record = Effect.gen(function* () {
   const queue = yield* SnapshotQueue
   const batcher = yield* Batcher
@@ -63,8 +64,10 @@ const record = Effect.gen(function* () {
       `  received ${received}   committed ${committed}   archived ${rows} in ${archives} files   dropped ${dropped}   waiting ${depth}`
     )
   })
-  yield* Effect.repeat(Effect.delay(showCounts, Duration.seconds(1)), Schedule.recurs(seconds - 1))
-  yield* storage.runCycle
+  for (let second = 1; second <= seconds; second++) {
+    yield* Effect.delay(showCounts, Duration.seconds(1))
+    if (second % 7 === 0 || second === seconds) yield* storage.runCycle
+  }
 })
 
 const showArchive = (directory: string) =>
