@@ -72,6 +72,7 @@ export const makeExchangeRunner = (options: {
     if (exchange.statusFeed !== undefined) {
       fork(
         listen(exchange.statusFeed, {
+          connect: context.connect,
           url,
           restUrl: options.restUrl,
           symbols: () => new Set(Array.from(tracked.values(), ({ id }) => id.symbol)),

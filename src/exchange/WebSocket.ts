@@ -38,10 +38,12 @@ export interface WebSocketConnection {
 }
 
 /** Opens a connection that is closed with the scope. */
-export const connect = (
+export type Connect = (
   url: string,
   handlers: WebSocketHandlers
-): Effect.Effect<WebSocketConnection, ConnectionLost, Scope.Scope> =>
+) => Effect.Effect<WebSocketConnection, ConnectionLost, Scope.Scope>
+
+export const connect: Connect = (url, handlers) =>
   Effect.gen(function* () {
     const agent = yield* proxyAgent()
     const ended = yield* Deferred.make<never, ConnectionLost>()

@@ -2,7 +2,7 @@ import { Duration, Effect, Schedule } from "effect"
 import { monotonicMillis } from "../monotonicMillis.ts"
 import { chunk } from "./chunk.ts"
 import type { Said } from "./StatusWatch.ts"
-import { connect } from "./WebSocket.ts"
+import type { Connect } from "./WebSocket.ts"
 
 /**
  * Where an exchange tells of itself on a connection that has no data: nothing that becomes of it ends or doubts a stream. It is
@@ -29,6 +29,7 @@ export interface StatusFeed {
 export const listen = (
   feed: StatusFeed,
   options: {
+    readonly connect: Connect
     /** Of the data. */
     readonly url: string
     /** The REST interface, if it is known. */
@@ -57,7 +58,7 @@ export const listen = (
       for (const said of feed.read(text)) if (isAsked(said)) options.hear(said)
     }
     const connection = yield* options.admit(
-      connect(url, {
+      options.connect(url, {
         onMessage: (frame) => {
           heard()
           hearAll(frame)

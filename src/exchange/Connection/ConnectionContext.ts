@@ -1,4 +1,4 @@
-import type { Duration, Effect, Metric, Scope } from "effect"
+import type { Duration, Metric } from "effect"
 import type { ExchangeEvent } from "../../domain/ExchangeEvent.ts"
 import type { SkipReason } from "../../domain/SkipReason.ts"
 import type { Snapshot } from "../../domain/Snapshot.ts"
@@ -10,17 +10,13 @@ import type { PauseHabit } from "../PauseHabit.ts"
 import type { ReceiveClock } from "../ReceiveClock.ts"
 import type { StatusWatch } from "../StatusWatch.ts"
 import type { TrackedStream } from "../TrackedStream.ts"
-import type { ConnectionLost, WebSocketConnection, WebSocketHandlers } from "../WebSocket.ts"
+import type { Connect } from "../WebSocket.ts"
 
 /** What all connections to an exchange share. */
 export interface ConnectionContext {
   readonly exchange: Exchange
   readonly url: string
-  /** Opens a WebSocket that is closed with the scope. */
-  readonly connect: (
-    url: string,
-    handlers: WebSocketHandlers
-  ) => Effect.Effect<WebSocketConnection, ConnectionLost, Scope.Scope>
+  readonly connect: Connect
   /** How long a lively stream may say nothing. */
   readonly silenceTimeout: Duration.Duration
   /** What is usual for all streams of the exchange. */

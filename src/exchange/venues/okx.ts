@@ -17,12 +17,12 @@ import {
   requestOf,
   unknownShape
 } from "../decoding/frames.ts"
+import { maintenancesIn } from "../decoding/maintenance.ts"
 import * as Scan from "../decoding/scan.ts"
 import { timeAt as readTime } from "../decoding/time.ts"
 import { tradesId } from "../decoding/trades.ts"
 import type { Decoder, Exchange, Frame } from "../Exchange.ts"
 import { instrumentIn, stateOf, symbolLike } from "../instruments.ts"
-import { maintenancesIn } from "../maintenance.ts"
 import { requestsOf } from "../requests.ts"
 
 /** The channel of maintenance, and the id of the request for it. */

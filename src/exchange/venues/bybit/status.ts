@@ -1,4 +1,4 @@
-import { maintenancesIn } from "../../maintenance.ts"
+import { maintenancesIn } from "../../decoding/maintenance.ts"
 import type { Said } from "../../StatusWatch.ts"
 
 /**

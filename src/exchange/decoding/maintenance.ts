@@ -1,5 +1,5 @@
 import { Either, Schema } from "effect"
-import type { Said } from "./StatusWatch.ts"
+import type { Said } from "../StatusWatch.ts"
 
 /**
  * The maintenances that a frame tells of, `{data: [{title, state, begin, end, ...}]}` as OKX and Bybit write it, or an answer with
