@@ -112,8 +112,11 @@ const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
 /** How long the queue may take to be committed at the end; an attempt that has begun then goes on for 2 s at most. */
 const drainTimeout = Duration.seconds(4)
 
-/** A statement that is under way may hold up the end of the process for 2 s more: 10 s after the signal it may be killed. */
-const stopWithin = Duration.millis(7500)
+/**
+ * A statement that is under way may hold up the end of the process for 2 s more, and on a busy machine its threads take a second or
+ * two to end: 10 s after the signal it may be killed.
+ */
+const stopWithin = Duration.millis(6250)
 
 /** A loop that runs as long as the collector does. */
 const actor = <R>(name: string, loop: Effect.Effect<unknown, never, R>) =>

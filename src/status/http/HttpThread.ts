@@ -1,9 +1,11 @@
+import { FileSystem } from "@effect/platform"
 import { Context, Deferred, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { ResourceUnavailable, type StartupError } from "../../domain/StartupError.ts"
 import { makeThread } from "../../thread/Thread.ts"
 import type { Report } from "../Report.ts"
 import { GetAddress, type HttpRequest, Publish, Start } from "./HttpRequest.ts"
 import { HttpSettings } from "./HttpSettings.ts"
+import { unfinishedPastFile } from "./pastFile.ts"
 
 /** The status page, as receiving sees it. */
 export class StatusPage extends Context.Tag("collector/StatusPage")<
@@ -27,15 +29,16 @@ const startsAfter = Duration.millis(300)
 /**
  * The status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
  * that dies after it had started is started again, on the same port. In the end it is waited for, so that the database, which
- * it reads, is closed last by who can put its log into it.
+ * it reads, is closed last by who can put its log into it; a file that it was writing is removed.
  */
 export const layer = (
   settings: HttpSettings,
   entry: URL = new URL("./statusPageThread.js", import.meta.url)
-): Layer.Layer<StatusPage> =>
+): Layer.Layer<StatusPage, never, FileSystem.FileSystem> =>
   Layer.scoped(
     StatusPage,
     Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
       const given = yield* Effect.orDie(Schema.encode(HttpSettings)(settings))
       let httpPort = settings.httpPort
       const address = yield* Deferred.make<string, StartupError>()
@@ -64,7 +67,12 @@ export const layer = (
         }
       })
       const fiber = yield* Effect.forkDaemon(Effect.interruptible(Effect.delay(lives, startsAfter)))
-      yield* Effect.addFinalizer(() => Fiber.interrupt(fiber))
+      yield* Effect.addFinalizer(() =>
+        Effect.zipRight(
+          Fiber.interrupt(fiber),
+          Effect.ignore(fs.remove(unfinishedPastFile(settings.databasePath), { force: true }))
+        )
+      )
       return {
         url: Deferred.await(address),
         end: Fiber.interruptFork(fiber),

@@ -6,12 +6,10 @@ import { CheckpointText, emptyCheckpoint, textOf } from "../../domain/CoverageCh
 import type { JournalPages } from "../../storage/JournalPages.ts"
 import type { Fold } from "./archivedPast.ts"
 import { makePast } from "./Past.ts"
+import { pastFile, unfinishedPastFile } from "./pastFile.ts"
 
 /** The number is raised when the file gets another shape; the fold's own version is in its checkpoint. */
 const version = ["1", ...doubtReasons].join()
-
-/** Beside the database, what the status page knows of the last days: who starts again need not read the journal again. */
-export const pastFile = (databasePath: string): string => `${databasePath}-history`
 
 /** Keeps it. Where that fails the journal is read again at the next start. */
 export const savePast = (databasePath: string, fold: Fold) =>
@@ -25,9 +23,8 @@ export const savePast = (databasePath: string, fold: Fold) =>
       coverage: { ...state, lastId: fold.through }
     })
     const bytes = serialize({ version, text, archived: fold.archived, ...memory })
-    const path = pastFile(databasePath)
-    yield* fs.writeFile(`${path}.new`, bytes)
-    yield* fs.rename(`${path}.new`, path)
+    yield* fs.writeFile(unfinishedPastFile(databasePath), bytes)
+    yield* fs.rename(unfinishedPastFile(databasePath), pastFile(databasePath))
   }).pipe(
     Effect.catchAllCause((cause) => Effect.logDebug("what the status page knows could not be kept", cause))
   )
