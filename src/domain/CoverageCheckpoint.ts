@@ -1,16 +1,11 @@
 import { Chunk, HashMap, Option, Schema } from "effect"
 import { dateOf } from "./Archive.ts"
 import { applyToClock, ClockEvidence, isAboutClock, noClockEvidence } from "./ClockEvidence.ts"
-import {
-  applyToCoverage,
-  beginJournal,
-  type Coverage,
-  doubtReasons,
-  endOfJournal,
-  forgetOutside,
-  noCoverage,
-  type StreamCoverage
-} from "./Coverage.ts"
+import { forgetOutside } from "./Coverage/during.ts"
+import { endOfJournal } from "./Coverage/ending.ts"
+import { beginJournal } from "./Coverage/journals.ts"
+import { type Coverage, doubtReasons, noCoverage, type StreamCoverage } from "./Coverage/state.ts"
+import { applyToCoverage } from "./Coverage.ts"
 import { GapDetected } from "./ExchangeEvent.ts"
 import { applyToStatuses, type ExchangeStatuses, isAboutStatus, noStatuses } from "./ExchangeStatuses.ts"
 import { Heard, type JournalEntry } from "./JournalEvent.ts"
@@ -216,7 +211,13 @@ const State = Schema.Struct({
   }),
   archives: Schema.HashMap({
     key: Schema.String,
-    value: Schema.Struct({ stream: Schema.String, rows: Schema.Number })
+    value: Schema.Struct({
+      stream: Schema.String,
+      rows: Schema.Number,
+      // Those of before the order of archives counted have none.
+      firstId: Schema.optionalWith(Schema.Number, { default: () => 0 }),
+      end: Schema.optionalWith(Schema.Literal("purged", "given up"), { exact: true })
+    })
   })
 })
 

@@ -1,6 +1,7 @@
 import { Chunk, HashMap, Option } from "effect"
 import { dateOf, microsOf } from "./Archive.ts"
-import { beginOf, type Doubt, type DropWindow, during, type Gap, type StreamCoverage } from "./Coverage.ts"
+import { beginOf, during } from "./Coverage/during.ts"
+import type { Doubt, DropWindow, Gap, StreamCoverage } from "./Coverage/state.ts"
 import type { StreamId } from "./StreamId.ts"
 import { difference, intersection, lengthOf, union, type Window } from "./Window.ts"
 

@@ -1,13 +1,10 @@
 import { setImmediate } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Schema } from "effect"
-import {
-  applyToCoverage,
-  beginJournal,
-  type Coverage,
-  endOfJournal,
-  noCoverage
-} from "../../src/domain/Coverage.ts"
+import { endOfJournal } from "../../src/domain/Coverage/ending.ts"
+import { beginJournal } from "../../src/domain/Coverage/journals.ts"
+import { type Coverage, noCoverage } from "../../src/domain/Coverage/state.ts"
+import { applyToCoverage } from "../../src/domain/Coverage.ts"
 import {
   advanced,
   CheckpointText,

@@ -1,13 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { FastCheck, HashMap, Option, Schema } from "effect"
-import {
-  applyToCoverage,
-  beginJournal,
-  beginOf,
-  endOfJournal,
-  noCoverage,
-  type StreamCoverage
-} from "../../src/domain/Coverage.ts"
+import { applyToArchives, archiveTags, emptyArchiveState } from "../../src/domain/ArchiveState.ts"
+import { beginOf } from "../../src/domain/Coverage/during.ts"
+import { endOfJournal } from "../../src/domain/Coverage/ending.ts"
+import { beginJournal } from "../../src/domain/Coverage/journals.ts"
+import { noCoverage, type StreamCoverage } from "../../src/domain/Coverage/state.ts"
+import { applyToCoverage } from "../../src/domain/Coverage.ts"
 import { daysOf, holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
 import {
   type Heard,
@@ -15,7 +13,7 @@ import {
   JournalEvent,
   type ProcessStarted
 } from "../../src/domain/JournalEvent.ts"
-import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
+import { applyToNeeded, neededIds, noneNeeded } from "../../src/domain/NeededEntries.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { difference, intersection, lengthOf, type Window } from "../../src/domain/Window.ts"
 import { runs } from "../support/runs.ts"
@@ -24,8 +22,11 @@ import { journals, killedProcesses, recordings, shifted } from "./events.ts"
 
 const everything = { from: 0, to: Number.MAX_SAFE_INTEGER }
 
-const stateOf = (entries: ReadonlyArray<JournalEntry>, from = emptyJournalState) =>
-  entries.reduce(applyEntry, from)
+const archivesOf = (entries: ReadonlyArray<JournalEntry>, from = emptyArchiveState) =>
+  entries.reduce((state, { event }) => applyToArchives(state, event), from)
+
+const neededOf = (entries: ReadonlyArray<JournalEntry>) =>
+  neededIds(entries.reduce(applyToNeeded, noneNeeded))
 
 const coverageOf = (entries: ReadonlyArray<JournalEntry>) => entries.reduce(applyToCoverage, noCoverage)
 
@@ -58,20 +59,23 @@ describe("the archiver's state", () => {
   it("is the same however the journal is cut, and whatever is pruned of it but what it needs", () => {
     FastCheck.assert(
       FastCheck.property(journals, FastCheck.nat(40), (entries, cut) => {
-        const whole = stateOf(entries)
-        const prefix = stateOf(entries.slice(0, cut))
-        expect(plain(stateOf(entries.slice(cut), prefix).pending)).toEqual(plain(whole.pending))
-        const needed = neededIds(prefix)
+        const whole = archivesOf(entries)
+        const prefix = archivesOf(entries.slice(0, cut))
+        expect(plain(archivesOf(entries.slice(cut), prefix).pending)).toEqual(plain(whole.pending))
+        const tags: ReadonlySet<string> = new Set(archiveTags)
+        expect(plain(archivesOf(entries.filter(({ event }) => tags.has(event._tag))).pending)).toEqual(
+          plain(whole.pending)
+        )
+        const needed = neededOf(entries.slice(0, cut))
         const pruned = entries.flatMap((entry, n) =>
           n >= cut ? [entry] : needed.has(entry.id) ? [{ ...entry, isKept: true }] : []
         )
-        const again = stateOf(pruned)
-        expect(plain(again.pending)).toEqual(plain(whole.pending))
+        expect(plain(archivesOf(pruned).pending)).toEqual(plain(whole.pending))
         const doubts = new Set(
           entries.filter(({ event }) => /^Stream(Silent|Unreadable)$/.test(event._tag)).map(({ id }) => id)
         )
         const others = (ids: ReadonlySet<number>) => Array.from(ids).filter((id) => !doubts.has(id))
-        expect(new Set(others(neededIds(again)))).toEqual(new Set(others(neededIds(whole))))
+        expect(new Set(others(neededOf(pruned)))).toEqual(new Set(others(neededOf(entries))))
         const connections = (of: ReadonlyArray<JournalEntry>) =>
           HashMap.map(coverageOf(of).streams, ({ open }) => plain(HashMap.remove(open, "")))
         const open = (of: ReadonlyArray<JournalEntry>) =>
@@ -436,7 +440,7 @@ describe("a clock that was set", () => {
     ])
   })
 
-  it("forward while a stream says nothing leaves it in doubt since its last message", () => {
+  it("forward while stream is silent leaves it in doubt since its last message", () => {
     const silent = { _tag: "StreamSilent", at: at(80), stream: book, seconds: 20, isOpen: true } as const
     const heard = { _tag: "StreamHeard", at: at(85), stream: book, after: at(5) } as const
     expect(
@@ -541,7 +545,7 @@ describe("a journal of which entries are missing", () => {
   it("never has more verified time for what the database keeps of what was pruned", () => {
     FastCheck.assert(
       FastCheck.property(recordings, FastCheck.nat(80), (entries, cut) => {
-        const needed = neededIds(stateOf(entries.slice(0, cut)))
+        const needed = neededOf(entries.slice(0, cut))
         const pruned = entries.flatMap((entry, n) =>
           n >= cut ? [entry] : needed.has(entry.id) ? [{ ...entry, isKept: true }] : []
         )
@@ -605,6 +609,24 @@ describe("a journal of which entries are missing", () => {
     ).toEqual([[4, 30, "down", "journal"]])
   })
 
+  it("is in doubt for longer where the first entry after may have been told late", () => {
+    const connected = { _tag: "StreamConnected", at: at(30), stream, connection: "2" } as const
+    expect(holes([...begin, [9, 30, connected], [10, 99, committed(31, 99)], [11, 99, alive(99)]])).toEqual([
+      [9, 90, "down", "journal"]
+    ])
+    const dropped = { _tag: "MessagesDropped", stream, count: 2, first: at(12), last: at(15) } as const
+    expect(
+      holes([
+        ...begin,
+        [9, 15, dropped],
+        [10, 30, alive(30)],
+        [11, 31, { ...connected, at: at(31) }],
+        [12, 99, committed(31, 99)],
+        [13, 99, alive(99)]
+      ])
+    ).toEqual([[9, 31, "down", "dropped", "journal"]])
+  })
+
   it("is in doubt before its first entry", () => {
     expect(
       holes([
@@ -627,6 +649,37 @@ describe("a journal of which entries are missing", () => {
         [12, 95, alive(95)]
       ])
     ).toEqual([[40, 90, "down", "clock", "unreadable", "unproven"]])
+  })
+
+  it.each([
+    ["keeps failing", []],
+    ["was given up", [{ _tag: "ArchiveAbandoned", archiveId: "a", key: "a", reason: "" }]]
+  ] as const)("whose database is lost is in doubt from the oldest archive that %s", (_, given) => {
+    const archived = (archiveId: string, firstId: number): ReadonlyArray<JournalEvent> => [
+      {
+        _tag: "ArchivePlanned",
+        plan: { archiveId, stream, date: "2026-01-01", firstId, lastId: firstId + 4, key: archiveId }
+      },
+      { _tag: "ArchiveWritten", archiveId, file: { rows: 5, size: 1, sha256: "" } }
+    ]
+    const purged = (archiveId: string): JournalEvent => ({ _tag: "ArchivePurged", archiveId })
+    const doubtsAfter = (...events: ReadonlyArray<JournalEvent>) => {
+      const list = [committed(11, 19), committed(21, 29), ...events, alive(50)]
+      const entries = [...begin, ...list.map((event, n) => [6 + n, 50, event] as const)]
+      const next = beginJournal(endOfJournal(coverageOf(entriesOf(entries))), { after: 0, goesBack: false })
+      return Array.from(HashMap.values(next.streams)).flatMap((of) =>
+        Array.from(of.doubts)
+          .filter(({ reason }) => reason === "journal")
+          .map(({ from }) => (from - newYear) / 1e6)
+      )
+    }
+    const three = [...archived("a", 1), ...given, ...archived("b", 6), ...archived("c", 11)]
+    expect(doubtsAfter(...three, purged("b"))).toEqual([1])
+    expect(doubtsAfter(...three, purged("c"), purged("b"))).toEqual([1])
+    // The rows of one that was given up go into another one.
+    const rest = given.length > 0 ? [...archived("d", 1), purged("d")] : [purged("a")]
+    expect(doubtsAfter(...three, purged("b"), ...rest)).toEqual([21])
+    expect(doubtsAfter(...three, purged("c"), purged("b"), ...rest)).toEqual([])
   })
 
   it("goes on after a copy of its database was restored, and what was in no archive is in doubt", () => {
@@ -783,7 +836,7 @@ describe("what is to be recorded", () => {
     )
     expect(of(until)).toMatchObject({ wanted: { from: at(1), to: at(50) }, isWanted: false })
     expect(Array.from(of(until).connected)).toMatchObject([{ from: at(1), to: at(50) }])
-    const needed = neededIds(stateOf(until))
+    const needed = neededOf(until)
     const pruned = until.filter(({ id, event }) => needed.has(id) || event._tag === "ProcessAlive")
     expect(HashMap.size(endOfJournal(coverageOf(pruned)).streams)).toBe(0)
   })

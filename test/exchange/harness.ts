@@ -1,5 +1,7 @@
 import { Data, Duration, Effect, HashMap, Layer, Logger, LogLevel } from "effect"
-import { applyToCoverage, endOfJournal, noCoverage } from "../../src/domain/Coverage.ts"
+import { endOfJournal } from "../../src/domain/Coverage/ending.ts"
+import { noCoverage } from "../../src/domain/Coverage/state.ts"
+import { applyToCoverage } from "../../src/domain/Coverage.ts"
 import { holesOf } from "../../src/domain/CoverageReport.ts"
 import type { ExchangeEvent } from "../../src/domain/ExchangeEvent.ts"
 import type { LastMessage } from "../../src/domain/LastMessage.ts"

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Layer, Scope, Stream } from "effect"
-import { applyToCoverage, noCoverage } from "../../src/domain/Coverage.ts"
+import { noCoverage } from "../../src/domain/Coverage/state.ts"
+import { applyToCoverage } from "../../src/domain/Coverage.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { lastLife } from "../../src/storage/JournalUpkeep.ts"
 import * as ProcessLife from "../../src/storage/ProcessLife.ts"

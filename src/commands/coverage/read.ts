@@ -9,16 +9,11 @@ import {
   noClockEvidence,
   together
 } from "../../domain/ClockEvidence.ts"
-import {
-  applyToCoverage,
-  beginJournal,
-  type Coverage,
-  endOfJournal,
-  forgetOutside,
-  noCoverage,
-  type StreamCoverage,
-  withoutBearing
-} from "../../domain/Coverage.ts"
+import { forgetOutside } from "../../domain/Coverage/during.ts"
+import { endOfJournal } from "../../domain/Coverage/ending.ts"
+import { beginJournal } from "../../domain/Coverage/journals.ts"
+import { type Coverage, noCoverage, type StreamCoverage } from "../../domain/Coverage/state.ts"
+import { applyToCoverage, withoutBearing } from "../../domain/Coverage.ts"
 import { resumed } from "../../domain/CoverageCheckpoint.ts"
 import {
   applyToStatuses,

@@ -1,6 +1,7 @@
 import { Chunk, HashMap, Option } from "effect"
 import { microsOf } from "../../domain/Archive.ts"
-import { beginOf, type Gap, type StreamCoverage } from "../../domain/Coverage.ts"
+import { beginOf } from "../../domain/Coverage/during.ts"
+import type { Gap, StreamCoverage } from "../../domain/Coverage/state.ts"
 import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
 import { greatest, type Integer, least } from "../../domain/Integer.ts"
 import { microsPerHour } from "../../domain/micros.ts"

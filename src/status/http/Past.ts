@@ -1,21 +1,17 @@
 import { Chunk, HashMap, Option } from "effect"
+import { noteBegin } from "../../domain/Coverage/during.ts"
+import { endOfJournal } from "../../domain/Coverage/ending.ts"
 import {
-  applyToCoverage,
   type ConnectedWindow,
   type Coverage,
-  type Doubt,
-  type DropWindow,
-  doubtReasons,
-  endOfJournal,
-  type Gap,
   noCoverage,
-  noteBegin,
   type StreamCoverage
-} from "../../domain/Coverage.ts"
-import type { Integer } from "../../domain/Integer.ts"
+} from "../../domain/Coverage/state.ts"
+import { applyToCoverage } from "../../domain/Coverage.ts"
 import type { Heard, JournalEntry } from "../../domain/JournalEvent.ts"
 import { microsPerDay, microsPerHour } from "../../domain/micros.ts"
 import type { Window } from "../../domain/Window.ts"
+import { doubtKind, gapKind, grown, inRow, kinds, type Rows, rowsFrom } from "./Past/rows.ts"
 
 /**
  * What a journal says of the last days, in little memory: a fold over its entries, whose state loses again and again what will
@@ -308,101 +304,8 @@ const nothingKnown: PastMemory = {
 }
 
 const hoursPerDay = 24
+
 const maxCount = 2 ** 32 - 1
-
-/** Of a row: what it is, from, to, and up to three numbers more. */
-export const rowLength = 6
-
-type GapKind = Pick<Gap, "rule" | "scope">
-
-const gapKinds: ReadonlyArray<GapKind> = (["counter", "range", "chain"] as const).flatMap((rule) =>
-  (["stream", "connection"] as const).map((scope) => ({ rule, scope }))
-)
-const kinds = { connected: 0, unwanted: 1, drop: 2, gap: 3, doubt: 3 + gapKinds.length }
-
-/** NaN for what is beyond 2^53: rows are for people. */
-const inRow = (integer: Integer): number => (typeof integer === "number" ? integer : Number.NaN)
-
-const gapKind = (gap: Gap): number =>
-  kinds.gap + gapKinds.findIndex(({ rule, scope }) => rule === gap.rule && scope === gap.scope)
-
-const doubtKind = (reason: Doubt["reason"]): number => kinds.doubt + doubtReasons.indexOf(reason)
-
-/** The windows of a stream. */
-interface Rows {
-  readonly length: () => number
-  readonly add: (kind: number, from: number, to: number, a?: number, b?: number, c?: number) => void
-  readonly forgetBefore: (oldest: number) => void
-  /** With the windows that touch the range. */
-  readonly joinedWith: (of: StreamCoverage, range: Window) => StreamCoverage
-  readonly numbers: () => Float64Array
-}
-
-const rowsFrom = (numbers: Float64Array): Rows => {
-  let data = numbers
-  let used = numbers.length
-
-  return {
-    length: () => used / rowLength,
-    add: (...row) => {
-      if (used + rowLength > data.length) {
-        const length = Math.max(4, Math.ceil((data.length / rowLength) * 1.5)) * rowLength
-        data = grown(new Float64Array(length), data)
-      }
-      for (let i = 0; i < rowLength; i++) data[used + i] = row[i] ?? 0
-      used += rowLength
-    },
-    forgetBefore: (oldest) => {
-      let kept = 0
-      for (let at = 0; at < used; at += rowLength) {
-        if ((data[at + 2] ?? 0) < oldest) continue
-        data.copyWithin(kept, at, at + rowLength)
-        kept += rowLength
-      }
-      if (kept < data.length / 2) data = data.slice(0, kept)
-      used = kept
-    },
-    joinedWith: (of, range) => {
-      const connected: Array<ConnectedWindow> = []
-      const unwanted: Array<Window> = []
-      const gaps: Array<Gap> = []
-      const drops: Array<DropWindow> = []
-      const doubts: Array<Doubt> = []
-      for (let at = 0; at < used; at += rowLength) {
-        const [kind = 0, from = 0, to = 0, a = 0, b = 0, c = 0] = Array.from(
-          data.subarray(at, at + rowLength)
-        )
-        if (to < range.from || from >= range.to) continue
-        const reason = doubtReasons[kind - kinds.doubt]
-        const gap = gapKinds[kind - kinds.gap]
-        if (kind === kinds.connected) connected.push({ from, to, process: 0 })
-        else if (kind === kinds.unwanted) unwanted.push({ from, to })
-        else if (kind === kinds.drop) drops.push({ from, to, count: a })
-        else if (gap !== undefined) {
-          gaps.push({ ...gap, from, to, size: Number.isNaN(a) ? null : a, expected: b, received: c })
-        } else if (reason !== undefined) doubts.push({ from, to, reason })
-      }
-      return {
-        ...of,
-        connected: before(connected, of.connected),
-        unwanted: before(unwanted, of.unwanted),
-        gaps: before(gaps, of.gaps),
-        drops: before(drops, of.drops),
-        doubts: before(doubts, of.doubts)
-      }
-    },
-    numbers: () => data.subarray(0, used)
-  }
-}
-
-const before = <A>(older: ReadonlyArray<A>, newer: Chunk.Chunk<A>): Chunk.Chunk<A> =>
-  Chunk.unsafeFromArray([...older, ...newer])
-
-/** `numbers` at the begin of longer ones. */
-const grown = <A extends { readonly set: (of: A) => void }>(longer: A, numbers: A): A => {
-  longer.set(numbers)
-  return longer
-}
 
 /** The oldest ones as one: more of their time is in doubt if they are lost. */
 const together = (unarchived: StreamCoverage["unarchived"]): StreamCoverage["unarchived"] => {

@@ -1,7 +1,7 @@
 import { deserialize, serialize } from "node:v8"
 import { FileSystem } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
-import { doubtReasons } from "../../domain/Coverage.ts"
+import { doubtReasons } from "../../domain/Coverage/state.ts"
 import { CheckpointText, emptyCheckpoint, textOf } from "../../domain/CoverageCheckpoint.ts"
 import type { JournalPages } from "../../storage/JournalPages.ts"
 import type { Fold } from "./archivedPast.ts"
@@ -25,9 +25,7 @@ export const savePast = (databasePath: string, fold: Fold) =>
     const bytes = serialize({ version, text, archived: fold.archived, ...memory })
     yield* fs.writeFile(unfinishedPastFile(databasePath), bytes)
     yield* fs.rename(unfinishedPastFile(databasePath), pastFile(databasePath))
-  }).pipe(
-    Effect.catchAllCause((cause) => Effect.logDebug("what the status page knows could not be kept", cause))
-  )
+  }).pipe(Effect.catchAllCause((cause) => Effect.logDebug("could not save the status page's history", cause)))
 
 /** What was kept of this journal, if it is to be had, and the database is still the one that it was read from. */
 export const loadPast = (databasePath: string, journal: JournalPages) =>

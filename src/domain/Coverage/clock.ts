@@ -1,0 +1,82 @@
+import { Chunk, HashMap, Option } from "effect"
+import type { ClockStepped } from "../JournalEvent.ts"
+import { streamKey } from "../StreamId.ts"
+import type { Unsettled } from "../Unsettled.ts"
+import type { Window } from "../Window.ts"
+import type { Coverage, StreamCoverage } from "./state.ts"
+import { beginDoubt, endDoubts, makeSure, reach } from "./streams.ts"
+
+/** The wall clock ran through this time twice: what is there may be of either. */
+export const cameTwice = (state: Coverage, { from, to }: Window): Coverage => ({
+  ...state,
+  streams: HashMap.map(state.streams, (of) => ({
+    ...of,
+    doubts: Chunk.append(of.doubts, { from, to, reason: "clock" as const })
+  }))
+})
+
+/** What was told of earlier, if entries of the process are missing which may have told it. */
+export const settle = (state: Coverage, at: number, unsettled: Unsettled | undefined): Coverage => {
+  if (unsettled === undefined || Option.isNone(state.unsureSince)) return state
+  const { doubts, more, setBack } = unsettled
+  const twice = setBack
+    .map(({ from, to }) => ({ from: to, to: from + 1 }))
+    .filter(({ from, to }) => !Chunk.some(state.missing, (known) => known.from === from && known.to === to))
+    .reduce(
+      (all, window) => ({ ...cameTwice(all, window), missing: Chunk.append(all.missing, window) }),
+      state
+    )
+  const streams = doubts.reduce(
+    (all, { reason, since, stream }) =>
+      HashMap.modify(all, streamKey(stream), (of) => beginDoubt(of, reason, since)),
+    twice.streams
+  )
+  const unnamedDoubt = (of: StreamCoverage, since: number): StreamCoverage => ({
+    ...of,
+    doubts: Chunk.append(of.doubts, { from: Math.min(since, at - 1), to: at, reason: "journal" as const })
+  })
+  return {
+    ...twice,
+    streams: more === undefined ? streams : HashMap.map(streams, (of) => unnamedDoubt(of, more))
+  }
+}
+
+/**
+ * What is open goes on at another time. Of the time in between nobody can say whether it was recorded: it was passed over, or
+ * came twice.
+ */
+export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Type): Coverage => ({
+  ...state,
+  through: Math.max(state.through, to),
+  // Where entries are missing it is also in doubt for streams that are not known yet.
+  unsureSince: Option.map(state.unsureSince, (since) => Math.min(since, to)),
+  missing: Option.isSome(state.unsureSince)
+    ? Chunk.append(state.missing, { from: Math.min(from, to), to: Math.max(from, to) + 1 })
+    : state.missing,
+  streams: HashMap.map(state.streams, (known) => {
+    const of = makeSure(known, from)
+    return of.isWanted || !HashMap.isEmpty(of.open) || Option.isSome(known.unsureSince)
+      ? {
+          ...reach(of, to),
+          unsureSince: Option.as(known.unsureSince, to),
+          connected: Chunk.appendAll(
+            of.connected,
+            Chunk.fromIterable(
+              Array.from(HashMap.values(of.open), (since) => ({
+                from: since,
+                to: Math.max(since, from),
+                process: state.process
+              }))
+            )
+          ),
+          open: HashMap.map(of.open, () => to),
+          lasting: HashMap.map(of.lasting, () => to),
+          doubts: Chunk.append(endDoubts(of, from).doubts, {
+            from: Math.min(from, to),
+            to: Math.max(from, to) + 1,
+            reason: "clock" as const
+          })
+        }
+      : of
+  })
+})

@@ -1,0 +1,29 @@
+import { Chunk, HashMap } from "effect"
+import type { Heard } from "../JournalEvent.ts"
+import type { ConnectedWindow, StreamCoverage } from "./state.ts"
+
+/** A connection that was made while the journal told nothing, by whatever name. */
+export const unnamed = ""
+
+/** The times on the connections that are open, up to where they were last heard. */
+export const endsOf = (
+  { open }: StreamCoverage,
+  at: number,
+  process: number,
+  heard: Heard | undefined
+): ReadonlyArray<ConnectedWindow> =>
+  Array.from(open, ([connection, from]) => {
+    if (heard === undefined) return { from, to: Math.max(from, at), process }
+    // One without a name is one of those that were heard.
+    const last = connection === unnamed ? Math.min(...Object.values(heard)) : (heard[connection] ?? from)
+    return { from, to: Math.max(from, Math.min(at, last + 1)), process }
+  })
+
+export const closeAll = (of: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): StreamCoverage =>
+  ends.length === 0
+    ? of
+    : {
+        ...of,
+        open: HashMap.empty<string, number>(),
+        connected: Chunk.appendAll(of.connected, Chunk.unsafeFromArray(ends))
+      }

@@ -1,0 +1,57 @@
+import { Chunk, HashMap, Option } from "effect"
+import type { JournalEntry } from "../JournalEvent.ts"
+import { endOfJournal } from "./ending.ts"
+import { findAgain, latestBefore, lose } from "./missing.ts"
+import type { Coverage } from "./state.ts"
+
+export const joined = (state: Coverage, entry: JournalEntry): Coverage => {
+  const { id, isKept } = entry
+  if (id === 0) return state
+  if (isKept === true) return Option.isSome(state.missingSince) ? state : lose(state)
+  const until = latestBefore(entry)
+  if (id <= state.lastId)
+    return findAgain(beginJournal(endOfJournal(state), { after: id - 1, goesBack: true }), until)
+  if (id > state.lastId + 1 && Option.isNone(state.missingSince)) return findAgain(lose(state), until)
+  return findAgain(state, until)
+}
+
+/**
+ * Another journal of the server begins with the entry above `after`. Messages that the one before had counted and in no
+ * archive are lost with its database, as far as anybody knows. `goesBack`: a database was restored from a copy, and what
+ * happened between the last part of the journal before and this one is not known.
+ */
+export const beginJournal = (
+  state: Coverage,
+  { after, goesBack }: { readonly after: number; readonly goesBack: boolean }
+): Coverage => {
+  let lostFrom = Number.POSITIVE_INFINITY
+  const streams = HashMap.map(state.streams, (of) => {
+    const from = of.unarchived[0]?.from
+    const noneSince = Option.some(state.through)
+    if (from === undefined) return { ...of, uncounted: 0, noneSince }
+    lostFrom = Math.min(lostFrom, from)
+    return {
+      ...of,
+      unarchived: [],
+      uncounted: 0,
+      noneSince,
+      doubts: Chunk.append(of.doubts, {
+        from,
+        to: Math.max(state.lastSeen, from + 1),
+        reason: "journal" as const
+      })
+    }
+  })
+  const isLost = lostFrom < Number.POSITIVE_INFINITY
+  return {
+    ...state,
+    streams,
+    lastId: after,
+    archivedBefore: Option.none(),
+    archives: HashMap.empty(),
+    missing: isLost
+      ? Chunk.append(state.missing, { from: lostFrom, to: Math.max(state.lastSeen, lostFrom + 1) })
+      : state.missing,
+    missingSince: goesBack ? Option.some(state.lastSeen) : Option.none()
+  }
+}

@@ -1,0 +1,62 @@
+import { Chunk, HashMap, Option } from "effect"
+import type { JournalEvent } from "../JournalEvent.ts"
+import { unnamed } from "./connections.ts"
+import { earliestOf } from "./during.ts"
+import { type Doubt, isEndless, type StreamCoverage } from "./state.ts"
+import { wantSince } from "./streams.ts"
+
+export const count = (
+  of: StreamCoverage,
+  event: Extract<JournalEvent, { _tag: "MessagesCommitted" }>
+): StreamCoverage => {
+  const known = Math.min(of.uncounted, event.messages)
+  const messages = event.messages - known
+  const counted = {
+    ...of,
+    begunAt: Option.some(
+      Math.min(
+        Option.getOrElse(of.begunAt, () => earliestOf(of)),
+        event.first
+      )
+    ),
+    messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
+      Option.some(Option.getOrElse(before, () => 0) + event.messages)
+    ),
+    lastMessageAt: Math.max(of.lastMessageAt, event.last),
+    doubts: Chunk.appendAll(of.doubts, beforeFirst(of, event.first)),
+    noneSince: Option.none(),
+    unarchived:
+      messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
+    uncounted: of.uncounted - known
+  }
+  // No connection was made since, so that one that was open then has brought it.
+  return Option.match(of.unsureSince, {
+    onNone: () => counted,
+    onSome: (since) =>
+      event.last > since
+        ? {
+            ...wantSince(counted, since),
+            unsureSince: Option.none(),
+            open: HashMap.set(of.open, unnamed, since)
+          }
+        : counted
+  })
+}
+
+/** Times on connections of which no message was kept: the first one that is proves nothing of what came before it. */
+const beforeFirst = (
+  { connected, noneSince, open, unsureSince }: StreamCoverage,
+  first: number
+): Chunk.Chunk<Doubt> =>
+  Option.match(noneSince, {
+    onNone: () => Chunk.empty(),
+    onSome: (since) =>
+      Chunk.fromIterable(
+        [
+          ...connected,
+          ...[...HashMap.values(open), ...Option.toArray(unsureSince)].map((from) => ({ from, to: first }))
+        ]
+          .filter(({ from }) => from >= since && from < first)
+          .map(({ from, to }) => ({ from, to: Math.min(to, first), reason: "unproven" as const }))
+      )
+  })

@@ -1,0 +1,66 @@
+import { Chunk, HashMap, Option } from "effect"
+import type { JournalEntry, JournalEvent } from "../JournalEvent.ts"
+import type { Window } from "../Window.ts"
+import { closeAll, endsOf } from "./connections.ts"
+import { type Coverage, endless, isEndless, type StreamCoverage } from "./state.ts"
+
+/** How late an event may be told, microseconds: what happened after it may have been told before. */
+const mostLate = 60_000_000
+
+/** Until when what was told before this entry may have happened. What storage tells by itself, and a begin, is never late. */
+export const latestBefore = ({ at, event }: JournalEntry): number =>
+  "at" in event && !isNeverLate.has(event._tag) ? at + mostLate : at
+
+const isNeverLate: ReadonlySet<string> = new Set<JournalEvent["_tag"]>([
+  "ProcessStarted",
+  "RecordingStarted",
+  "DiskSpace"
+])
+
+/** Entries are missing from here on: what is open may have ended. */
+export const lose = (state: Coverage): Coverage => ({
+  ...state,
+  missingSince: Option.some(state.lastSeen),
+  streams: HashMap.map(state.streams, (of) =>
+    closeAll(of, endsOf(of, state.lastSeen, state.process, state.heard))
+  )
+})
+
+/** The first entry after those that are missing. */
+export const findAgain = (state: Coverage, at: number): Coverage =>
+  Option.match(state.missingSince, {
+    onNone: () => state,
+    onSome: (from) => {
+      const window = { from, to: Math.max(at, from + 1) }
+      return {
+        ...state,
+        missingSince: Option.none(),
+        missing: Chunk.append(state.missing, window),
+        unsureSince: Option.some(window.to),
+        streams: HashMap.map(state.streams, (of) => ({
+          ...doubt(of, { ...window, from: Math.min(window.from, unarchivedFrom(state, of)) }),
+          unsureSince: HashMap.isEmpty(of.open) ? Option.some(window.to) : Option.none(),
+          // How many of the messages that were counted meanwhile are archived cannot be known.
+          unarchived: isEndless(of) ? of.unarchived : [...of.unarchived, endless(from)],
+          uncounted: 0
+        }))
+      }
+    }
+  })
+
+/** Since when messages were counted that may have left the database for an archive that nothing tells of any more. */
+export const unarchivedFrom = (
+  { archivedBefore }: Coverage,
+  { unarchived: [first] }: StreamCoverage
+): number =>
+  first === undefined ? Number.POSITIVE_INFINITY : Option.getOrElse(archivedBefore, () => first.from)
+
+/** In doubt from the last message before, since a gap that is not told of may begin there. */
+const doubt = (of: StreamCoverage, { from, to }: Window): StreamCoverage => ({
+  ...of,
+  doubts: Chunk.append(of.doubts, {
+    from: of.lastMessageAt > 0 ? Math.min(from, of.lastMessageAt) : from,
+    to,
+    reason: "journal"
+  })
+})
