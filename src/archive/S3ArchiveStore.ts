@@ -55,7 +55,7 @@ const make = (
     const prepareBucket = Effect.zipRight(
       ensureBucket(send, settings, ({ reason }) =>
         Effect.logWarning(
-          `BUCKET_NAME=${bucket}: the bucket may be written and not listed (s3:ListBucket), which commands that read the archive need: ${reason}`
+          `BUCKET_NAME=${bucket}: no permission to list the bucket (s3:ListBucket), which commands that read the archive need: ${reason}`
         )
       ),
       Ref.set(bucketIsThere, true)
@@ -97,7 +97,7 @@ const make = (
       yield* Ref.set(contentIsChecked, found)
       if (Option.contains(found, false)) {
         yield* Effect.logWarning(
-          "the S3 server does not compare what it is sent with its hash: every object is read back as a whole"
+          "the S3 server does not verify checksums, reading every object back after its upload"
         )
       }
       return Option.getOrElse(found, () => false)
@@ -107,7 +107,7 @@ const make = (
       isReadBack(send, bucket, object, { ...options, idle: timeouts.idle }).pipe(
         Effect.mapError((failure) =>
           isAccessDenied(failure)
-            ? { ...failure, reason: `it may be written and not read (s3:GetObject): ${failure.reason}` }
+            ? { ...failure, reason: `no permission to read from it (s3:GetObject): ${failure.reason}` }
             : failure
         ),
         Effect.tap((isSame) => (isSame ? Ref.set(confirmed, Option.some(object)) : Effect.void))
@@ -180,7 +180,7 @@ const make = (
           return
         }
         if (!isNamed) return yield* conflict(object, stored.value)
-        yield* Effect.logWarning("an object is not what was sent, it is sent again").pipe(
+        yield* Effect.logWarning("stored object differs from what was sent, uploading it again").pipe(
           Effect.annotateLogs({ key: object.key })
         )
         yield* sendObject(object, { over: true })

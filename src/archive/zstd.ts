@@ -37,7 +37,7 @@ const native: Effect.Effect<Zstd, ResourceUnavailable> = Effect.map(
     try: () => import("zstd-napi"),
     catch: () =>
       new ResourceUnavailable({
-        reason: `Node ${process.versions.node} has no zstd, and the package zstd-napi cannot be loaded: use Node 22.15 or later, or install it anew with a C++ compiler`
+        reason: `Node ${process.versions.node} has no zstd, and the package zstd-napi cannot be loaded: use Node 22.15 or later, or reinstall it with a C++ compiler`
       })
   }),
   ({ compress, decompress }) => ({

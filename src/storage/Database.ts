@@ -51,12 +51,12 @@ const putBackAtLast = (file: DatabaseFile["Type"]) =>
     Option.isNone(fault)
       ? Effect.void
       : Effect.zipRight(
-          Effect.logError(`${faultText[fault.value]} while it was in use: it is put back as it was`),
+          Effect.logError(`${faultText[fault.value]} while in use, restoring it as it was`),
           file.putBack(Effect.void)
         )
   ).pipe(
     Effect.catchAll((error) =>
-      Effect.logError("the database's file could not be put back").pipe(
+      Effect.logError("could not restore the database file").pipe(
         Effect.annotateLogs({ reason: error.message })
       )
     ),
@@ -73,14 +73,14 @@ const checkFile = (path: string) =>
     yield* fs.makeDirectory((yield* Path.Path).dirname(path), { recursive: true })
     if (!(yield* fs.exists(path))) return
     const info = yield* fs.stat(path)
-    if (info.type !== "File") return yield* new DatabaseUnusable({ path, reason: "is no file" })
+    if (info.type !== "File") return yield* new DatabaseUnusable({ path, reason: "is not a file" })
     if (info.size === FileSystem.Size(0)) return
     const head = yield* Effect.scoped(
       Effect.flatMap(fs.open(path, { flag: "r" }), (file) => file.readAlloc(sqliteHeader.length))
     )
     const isDatabase = head._tag === "Some" && new TextDecoder().decode(head.value) === sqliteHeader
     if (!isDatabase) {
-      return yield* new DatabaseUnusable({ path, reason: "is no SQLite database, and is left as it is" })
+      return yield* new DatabaseUnusable({ path, reason: "is not an SQLite database, and is left as it is" })
     }
   }).pipe(
     Effect.catchTags({

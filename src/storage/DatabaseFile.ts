@@ -123,14 +123,14 @@ export const watchDatabaseFile = (
       const fault = yield* file.fault
       if (Option.isNone(fault)) return
       yield* tell(fault.value)
-      yield* Effect.logError(`${faultText[fault.value]} while it was in use: it is put back as it was`).pipe(
+      yield* Effect.logError(`${faultText[fault.value]} while in use, restoring it as it was`).pipe(
         Effect.annotateLogs({ path: file.path })
       )
       yield* journal.append(DatabaseRestored.make({ reason: fault.value }))
       return yield* file.putBack(restart)
     }).pipe(
       Effect.catchAll((error) =>
-        Effect.logError("the database's file could not be put back, it is tried again").pipe(
+        Effect.logError("could not restore the database file, retrying").pipe(
           Effect.annotateLogs({ path: file.path, reason: String(error) })
         )
       ),

@@ -37,7 +37,7 @@ export const watchDisk = (options: {
       const now = yield* monotonicMillis
       if (state === "low" && now - warnedAt >= millisBetweenWarnings) {
         warnedAt = now
-        yield* Effect.logWarning("the disk is nearly full, archiving now").pipe(
+        yield* Effect.logWarning("disk nearly full, archiving now").pipe(
           Effect.annotateLogs({ free, minimum: options.minFree, database })
         )
         yield* options.archive
@@ -48,7 +48,7 @@ export const watchDisk = (options: {
         untold = [...untold, DiskSpace.make({ at, state, free, database })]
         if (state === "enough") {
           warnedAt = Number.NEGATIVE_INFINITY
-          yield* Effect.logInfo("the disk has room again").pipe(Effect.annotateLogs({ free, database }))
+          yield* Effect.logInfo("disk has room again").pipe(Effect.annotateLogs({ free, database }))
         }
       }
       if (untold.length === 0) return

@@ -45,6 +45,10 @@ export class EventJournal extends Context.Tag("collector/EventJournal")<
     ) => Effect.Effect<void, DatabaseError>
     /** All entries in order, read in pages. */
     readonly entries: Stream.Stream<JournalEntry, DatabaseError>
+    /** Those with one of these tags, which a partial index has in this order. */
+    readonly entriesOf: (
+      tags: ReadonlyArray<JournalEvent["_tag"]>
+    ) => Stream.Stream<JournalEntry, DatabaseError>
     /** The highest id of all entries that there ever were; 0 if there were none. */
     readonly lastId: Effect.Effect<number, DatabaseError>
     /** The entries with ids in (after, through] as they are stored, read in pages. */
@@ -107,6 +111,26 @@ export const readRows = (
     )
   )
 
+/** The entries of a journal with one of these tags, in pages; for a connection that may only read, too. */
+export const readRowsOf = (
+  sql: SqlClient.SqlClient,
+  tags: ReadonlyArray<JournalEvent["_tag"]>
+): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> => {
+  // As the partial index has it, which serves no other spelling.
+  const isOne = sql.literal(`tag IN (${tags.map((tag) => `'${tag}'`).join(", ")})`)
+  return Stream.paginateChunkEffect(0, (after) =>
+    sql<JournalRow>`
+      SELECT id, at, tag, stream, payload FROM journal
+      WHERE id > ${after} AND ${isOne} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
+      Effect.mapError(DatabaseError.from),
+      Effect.map((page) => [
+        page.length === 0 ? Chunk.empty() : Chunk.of(page),
+        Option.map(Option.fromNullable(page[entriesPerPage - 1]), (last) => last.id)
+      ])
+    )
+  )
+}
+
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const id = sql<{ journal: string }>`SELECT journal FROM collector`.pipe(
@@ -130,6 +154,9 @@ const make = Effect.gen(function* () {
     Stream.flattenIterables,
     Stream.mapEffect(decodeEntry)
   )
+
+  const entriesOf: EventJournal["Type"]["entriesOf"] = (tags) =>
+    readRowsOf(sql, tags).pipe(Stream.flattenIterables, Stream.mapEffect(decodeEntry))
 
   const lastId = sql<{ seq: number }>`SELECT seq FROM sqlite_sequence WHERE name = 'journal'`.pipe(
     Effect.map((rows) => rows[0]?.seq ?? 0),
@@ -174,6 +201,7 @@ const make = Effect.gen(function* () {
     appendAll: (events) => appendAll(events),
     appendOf: (stream, ...events) => appendAll(events, stream),
     entries,
+    entriesOf,
     lastId,
     rows: (after, through) => readRows(sql, after, through),
     nextSegment

@@ -1,6 +1,7 @@
 import { SqlClient } from "@effect/sql"
-import { Clock, Effect, Option } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import { JournalPruned, ProcessAlive } from "../domain/JournalEvent.ts"
+import { applyToNeeded, neededIds, noneNeeded } from "../domain/NeededEntries.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
@@ -90,6 +91,12 @@ export const prunableThrough = (
     const [some] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM journal WHERE id <= ${through}`
     return { through, isWorthIt: (some?.n ?? 0) > limits.entries / 20 }
   }).pipe(Effect.mapError(DatabaseError.from))
+
+/** The ids of the entries that have to stay: only a fold over the whole journal knows them. */
+export const neededNow: Effect.Effect<ReadonlySet<number>, DatabaseError, EventJournal> = Effect.flatMap(
+  EventJournal,
+  ({ entries }) => Effect.map(Stream.runFold(entries, noneNeeded, applyToNeeded), neededIds)
+)
 
 /** Removes the entries up to an id, but for those in `needed`. */
 export const pruneJournal = (

@@ -61,7 +61,7 @@ export const layer = (options: {
 
       yield* Effect.acquireRelease(Effect.mapError(start, DatabaseError.from), () =>
         Effect.catchAll(stop, (error) =>
-          Effect.logWarning("the end of the process could not be journalled").pipe(
+          Effect.logWarning("could not journal the end of the process").pipe(
             Effect.annotateLogs({ module: "storage", reason: error.message })
           )
         )

@@ -46,7 +46,7 @@ export const watchWal = (options: {
       if (now - warnedAt < millisBetweenWarnings) return
       warnedAt = now
       yield* Effect.logWarning(
-        "the write-ahead log stays large, another program has been reading the database for long"
+        "write-ahead log stays large, another program keeps reading the database"
       ).pipe(Effect.annotateLogs({ bytes, limit }))
     }).pipe(Effect.ignore, Effect.annotateLogs({ module: "storage" }))
 

@@ -107,13 +107,20 @@ export const migrations = Migrator.fromRecord({
         archived_at INTEGER NOT NULL
       )`
   ),
-  /** For what is unsettled, which is asked for in every cycle: few entries of many. It takes as long as three such questions. */
-  "9_unsettling": Effect.flatMap(
-    SqlClient.SqlClient,
-    (sql) => sql`
+  /**
+   * For what is unsettled, which is asked for in every cycle, and for the state of archives, which is asked for at every start:
+   * few entries of many.
+   */
+  "9_journal_indexes": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`
       CREATE INDEX journal_unsettling ON journal (id) WHERE tag IN ('ProcessStarted', 'ProcessStopped', 'StreamSilent',
         'StreamHeard', 'StreamUnreadable', 'StreamReadable', 'ClockStepped')`
-  )
+    yield* sql`
+      CREATE INDEX journal_archives ON journal (id) WHERE tag IN ('ArchivePlanned', 'JournalSegmentPlanned',
+        'ArchiveWritten', 'ArchiveUploaded', 'ArchiveVerified', 'ArchiveRowsPurged', 'ArchivePurged', 'ArchiveAbandoned',
+        'ArchiveFailed', 'JournalSegmentArchived', 'JournalEpochBegan')`
+  })
 })
 
 /** The id of the newest step: a database with a newer one was made by a newer version. */

@@ -55,6 +55,8 @@ interface World {
   /** What every object is read as. */
   content: string
   readonly puts: Array<{ readonly key: string; readonly at: number }>
+  /** The prefixes that were listed. */
+  readonly listed: Array<string>
 }
 
 const storeIn = (world: World) =>
@@ -121,7 +123,10 @@ const storeIn = (world: World) =>
             : Effect.void
         ),
         get: () => Stream.make(new TextEncoder().encode(world.content)),
-        list: () => Stream.empty
+        list: (prefix) => {
+          world.listed.push(prefix)
+          return Stream.empty
+        }
       })
     )
   )
@@ -184,7 +189,8 @@ const withWorld = <A, E>(test: (world: World) => Effect.Effect<A, E, FileSystem.
         },
         objects: new Map(),
         journal: new Map(),
-        puts: []
+        puts: [],
+        listed: []
       })
     ),
     Effect.scoped,
@@ -319,6 +325,28 @@ describe("a cycle", () => {
         expect(report.archived).toHaveLength(1)
         expect(report.failed).toEqual([{ what: "the cycle", reason: expect.stringContaining("no room") }])
       }).pipe(Effect.provide(archiverIn(world)))
+    )
+  )
+
+  it.effect("lists few days of the archived journal, or all at once where the clock was wrong", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        const listed = (date: string) =>
+          TestClock.setTime(Date.parse(date)).pipe(
+            Effect.zipRight(append(snapshot(world.puts.length))),
+            Effect.zipRight(cycle),
+            Effect.provide(archiverIn(world)),
+            Effect.map(() => world.listed.splice(0))
+          )
+        const all = ["_journal/", "journal/"]
+        const days = (...dates: ReadonlyArray<string>) =>
+          dates.flatMap((date) => [`_journal/${date}/`, `journal/date=${date}/`])
+        expect(yield* listed("1970-01-01")).toEqual(days("1970-01-01", "1970-01-02"))
+        expect(yield* listed("2026-11-01")).toEqual(all)
+        expect(yield* listed("2026-11-02")).toEqual(days("2026-11-01", "2026-11-02", "2026-11-03"))
+        yield* listed("2030-01-01")
+        expect(yield* listed("2026-11-03")).toEqual(all)
+      })
     )
   )
 
@@ -564,7 +592,7 @@ describe("a new process", () => {
         expect(yield* warnings(record(2))).toEqual([])
         world.journal.clear()
         expect(yield* warnings(Effect.zipRight(record(3), record(4)))).toEqual([
-          expect.stringContaining("does not have what was stored in it last")
+          expect.stringContaining("last archived object not found")
         ])
         expect(yield* warnings(record(5))).toEqual([])
         expect(world.objects.size).toBe(5)

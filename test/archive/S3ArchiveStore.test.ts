@@ -535,7 +535,7 @@ describe("S3ArchiveStore at start-up", () => {
       const { lines, result } = yield* build(faulty.endpoint)
       expect(lines).toEqual([
         expect.stringMatching(
-          /may be written and not listed \(s3:ListBucket\).*not authorized to perform: s3:list because/
+          /no permission to list the bucket \(s3:ListBucket\).*not authorized to perform: s3:list because/
         )
       ])
       const object = yield* small

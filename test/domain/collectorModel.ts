@@ -1,7 +1,7 @@
 import { FastCheck } from "effect"
 import type { Heard, JournalEntry, JournalEvent, ReceivingEvent } from "../../src/domain/JournalEvent.ts"
-import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
 import { makeUnsettled } from "../../src/domain/makeUnsettled.ts"
+import { applyToNeeded, neededIds, noneNeeded } from "../../src/domain/NeededEntries.ts"
 import { type StreamId, streamKey } from "../../src/domain/StreamId.ts"
 import { makeForgottenEvents } from "../../src/ingest/ForgottenEvents.ts"
 import { book, newYear, trade } from "../support/snapshots.ts"
@@ -249,7 +249,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     pruned = archived
   }
   const database = () => {
-    const needed = neededIds(entries.reduce(applyEntry, emptyJournalState))
+    const needed = neededIds(entries.reduce(applyToNeeded, noneNeeded))
     return entries.flatMap((entry): ReadonlyArray<JournalEntry> => {
       if (entry.id > pruned) return [entry]
       return needed.has(entry.id) ? [{ ...entry, isKept: true }] : []

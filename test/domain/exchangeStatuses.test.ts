@@ -8,7 +8,7 @@ import {
   statusesIn
 } from "../../src/domain/ExchangeStatuses.ts"
 import type { JournalEvent } from "../../src/domain/JournalEvent.ts"
-import { applyEntry, emptyJournalState, neededIds } from "../../src/domain/JournalState.ts"
+import { applyToNeeded, neededIds, noneNeeded } from "../../src/domain/NeededEntries.ts"
 import { makeForgottenEvents } from "../../src/ingest/ForgottenEvents.ts"
 
 const at = (seconds: number) => 1_800_000_000_000_000 + seconds * 1_000_000
@@ -77,7 +77,7 @@ describe("what exchanges say of themselves", () => {
 
   it("stays in the database while it is not as usual, whatever its age", () => {
     const needed = (...events: ReadonlyArray<JournalEvent>) =>
-      Array.from(neededIds(entriesOf(events).reduce(applyEntry, emptyJournalState)))
+      Array.from(neededIds(entriesOf(events).reduce(applyToNeeded, noneNeeded)))
     expect(needed(says(1, "online"), says(2, "cancel_only"), says(3, "maintenance"))).toEqual([3])
     expect(needed(says(2, "maintenance"), says(3, "notice", { isPassing: true }))).toEqual([1])
     expect(needed(says(2, "maintenance"), says(3, "online"))).toEqual([])

@@ -7,7 +7,7 @@ import * as Database from "../../src/storage/Database.ts"
 import { EventJournal } from "../../src/storage/EventJournal.ts"
 import { SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
 import { queryPlansOf } from "../support/queryPlans.ts"
-import { batchOf, book, range, snapshot, trade } from "../support/snapshots.ts"
+import { batchOf, book, range, snapshot, trade, unnoted } from "../support/snapshots.ts"
 import { temporaryFolder } from "../support/storage.ts"
 
 const limits = { messages: 100, millis: 86_400_000, messagesPerGeneration: 10 }
@@ -45,7 +45,7 @@ const archive = (stream: StreamId) =>
     const [count] = yield* sql<{ n: number }>`
       SELECT count(*) AS n FROM snapshots WHERE exchange = ${stream.exchange}
         AND symbol = ${stream.symbol} AND data_type = ${stream.dataType}`
-    yield* repo.purge(plan, count?.n ?? 0)
+    yield* repo.purge(plan, count?.n ?? 0, unnoted)
     yield* repo.forget
   })
 

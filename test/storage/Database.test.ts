@@ -56,7 +56,7 @@ describe("Database", () => {
         yield* fs.makeDirectory(path.replace(/\/[^/]*$/, ""), { recursive: true })
         yield* fs.writeFileString(path, "dear diary, today I recorded nothing")
         const error = yield* Effect.flip(open(path))
-        expect(error.message).toBe(`DATABASE_PATH=${path}: is no SQLite database, and is left as it is`)
+        expect(error.message).toBe(`DATABASE_PATH=${path}: is not an SQLite database, and is left as it is`)
         expect(yield* fs.readFileString(path)).toBe("dear diary, today I recorded nothing")
       })
     )
@@ -67,7 +67,7 @@ describe("Database", () => {
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
         yield* fs.makeDirectory(path, { recursive: true })
-        expect((yield* Effect.flip(open(path))).message).toContain("is no file")
+        expect((yield* Effect.flip(open(path))).message).toContain("is not a file")
         const damaged = `${path}2`
         yield* fs.writeFileString(damaged, `SQLite format 3\0${"x".repeat(5000)}`)
         expect((yield* Effect.flip(open(damaged))).message).toContain("SQLITE_NOTADB")

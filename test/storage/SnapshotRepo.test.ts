@@ -4,10 +4,10 @@ import { Chunk, Effect, FastCheck, type HashMap, Logger, Option, Stream } from "
 import type { ArchivePlan } from "../../src/domain/Archive.ts"
 import { dateOf } from "../../src/domain/Archive.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
-import { EventJournal } from "../../src/storage/EventJournal.ts"
-import { RowsDiffer, SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
+import { DatabaseError } from "../../src/storage/DatabaseError.ts"
+import { type PurgedRows, RowsDiffer, SnapshotRepo } from "../../src/storage/SnapshotRepo.ts"
 import { queryPlansOf } from "../support/queryPlans.ts"
-import { batchOf, book, newYear, range, snapshot, trade } from "../support/snapshots.ts"
+import { batchOf, book, newYear, range, snapshot, trade, unnoted } from "../support/snapshots.ts"
 import { storage } from "../support/storage.ts"
 
 const append = (...snapshots: ReadonlyArray<ReturnType<typeof snapshot>>) =>
@@ -277,7 +277,7 @@ describe("nextRange", () => {
           const plan = planOf(stream, found.value.firstId, found.value.lastId, found.value.date)
           const rows = yield* rowsOf(plan)
           expect(rows.every((row) => dateOf(row.timestamp) === plan.date)).toBe(true)
-          expect(yield* repo.purge(plan, rows.length)).toBe(rows.length)
+          expect(yield* repo.purge(plan, rows.length, unnoted)).toBe(rows.length)
           seen.push(...rows.map((row) => row.exchangeSequenceId))
         }
         expect(seen.map(Number).sort((a, b) => a - b)).toEqual(range(0, offsets.length))
@@ -312,7 +312,6 @@ describe("rows and purge", () => {
   it.scoped("read and delete the rows of the plan and no others, while inserts go on", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
-      const journal = yield* EventJournal
       const streams = [book, trade, { ...book, symbol: "ethusdt" }]
       yield* append(...range(0, 12_000).map((n) => snapshot(n, streams[n % 3] ?? book)))
       const plan = planOf(book, 1, 11_000)
@@ -325,22 +324,21 @@ describe("rows and purge", () => {
       const expected = range(0, 11_000).filter((n) => n % 3 === 0)
       expect(rows.map((row) => Number(row.exchangeSequenceId))).toEqual(expected)
       expect(rows.map((row) => row.id)).toEqual(expected.map((n) => n + 1))
-      const [purged] = yield* Effect.all([repo.purge(plan, expected.length), append(snapshot(200_000))], {
-        concurrency: "unbounded"
-      })
+      const parts: Array<PurgedRows> = []
+      const note = (part: PurgedRows) => Effect.sync(() => void parts.push(part))
+      const [purged] = yield* Effect.all(
+        [repo.purge(plan, expected.length, note), append(snapshot(200_000))],
+        {
+          concurrency: "unbounded"
+        }
+      )
       expect(purged).toBe(expected.length)
       const left = yield* allIds
       expect(left.filter((id) => id <= 11_000 && id % 3 === 1)).toEqual([])
       expect(left.filter((id) => id <= 12_000)).toHaveLength(12_000 - expected.length)
-      const events = Chunk.toReadonlyArray(yield* Stream.runCollect(journal.entries)).map(
-        ({ event }) => event
-      )
-      expect(events.at(-1)).toEqual({ _tag: "ArchivePurged", archiveId: "a" })
-      expect(
-        events
-          .flatMap((event) => (event._tag === "ArchiveRowsPurged" ? [event.rows] : []))
-          .reduce((a, b) => a + b, 0)
-      ).toBe(expected.length)
+      expect(parts.map(({ isLast }) => isLast)).toEqual(parts.map((_, n) => n === parts.length - 1))
+      expect(parts.at(-1)?.throughId).toBe(plan.lastId)
+      expect(parts.reduce((sum, { rows }) => sum + rows, 0)).toBe(expected.length)
     }).pipe(Effect.provide(storage))
   )
 
@@ -380,9 +378,9 @@ describe("rows and purge", () => {
       expect(pages.flat().map((row) => [row.exchangeSequenceId, row.data.length])).toEqual(
         kilobytes.map((size, n) => [String(n), size * 1000])
       )
-      expect(yield* repo.purge(plan, kilobytes.length)).toBe(kilobytes.length)
-      const parts = yield* sql<{ rows: number }>`
-        SELECT payload ->> 'rows' AS rows FROM journal WHERE tag = 'ArchiveRowsPurged' ORDER BY id`
+      const parts: Array<PurgedRows> = []
+      const note = (part: PurgedRows) => Effect.sync(() => void parts.push(part))
+      expect(yield* repo.purge(plan, kilobytes.length, note)).toBe(kilobytes.length)
       expect(parts.length).toBeGreaterThan(2)
       expect(parts.reduce((sum, { rows }) => sum + rows, 0)).toBe(kilobytes.length)
       expect(yield* sql`SELECT count(*) AS n FROM snapshots`).toEqual([{ n: kilobytes.length }])
@@ -403,9 +401,9 @@ describe("rows and purge", () => {
       const both = Chunk.toReadonlyArray(pages)
       expect(both.flatMap(([rows]) => rows.map((row) => row.id))).toEqual(odd)
       expect(both.flatMap(([, rows]) => rows.map((row) => row.id))).toEqual(even)
-      expect(yield* repo.purge(books, 4500)).toBe(4500)
+      expect(yield* repo.purge(books, 4500, unnoted)).toBe(4500)
       expect(yield* idsOf(trades)).toEqual(even)
-      expect(yield* repo.purge(trades, 4500)).toBe(4500)
+      expect(yield* repo.purge(trades, 4500, unnoted)).toBe(4500)
       expect(yield* allIds).toEqual([])
     }).pipe(Effect.provide(storage))
   )
@@ -434,16 +432,16 @@ describe("rows and purge", () => {
       yield* sql`
         CREATE TEMP TRIGGER keep BEFORE DELETE ON main.snapshots WHEN OLD.id = 7000
         BEGIN SELECT RAISE(ABORT, 'not yet'); END`
-      yield* Effect.flip(repo.purge(plan, 12_000))
+      yield* Effect.flip(repo.purge(plan, 12_000, unnoted))
       yield* sql`DROP TRIGGER keep`
       const left = range(5001, 12_001)
       expect(yield* allIds).toEqual(left)
       expect(yield* idsOf(plan)).toEqual(left)
-      expect(yield* Effect.flip(repo.purge(plan, 12_000))).toEqual(
+      expect(yield* Effect.flip(repo.purge(plan, 12_000, unnoted))).toEqual(
         new RowsDiffer({ expected: 12_000, found: 7000 })
       )
       expect(yield* allIds).toEqual(left)
-      expect(yield* repo.purge(plan, 7000)).toBe(7000)
+      expect(yield* repo.purge(plan, 7000, unnoted)).toBe(7000)
       expect(yield* allIds).toEqual([])
     }).pipe(Effect.provide(storage))
   )
@@ -456,10 +454,23 @@ describe("rows and purge", () => {
       const plan = yield* planned(book)
       expect(yield* idsOf(plan)).toHaveLength(6000)
       yield* sql`DELETE FROM snapshots WHERE id = 5999`
-      expect(yield* Effect.flip(repo.purge(plan, 6000))).toEqual(
+      expect(yield* Effect.flip(repo.purge(plan, 6000, unnoted))).toEqual(
         new RowsDiffer({ expected: 6000, found: 5999 })
       )
       expect(yield* allIds).toHaveLength(5999)
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("stay where what leaves cannot be noted", () =>
+    Effect.gen(function* () {
+      const repo = yield* SnapshotRepo
+      yield* append(...range(0, 6000).map((n) => snapshot(n)))
+      const plan = yield* planned(book)
+      const full = new DatabaseError({ cause: new Error("no room") })
+      const note = ({ isLast }: PurgedRows) => (isLast ? full : Effect.void)
+      expect(yield* Effect.flip(repo.purge(plan, 6000, note))).toEqual(full)
+      expect(yield* allIds).toEqual(range(5001, 6001))
+      expect(yield* repo.purge(plan, 1000, unnoted)).toBe(1000)
     }).pipe(Effect.provide(storage))
   )
 
@@ -468,7 +479,7 @@ describe("rows and purge", () => {
       const repo = yield* SnapshotRepo
       yield* append(...range(0, 10).map((n) => snapshot(n)))
       const plans = yield* queryPlansOf(
-        repo.purge(planOf(book, 1, 10), 10),
+        repo.purge(planOf(book, 1, 10), 10, unnoted),
         /^(DELETE|INSERT).*id IN \(SELECT id FROM temp.archive_rows/s
       )
       const byId = "SEARCH snapshots USING INTEGER PRIMARY KEY (rowid=?)"

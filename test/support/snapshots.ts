@@ -35,3 +35,6 @@ export const batchOf = (snapshots: ReadonlyArray<Snapshot>): SnapshotBatch =>
       SnapshotQueue.layer({ capacity: snapshots.length + 1 })
     )
   )
+
+/** For who purges rows without a journal. */
+export const unnoted = () => Effect.void

@@ -56,7 +56,7 @@ const repo = Layer.effect(
     SnapshotRepo.of({
       ...real,
       append: (batch) => around("append", real.append(batch)),
-      purge: (plan, expected) => around("purge", real.purge(plan, expected))
+      purge: (plan, expected, note) => around("purge", real.purge(plan, expected, note))
     })
   )
 ).pipe(Layer.provide(SnapshotRepo.layer))

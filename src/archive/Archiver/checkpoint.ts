@@ -42,7 +42,7 @@ export const archiveCheckpoint = (
     yield* noteArchived(checkpoint)
   }).pipe(
     Effect.catchAll((error) =>
-      Effect.logWarning("a checkpoint of the journal could not be archived").pipe(
+      Effect.logWarning("could not archive a checkpoint of the journal").pipe(
         Effect.annotateLogs({ reason: error.message })
       )
     )

@@ -1,8 +1,9 @@
 import { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import { Clock, Effect, Layer, Option, Schema, Stream } from "effect"
-import { dateOf, journalPrefixesOf, microsOf, parseKey } from "../../domain/Archive.ts"
+import { dateOf, journalPrefixes, journalPrefixesOf, microsOf, parseKey } from "../../domain/Archive.ts"
 import { JournalSegmentPlanned } from "../../domain/JournalEvent.ts"
+import { microsPerDay } from "../../domain/micros.ts"
 import { DatabaseError } from "../../storage/DatabaseError.ts"
 import { EventJournal } from "../../storage/EventJournal.ts"
 import { textsIn } from "../ArchivedJournal.ts"
@@ -29,16 +30,14 @@ export const findOtherEpoch = (plannedThrough: number) =>
     const knownIds = new Set(known.map(({ plan }) => plan.archiveId))
     const latest = known.at(-1)?.plan.archiveId ?? ""
     const newer: Array<{ readonly archiveId: string; readonly key: string }> = []
-    for (let day = microsOf(first).start; day <= microsOf(dateOf(now)).end; day = microsOf(dateOf(day)).end) {
-      const listed = Stream.flatMap(Stream.fromIterable(journalPrefixesOf(dateOf(day))), store.list)
-      yield* Stream.runForEach(listed, ({ key }) =>
-        Effect.sync(() => {
-          const parsed = parseKey(key)
-          if (parsed?._tag !== "Journal" || parsed.journal !== journal) return
-          if (parsed.archiveId > latest && !knownIds.has(parsed.archiveId)) newer.push({ ...parsed, key })
-        })
-      )
-    }
+    const listed = Stream.flatMap(Stream.fromIterable(prefixesBetween(first, now)), store.list)
+    yield* Stream.runForEach(listed, ({ key }) =>
+      Effect.sync(() => {
+        const parsed = parseKey(key)
+        if (parsed?._tag !== "Journal" || parsed.journal !== journal) return
+        if (parsed.archiveId > latest && !knownIds.has(parsed.archiveId)) newer.push({ ...parsed, key })
+      })
+    )
     return newer.length === 0 ? Option.none<number>() : yield* sameThrough(newer, plannedThrough)
   }).pipe(
     Effect.catchIf(
@@ -46,13 +45,28 @@ export const findOtherEpoch = (plannedThrough: number) =>
       (error) =>
         Effect.as(
           Effect.logWarning(
-            "the archive may not be listed: whether the database was restored from a copy cannot be seen"
+            "no permission to list the archive, cannot check whether the database was restored from a copy"
           ).pipe(Effect.annotateLogs({ reason: error.message })),
           Option.none<number>()
         )
     ),
     Effect.mapError((error) => (error._tag === "ArchiveStoreError" ? error : DatabaseError.from(error)))
   )
+
+/** So many days are listed one by one. */
+const maxDays = 62
+
+/**
+ * Where the parts of the journal from a date until tomorrow lie. All of them where there are more days than that, or none: the
+ * clock was wrong at one of the two times.
+ */
+const prefixesBetween = (date: string, now: number): ReadonlyArray<string> => {
+  const { start } = microsOf(date)
+  const days = Math.floor((now - start) / microsPerDay) + 2
+  return days > maxDays || days < 2
+    ? journalPrefixes
+    : Array.from({ length: days }, (_, n) => journalPrefixesOf(dateOf(start + n * microsPerDay))).flat()
+}
 
 /** Reads the parts as far as they go beyond what the database has archived; none if they do not. */
 const sameThrough = (

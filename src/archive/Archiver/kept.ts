@@ -20,7 +20,7 @@ export const warnIfGone: Effect.Effect<boolean, never, SqlClient.SqlClient | Arc
     const { plan } = yield* decode(latest.payload)
     if (Option.isNone(yield* store.head(plan.key))) {
       yield* Effect.logWarning(
-        "the archive does not have what was stored in it last: is its disk mounted, is it the same folder or bucket?"
+        "last archived object not found: is the archive's disk mounted, is it the same folder or bucket?"
       ).pipe(Effect.annotateLogs({ key: plan.key }))
     }
     return true

@@ -32,16 +32,14 @@ export const tidyOutbox = (options: {
       } else {
         yield* fs.makeDirectory(quarantine, { recursive: true })
         yield* fs.rename(file, yield* freeName(path.join(quarantine, name)))
-        yield* Effect.logWarning(
-          "the outbox had a file that the journal does not know: it is put aside"
-        ).pipe(Effect.annotateLogs({ file, quarantine }))
+        yield* Effect.logWarning("unknown file in the outbox, moved to quarantine").pipe(
+          Effect.annotateLogs({ file, quarantine })
+        )
       }
     }
   }).pipe(
     Effect.catchAll((error) =>
-      Effect.logWarning("the outbox could not be put in order").pipe(
-        Effect.annotateLogs({ reason: error.message })
-      )
+      Effect.logWarning("could not clean up the outbox").pipe(Effect.annotateLogs({ reason: error.message }))
     )
   )
 

@@ -129,7 +129,7 @@ const withServersTime =
 
 const tellOfClock = (offset: number): Effect.Effect<void> =>
   Math.abs(offset) < notableSkew
-    ? Effect.logInfo("this machine's clock agrees with the S3 server's again")
+    ? Effect.logInfo("system clock agrees with the S3 server again")
     : Effect.logWarning(
         `${clockSkew(offset)}: requests are signed with the server's time; set the clock of this machine`
       )

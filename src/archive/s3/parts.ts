@@ -84,7 +84,7 @@ export const putParts = (
           : Effect.catchAll(abort(send, upload), ({ reason, status }) =>
               status === 404
                 ? Effect.void
-                : Effect.logWarning("the parts of an upload that failed could not be removed").pipe(
+                : Effect.logWarning("could not remove the parts of a failed upload").pipe(
                     Effect.annotateLogs({ key: object.key, reason })
                   )
             )
@@ -203,13 +203,13 @@ const abortAll = (send: Send, bucket: string, key: string): Effect.Effect<void> 
         Key === key && UploadId !== undefined
           ? Effect.zipRight(
               abort(send, { Bucket: bucket, Key, UploadId }),
-              Effect.logInfo("an upload that was cut off is begun anew").pipe(Effect.annotateLogs({ key }))
+              Effect.logInfo("restarting an upload that was cut off").pipe(Effect.annotateLogs({ key }))
             )
           : Effect.void
       )
     ),
     Effect.catchAll(({ reason }) =>
-      Effect.logDebug("unfinished uploads cannot be looked for").pipe(Effect.annotateLogs({ key, reason }))
+      Effect.logDebug("could not list unfinished uploads").pipe(Effect.annotateLogs({ key, reason }))
     ),
     Effect.asVoid
   )

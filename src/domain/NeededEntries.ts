@@ -1,70 +1,25 @@
 import { HashMap, Option } from "effect"
 import { isImpaired, statusKey } from "./ExchangeStatuses.ts"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
-import { applyArchiveEvent, isOfRows, noPendingArchives, type PendingArchives } from "./PendingArchives.ts"
 import type { StreamId } from "./StreamId.ts"
 import { maxSetBacks } from "./Unsettled.ts"
 
-/** What the archiver goes by: a fold over the journal. */
-export interface JournalState {
-  readonly pending: PendingArchives
-  /** Up to this id the journal's entries belong to planned segments. */
-  readonly plannedThrough: number
-  /**
-   * By what each is needed for, the ids of the entries without which the folds would come to another state: the plan and
-   * the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, what
-   * exchanges say of themselves that is not as usual, the process that runs, the latest times that the clock was set back, the latest segment, the latest epoch.
-   */
-  readonly needed: HashMap.HashMap<string, ReadonlyArray<number>>
-}
+/**
+ * By what each is needed for, the ids of the entries without which the folds over the journal would come to another state: the plan
+ * and the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, what
+ * exchanges say of themselves that is not as usual, the process that runs, the latest times that the clock was set back, the latest
+ * segment, the latest epoch. A fold over the journal.
+ */
+export type NeededEntries = HashMap.HashMap<string, ReadonlyArray<number>>
 
-export const emptyJournalState: JournalState = {
-  pending: noPendingArchives,
-  plannedThrough: 0,
-  needed: HashMap.empty()
-}
-
-/** The state after an entry. */
-export const applyEntry = (state: JournalState, entry: JournalEntry): JournalState => ({
-  pending: applyArchiveEvent(state.pending, entry.event),
-  plannedThrough: plannedAfter(state, entry.event),
-  needed: needs(state.needed, entry)
-})
-
-/** Up to this id the entries are in verified objects. */
-export const archivedThrough = (state: JournalState): number => {
-  let through = state.plannedThrough
-  for (const archive of HashMap.values(state.pending)) {
-    if (!isOfRows(archive)) through = Math.min(through, archive.plan.firstId - 1)
-  }
-  return through
-}
+export const noneNeeded: NeededEntries = HashMap.empty()
 
 /** The ids of the entries that have to stay whatever their age. */
-export const neededIds = (state: JournalState): ReadonlySet<number> =>
-  new Set(Array.from(HashMap.values(state.needed)).flat())
+export const neededIds = (needed: NeededEntries): ReadonlySet<number> =>
+  new Set(Array.from(HashMap.values(needed)).flat())
 
-/** The entries of a part that is given up, which is always the latest, are to be planned again. */
-const plannedAfter = ({ pending, plannedThrough }: JournalState, event: JournalEvent): number => {
-  switch (event._tag) {
-    case "JournalSegmentPlanned":
-      return Math.max(plannedThrough, event.plan.lastId)
-    case "JournalEpochBegan":
-      return event.after
-    case "ArchiveAbandoned":
-      return HashMap.get(pending, event.archiveId).pipe(
-        Option.filter((archive) => !isOfRows(archive)),
-        Option.match({
-          onNone: () => plannedThrough,
-          onSome: ({ plan }) => Math.min(plannedThrough, plan.firstId - 1)
-        })
-      )
-    default:
-      return plannedThrough
-  }
-}
-
-const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): JournalState["needed"] => {
+/** What is needed after an entry. */
+export const applyToNeeded = (needed: NeededEntries, { event, id }: JournalEntry): NeededEntries => {
   switch (event._tag) {
     case "JournalSegmentPlanned":
     case "ArchivePlanned":
@@ -126,7 +81,7 @@ const needs = (needed: JournalState["needed"], { event, id }: JournalEntry): Jou
 }
 
 /** The doubts of a delisted symbol's streams are over, unless these are recorded by name: the next entry of each begins anew. */
-const delistDoubts = (needed: JournalState["needed"], symbol: Symbol): JournalState["needed"] =>
+const delistDoubts = (needed: NeededEntries, symbol: Symbol): NeededEntries =>
   HashMap.reduce(needed, needed, (all, ids, key) => {
     if (!key.startsWith(doubtsOf(symbol)) || key.endsWith(delisted)) return all
     const earlier = Option.getOrElse(HashMap.get(all, beforeDelisting(key)), () => ids)
@@ -134,7 +89,7 @@ const delistDoubts = (needed: JournalState["needed"], symbol: Symbol): JournalSt
   })
 
 /** Times that came twice are in doubt for ever. */
-const withSetBack = (needed: JournalState["needed"], id: number): JournalState["needed"] =>
+const withSetBack = (needed: NeededEntries, id: number): NeededEntries =>
   HashMap.modifyAt(needed, "set back", (before) =>
     Option.some([...Option.getOrElse(before, () => []), id].slice(-maxSetBacks))
   )
@@ -142,7 +97,7 @@ const withSetBack = (needed: JournalState["needed"], id: number): JournalState["
 /** What begins with this ends with the process. */
 const ofProcess = "process "
 
-const withoutProcess = (needed: JournalState["needed"]): JournalState["needed"] =>
+const withoutProcess = (needed: NeededEntries): NeededEntries =>
   HashMap.filter(needed, (_, key) => !key.startsWith(ofProcess))
 
 interface Symbol {

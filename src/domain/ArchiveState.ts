@@ -15,10 +15,17 @@ export interface PendingArchive<Plan = ArchivePlan | JournalSegment> {
   readonly purged: number
 }
 
-/** The pending archives by archive id: a fold over the journal. */
+/** The pending archives by archive id. */
 export type PendingArchives = HashMap.HashMap<string, PendingArchive>
 
-export const noPendingArchives: PendingArchives = HashMap.empty()
+/** What archiving goes by: a fold over those entries of the journal whose tags are `archiveTags`. */
+export interface ArchiveState {
+  readonly pending: PendingArchives
+  /** Up to this id the journal's entries belong to planned segments. */
+  readonly plannedThrough: number
+}
+
+export const emptyArchiveState: ArchiveState = { pending: HashMap.empty(), plannedThrough: 0 }
 
 /** An archive of which nothing is done but its plan. */
 export const planned = <Plan>(plan: Plan): PendingArchive<Plan> => ({
@@ -33,8 +40,57 @@ export const planned = <Plan>(plan: Plan): PendingArchive<Plan> => ({
 export const isOfRows = (archive: PendingArchive): archive is PendingArchive<ArchivePlan> =>
   "stream" in archive.plan
 
+/** Tags of events that change the state. */
+export const archiveTags = [
+  "ArchivePlanned",
+  "JournalSegmentPlanned",
+  "ArchiveWritten",
+  "ArchiveUploaded",
+  "ArchiveVerified",
+  "ArchiveRowsPurged",
+  "ArchivePurged",
+  "ArchiveAbandoned",
+  "ArchiveFailed",
+  "JournalSegmentArchived",
+  "JournalEpochBegan"
+] as const satisfies ReadonlyArray<JournalEvent["_tag"]>
+
 /** The state after an event. Events of archives that are not pending change nothing. */
-export const applyArchiveEvent = (state: PendingArchives, event: JournalEvent): PendingArchives => {
+export const applyToArchives = (state: ArchiveState, event: JournalEvent): ArchiveState => ({
+  pending: pendingAfter(state.pending, event),
+  plannedThrough: plannedAfter(state, event)
+})
+
+/** Up to this id the entries are in verified objects. */
+export const archivedThrough = (state: ArchiveState): number => {
+  let through = state.plannedThrough
+  for (const archive of HashMap.values(state.pending)) {
+    if (!isOfRows(archive)) through = Math.min(through, archive.plan.firstId - 1)
+  }
+  return through
+}
+
+/** The entries of a part that is given up, which is always the latest, are to be planned again. */
+const plannedAfter = ({ pending, plannedThrough }: ArchiveState, event: JournalEvent): number => {
+  switch (event._tag) {
+    case "JournalSegmentPlanned":
+      return Math.max(plannedThrough, event.plan.lastId)
+    case "JournalEpochBegan":
+      return event.after
+    case "ArchiveAbandoned":
+      return HashMap.get(pending, event.archiveId).pipe(
+        Option.filter((archive) => !isOfRows(archive)),
+        Option.match({
+          onNone: () => plannedThrough,
+          onSome: ({ plan }) => Math.min(plannedThrough, plan.firstId - 1)
+        })
+      )
+    default:
+      return plannedThrough
+  }
+}
+
+const pendingAfter = (state: PendingArchives, event: JournalEvent): PendingArchives => {
   switch (event._tag) {
     case "ArchivePlanned":
     case "JournalSegmentPlanned":
