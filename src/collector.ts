@@ -55,9 +55,8 @@ export const layer = (
   Layer.merge(Layer.provide(actor("liveness report", reportLiveness), opened), statusPage).pipe(
     Layer.provide(receiving(settings)),
     Layer.provide(Reporter.layer(settings)),
-    Layer.provide(signsOfLife),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),
-    Layer.provideMerge(EventRecorder.layer()),
+    Layer.provideMerge(eventRecorder),
     Layer.provideMerge(
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
@@ -178,19 +177,18 @@ const receiving = (settings: Settings) =>
 
 const logSteps = (steps: Mailbox.ReadonlyMailbox<ClockStep>) =>
   Effect.flatMap(Effect.orDie(steps.take), ({ from, to }) =>
-    Effect.logWarning("the clock of this machine was set, or the machine slept").pipe(
+    Effect.logWarning("system clock was changed, or the machine slept").pipe(
       Effect.annotateLogs({ module: "exchange", seconds: (to - from) / 1e6 })
     )
   ).pipe(Effect.forever)
 
-/** With when each connection was last heard. */
-const signsOfLife = Layer.unwrapEffect(
+const eventRecorder = Layer.unwrapEffect(
   Effect.map(ExchangeStream, ({ connections }) =>
-    EventRecorder.signsOfLife(
-      Effect.map(connections, (open) =>
+    EventRecorder.layer({
+      heard: Effect.map(connections, (open) =>
         Object.fromEntries(open.map(({ connection, heardAt }) => [connection, heardAt]))
       )
-    )
+    })
   )
 )
 

@@ -1,5 +1,5 @@
 import { Cause, Duration, Effect, ExecutionStrategy, Exit, Schedule, Scope } from "effect"
-import { backoff } from "../backoff.ts"
+import { reconnecting } from "../cadences.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
 import { type AllowanceLimits, makeAllowance } from "./Allowance.ts"
 import type { ConnectionContext } from "./Connection/ConnectionContext.ts"
@@ -133,7 +133,7 @@ export const makeStreamGroup = (
 
   const run = Effect.gen(function* () {
     const parent = yield* Effect.scope
-    const backoff = yield* Schedule.driver(reconnectDelays)
+    const backoff = yield* Schedule.driver(reconnecting)
 
     /** A connection, however long that takes. */
     const open = (primary: boolean) =>
@@ -165,7 +165,7 @@ export const makeStreamGroup = (
     const isCutWithin = ({ connection }: Opened, millis: number) =>
       millis <= 0
         ? Effect.succeed(false)
-        : Effect.logInfo("the end of a new connection is announced, it is kept for a while").pipe(
+        : Effect.logInfo("exchange announced the end of a new connection, keeping it for now").pipe(
             Effect.annotateLogs({ seconds: Math.round(millis / 1000) }),
             Effect.zipRight(
               Effect.raceFirst(
@@ -190,7 +190,7 @@ export const makeStreamGroup = (
         if (kind === "replaced" && (yield* isCutWithin(current, pause.millis - age))) {
           pause = afterCut(pause, (yield* monotonicMillis) - began)
         } else {
-          yield* Effect.logInfo("another connection takes over").pipe(Effect.annotateLogs({ reason }))
+          yield* Effect.logInfo("handing over to a new connection").pipe(Effect.annotateLogs({ reason }))
           const next = yield* successorOf(current)
           if (next !== undefined) {
             next.connection.promote()
@@ -278,9 +278,6 @@ const unreadableLimits: AllowanceLimits = {
 
 /** How long a connection lasts whose error says nothing about the next one. */
 const calmMillis = 60_000
-
-/** 1 s, doubling up to 60 s, each between 80 and 120 %. */
-const reconnectDelays = backoff("1 second", "60 seconds")
 
 /** A connection and the scope that keeps it open. */
 interface Opened {

@@ -1,5 +1,5 @@
 import { type Duration, Effect, Schedule } from "effect"
-import { backoff } from "../backoff.ts"
+import { askingForInstruments } from "../cadences.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { Exchange, Instrument } from "./Exchange.ts"
@@ -32,11 +32,9 @@ export const watchList = (
     const { fetchInstruments } = yield* Effect.promise(() => import("./fetchInstruments.ts"))
     const list = fetchInstruments(exchange, options.restUrl).pipe(
       Effect.tapError((reason) =>
-        Effect.logWarning("the list of instruments cannot be had, it is asked for again").pipe(
-          Effect.annotateLogs({ reason })
-        )
+        Effect.logWarning("could not fetch instrument list, retrying").pipe(Effect.annotateLogs({ reason }))
       ),
-      Effect.retry(listRetries),
+      Effect.retry(askingForInstruments),
       // It is retried for ever.
       Effect.orDieWith(String)
     )
@@ -58,7 +56,7 @@ export const watchList = (
       if (patterns.length === 0) return
       listing = readList(listing, instruments)
       if (isDoubted(listing)) {
-        return yield* Effect.logWarning("the list of instruments has shrunk by more than half").pipe(
+        return yield* Effect.logWarning("instrument list shrank by more than half, not believed yet").pipe(
           Effect.annotateLogs({
             before: listing.last.size,
             now: listing.doubted.at(-1)?.size,
@@ -69,15 +67,13 @@ export const watchList = (
       const found = streamsOf([...listing.symbols])
       for (const { pattern, streams } of found) {
         if (streams.length > 0) continue
-        yield* Effect.logWarning("a pattern of MARKETS matches nothing that the exchange lists").pipe(
+        yield* Effect.logWarning("pattern in MARKETS matches no listed symbol").pipe(
           Effect.annotateLogs({ pattern })
         )
       }
       const streams = new Map(found.flatMap(({ streams }) => streams).map((id) => [streamKey(id), id]))
       onList([...streams.values()], isFirst)
-      yield* Effect.logInfo("the list of instruments was read").pipe(
-        Effect.annotateLogs({ streams: streams.size })
-      )
+      yield* Effect.logInfo("instrument list read").pipe(Effect.annotateLogs({ streams: streams.size }))
       isFirst = false
     })
     if (patterns.length === 0) return yield* refresh
@@ -96,7 +92,7 @@ const tellMissing = ({ exchange, named }: ListOptions, instruments: ReadonlyArra
     const near = nearSymbols(symbol, listed)
     return near.length === 0 ? symbol : `${symbol} (near it: ${near.join(", ")})`
   })
-  return Effect.logWarning("symbols of MARKETS are not in the exchange's list").pipe(
+  return Effect.logWarning("symbols in MARKETS are not listed by the exchange").pipe(
     Effect.annotateLogs({
       symbols: texts.join("; "),
       ...(missing.length > texts.length ? { more: missing.length - texts.length } : {})
@@ -106,6 +102,3 @@ const tellMissing = ({ exchange, named }: ListOptions, instruments: ReadonlyArra
 
 /** So many symbols are named: each is compared with thousands. */
 const maxTold = 20
-
-/** 1 s, doubling up to 5 minutes. */
-const listRetries = backoff("1 second", "5 minutes")

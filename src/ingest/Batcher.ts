@@ -1,4 +1,5 @@
-import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref, Schedule } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref } from "effect"
+import { batching, committingAgain, committingAtTheEnd } from "../cadences.ts"
 import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
 import type { Appended } from "../domain/StorageReport.ts"
@@ -6,6 +7,7 @@ import type { StreamId } from "../domain/StreamId.ts"
 import { Storage, type StorageError } from "../storage/Storage.ts"
 import { supervise } from "../supervise.ts"
 import { type CommitTally, makeCommitTally } from "./CommitTally.ts"
+import { EventRecorder } from "./EventRecorder.ts"
 import { commitFailures, commitSeconds } from "./metrics.ts"
 import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
 
@@ -32,8 +34,9 @@ export interface BatcherState {
  * Commits what waits in the queue every `interval`, and sooner when the queue is half full. While one batch is on its way the
  * next one follows, so that storage need not wait for a busy receiver; they are committed in order. A batch whose
  * transaction fails is kept and tried again 250 ms later, then after longer and longer pauses up to the interval. Meanwhile a
- * second batch is taken from a queue that is half full, and only then the queue slides. When it is closed it
- * commits what is left, for at most `drainTimeout`, and journals what it could not.
+ * second batch is taken from a queue that is half full, and only then the queue slides. Before each batch the EventRecorder
+ * journals what it was told until that was taken. When it is closed it commits what is left, for at most `drainTimeout`, and
+ * journals what it could not.
  */
 export class Batcher extends Context.Tag("collector/Batcher")<
   Batcher,
@@ -42,11 +45,6 @@ export class Batcher extends Context.Tag("collector/Batcher")<
     readonly state: Effect.Effect<BatcherState>
     /** By stream. It goes on changing. */
     readonly tally: CommitTally
-    /**
-     * From now on no batch is committed but after this was done, which comes after the batch was taken, and says when each
-     * connection was last heard.
-     */
-    readonly commitAfter: (first: Effect.Effect<Heard, StorageError>) => Effect.Effect<void>
   }
 >() {
   static readonly layer = (options: {
@@ -61,20 +59,11 @@ const maxOnTheWay = 2
 /** How long after its first failure a batch is tried again. */
 const firstPause = Duration.millis(250)
 
-/** The pauses after that. */
-const pauses = (longest: Duration.Duration) =>
-  Schedule.exponential(firstPause, 1.5).pipe(
-    Schedule.jittered,
-    // Timers know no fractions of a millisecond, and neither does a test's clock.
-    Schedule.modifyDelay((_, pause) =>
-      Duration.millis(Math.round(Duration.toMillis(Duration.min(pause, longest))))
-    )
-  )
-
 const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
   Effect.gen(function* () {
     const queue = yield* SnapshotQueue
     const storage = yield* Storage
+    const recorder = yield* EventRecorder
     const scope = yield* Effect.scope
     const counts = yield* Ref.make<BatcherCounts>({ committed: 0, duplicates: 0, rejected: 0 })
     const state = yield* Ref.make<Omit<BatcherState, "uncommitted">>({ last: null, failing: null })
@@ -86,10 +75,9 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const room = yield* Effect.makeLatch(true)
     const failed = yield* Effect.makeLatch(false)
     let hasFailed = false
-    let first: Effect.Effect<Heard | undefined, StorageError> = Effect.succeed(undefined)
 
     /** Commits a batch that is kept. */
-    const commit = (batch: SnapshotBatch, heard: Heard | undefined) =>
+    const commit = (batch: SnapshotBatch, heard: Heard) =>
       Effect.gen(function* () {
         const [duration, appended] = yield* Effect.timed(storage.append(batch, heard))
         const rejected = rejectedOf(batch, appended)
@@ -108,7 +96,10 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
           rejected: before.rejected + appended.rejected
         }))
         yield* Effect.logDebug("batch committed").pipe(Effect.annotateLogs({ ...appended }))
-      }).pipe(Effect.uninterruptible)
+      }).pipe(
+        Effect.withSpan("batch.commit", { root: true, attributes: { messages: batch.length } }),
+        Effect.uninterruptible
+      )
 
     const reportFailure = ({ message: reason }: StorageError) =>
       Effect.gen(function* () {
@@ -118,7 +109,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
           last,
           failing: { since: failing?.since ?? now, reason }
         }))
-        yield* Effect.logWarning("a batch could not be committed, it is kept and tried again").pipe(
+        yield* Effect.logWarning("could not commit batch, keeping it and retrying").pipe(
           Effect.annotateLogs({ messages: uncommitted(), reason })
         )
       })
@@ -143,7 +134,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       const batch = yield* take
       if (batch.length === 0) return
       if (kept.length >= maxOnTheWay) yield* room.close
-      const heard = yield* first
+      const heard = yield* recorder.flush
       const fiber = yield* commit(batch, heard).pipe(Effect.catchAll(fail), Effect.forkIn(scope))
       onTheWay.add(fiber)
       fiber.addObserver(() => onTheWay.delete(fiber))
@@ -154,7 +145,9 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       while (true) {
         const batch = kept[0]
         if (batch === undefined) return
-        yield* Effect.flatMap(first, (heard) => commit(batch, heard)).pipe(Effect.tapError(reportFailure))
+        yield* Effect.flatMap(recorder.flush, (heard) => commit(batch, heard)).pipe(
+          Effect.tapError(reportFailure)
+        )
       }
     })
 
@@ -169,7 +162,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const recover = Effect.gen(function* () {
       yield* Fiber.awaitAll([...onTheWay])
       yield* Effect.sleep(Duration.min(firstPause, interval)).pipe(
-        Effect.zipRight(Effect.retry(commitKept, pauses(interval))),
+        Effect.zipRight(Effect.retry(commitKept, committingAgain(interval))),
         Effect.raceFirst(Effect.zipRight(takeHalves, Effect.never)),
         Effect.orDie
       )
@@ -177,7 +170,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       yield* failed.close
     })
 
-    const loop = Effect.raceFirst(Effect.sleep(interval), queue.awaitHalfFull).pipe(
+    const loop = batching(interval, queue.awaitHalfFull).pipe(
       Effect.zipRight(room.await),
       Effect.raceFirst(failed.await),
       Effect.zipRight(Effect.suspend(() => (hasFailed ? recover : send))),
@@ -187,7 +180,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     const commitAllThatIsLeft = Effect.gen(function* () {
       yield* Fiber.awaitAll([...onTheWay])
       do {
-        yield* Effect.orDie(Effect.retry(commitKept, Schedule.spaced("250 millis")))
+        yield* Effect.orDie(Effect.retry(commitKept, committingAtTheEnd))
       } while ((yield* take).length > 0)
     })
 
@@ -195,7 +188,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       yield* take
       const lost = uncommitted()
       if (lost === 0) return
-      yield* Effect.logError("messages could not be committed before the end").pipe(
+      yield* Effect.logError("could not commit all messages before shutdown").pipe(
         Effect.annotateLogs({ lost })
       )
       yield* storage
@@ -228,11 +221,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     return Batcher.of({
       counts: Ref.get(counts),
       state: Effect.map(Ref.get(state), (now) => ({ ...now, uncommitted: uncommitted() })),
-      tally,
-      commitAfter: (effect) =>
-        Effect.sync(() => {
-          first = effect
-        })
+      tally
     })
   })
 

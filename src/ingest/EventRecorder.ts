@@ -5,7 +5,6 @@ import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
 import { Storage, type StorageError } from "../storage/Storage.ts"
 import { supervise } from "../supervise.ts"
-import { Batcher } from "./Batcher.ts"
 import { makeForgottenEvents } from "./ForgottenEvents.ts"
 import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
 import { takeDrops } from "./takeDrops.ts"
@@ -24,45 +23,21 @@ export class EventRecorder extends Context.Tag("collector/EventRecorder")<
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeRecord: (event: ReceivingEvent) => void
-    /**
-     * Gives signs of life from now on, whenever all is committed that was received up to then, and says with them when each
-     * open connection was last heard.
-     */
-    readonly giveSignsOfLife: (
-      isAllCommitted: Effect.Effect<boolean>,
-      heard: Effect.Effect<Heard>
-    ) => Effect.Effect<void>
     /** Nothing is received from now on: signs of life that are given later are of this moment. */
     readonly endReceiving: Effect.Effect<void>
     /** Journals at once what was told, and what gave way, before. Returns when each open connection was last heard. */
     readonly flush: Effect.Effect<Heard, StorageError>
   }
 >() {
-  /** `maxWaiting` is how many events it keeps; of further ones it only keeps what they leave in doubt. */
-  static readonly layer = (options: { readonly maxWaiting?: number } = {}) =>
-    Layer.scoped(this, make(options.maxWaiting ?? defaultMaxWaiting))
-
-  /** Has the recorder give signs of life for what the Batcher commits, and the Batcher wait for what was told before. */
-  static readonly signsOfLife = (heard: Effect.Effect<Heard>) =>
-    Layer.effectDiscard(
-      Effect.gen(function* () {
-        const queue = yield* SnapshotQueue
-        const batcher = yield* Batcher
-        const recorder = yield* EventRecorder
-        yield* batcher.commitAfter(recorder.flush)
-        yield* recorder.giveSignsOfLife(
-          Effect.gen(function* () {
-            const { committed, duplicates, rejected } = yield* batcher.counts
-            const { dropped, received } = yield* queue.counts
-            return received === dropped + committed + duplicates + rejected
-          }),
-          heard
-        )
-      })
-    )
+  /**
+   * `heard` says when each open connection was last heard. `maxWaiting` is how many events it keeps; of further ones it only
+   * keeps what they leave in doubt.
+   */
+  static readonly layer = (options: { readonly heard: Effect.Effect<Heard>; readonly maxWaiting?: number }) =>
+    Layer.scoped(this, make(options.heard, options.maxWaiting ?? defaultMaxWaiting))
 }
 
-const make = (maxWaiting: number) =>
+const make = (heardNow: Effect.Effect<Heard>, maxWaiting: number) =>
   Effect.gen(function* () {
     const storage = yield* Storage
     const queue = yield* SnapshotQueue
@@ -74,13 +49,18 @@ const make = (maxWaiting: number) =>
     })
     /** While they wait there is at most one for each stream. */
     let drops = new Map<string, Drop>()
-    let isAllCommitted: Effect.Effect<boolean> = Effect.succeed(false)
-    let heard: Effect.Effect<Heard> = Effect.succeed({})
+    let heard = heardNow
     let endedAt: number | undefined
     /** When the last sign of life was given, milliseconds of the monotonic clock. */
     let aliveAt = Number.MIN_SAFE_INTEGER
 
     const oneByOne = Effect.unsafeMakeSemaphore(1)
+
+    /** What is committed is released. */
+    const isAllCommitted = Effect.map(
+      queue.counts,
+      ({ depth, unreleased }) => depth === 0 && unreleased === 0
+    )
 
     const tell = (every: number): Effect.Effect<void, StorageError, SnapshotQueue> =>
       Effect.gen(function* () {
@@ -113,7 +93,7 @@ const make = (maxWaiting: number) =>
         if (isAlive) aliveAt = now
         if (forgotten.count > 0) {
           yield* Effect.logError(
-            "events were not kept, there were too many while the journal could not be written"
+            "too many events while the journal could not be written, dropped the rest"
           ).pipe(Effect.annotateLogs({ events: forgotten.count }))
           waiting = waiting.concat(forgotten.take())
           yield* tell(every)
@@ -126,7 +106,7 @@ const make = (maxWaiting: number) =>
         oneByOne.withPermits(1),
         Effect.provideService(SnapshotQueue, queue),
         Effect.tapError((error) =>
-          Effect.logDebug("events could not be journalled, they are kept and tried again").pipe(
+          Effect.logDebug("could not journal events, keeping them and retrying").pipe(
             Effect.annotateLogs({ events: waiting.length, reason: error.message })
           )
         ),
@@ -170,11 +150,6 @@ const make = (maxWaiting: number) =>
 
     return EventRecorder.of({
       unsafeRecord: runs.pass,
-      giveSignsOfLife: (proof, heardNow) =>
-        Effect.sync(() => {
-          isAllCommitted = proof
-          heard = heardNow
-        }),
       endReceiving: Effect.gen(function* () {
         endedAt = (yield* Clock.currentTimeMillis) * 1000
         heard = Effect.succeed(yield* heard)

@@ -6,7 +6,7 @@ import { SnapshotQueue } from "./SnapshotQueue.ts"
 export const takeDrops = Effect.gen(function* () {
   const drops = yield* (yield* SnapshotQueue).takeDrops
   if (drops.length > 0) {
-    yield* Effect.logWarning("the queue was full, the oldest messages gave way").pipe(
+    yield* Effect.logWarning("queue full, dropped oldest messages").pipe(
       Effect.annotateLogs({
         module: "ingest",
         dropped: drops.reduce((sum, drop) => sum + drop.count, 0),

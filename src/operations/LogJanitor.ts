@@ -1,7 +1,8 @@
 import { join } from "node:path"
 import { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Clock, Context, Duration, Effect, Layer, Option, Schedule } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option } from "effect"
+import { sweepingLogs } from "../cadences.ts"
 import { dateOfLogFile, dateOfMillis } from "./logFileName.ts"
 import { reasonOf } from "./reason.ts"
 
@@ -29,12 +30,10 @@ export const layer = (options: {
     LogJanitor,
     Effect.gen(function* () {
       const sweep = makeSweep(yield* FileSystem.FileSystem, options)
-      yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(sweep, daily)))
+      yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(sweep, sweepingLogs)))
       return { sweep }
     })
   )
-
-const daily = Schedule.fixed("24 hours")
 
 const makeSweep = (
   fs: FileSystem.FileSystem,
@@ -59,7 +58,7 @@ const makeSweep = (
       const age = yield* ageOf(path, now)
       if (Option.isNone(age) || age.value <= Duration.toMillis(retention)) return
       yield* fs.remove(path)
-      yield* Effect.logInfo("deleted a log file").pipe(
+      yield* Effect.logInfo("deleted log file").pipe(
         Effect.annotateLogs({ file: name, age: Duration.format(wholeMinutes(age.value)) })
       )
     }).pipe(Effect.catchAll(warn("a log file cannot be deleted", { file: name })))

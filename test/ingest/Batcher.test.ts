@@ -3,6 +3,7 @@ import { Duration, Effect, Layer, Ref, TestClock } from "effect"
 import type { ReceivingEvent } from "../../src/domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../../src/domain/SnapshotBatch.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
+import { EventRecorder } from "../../src/ingest/EventRecorder.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
 import { Storage, StorageError } from "../../src/storage/Storage.ts"
 import { book, newYear, range, snapshot } from "../support/snapshots.ts"
@@ -38,9 +39,9 @@ const withRepo = <A, E>(
     const record = (more: ReadonlyArray<ReceivingEvent>) =>
       Ref.update(events, (before) => [...before, ...more])
     const layer = Layer.provideMerge(
-      Layer.provide(
-        Batcher.layer({ interval: Duration.seconds(5) }),
-        Layer.mock(Storage, { append, record })
+      Batcher.layer({ interval: Duration.seconds(5) }).pipe(
+        Layer.provide(Layer.mock(EventRecorder, { flush: Effect.succeed({}), unsafeRecord: () => {} })),
+        Layer.provide(Layer.mock(Storage, { append, record }))
       ),
       SnapshotQueue.layer({ capacity: 10 })
     )

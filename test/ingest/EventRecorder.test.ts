@@ -52,9 +52,8 @@ const recording = (
     maxWaiting = 10
   }: { readonly heard?: Effect.Effect<Heard>; readonly maxWaiting?: number } = {}
 ) =>
-  EventRecorder.signsOfLife(heard).pipe(
-    Layer.provideMerge(Batcher.layer({ interval: Duration.seconds(1) })),
-    Layer.provideMerge(EventRecorder.layer({ maxWaiting })),
+  Batcher.layer({ interval: Duration.seconds(1) }).pipe(
+    Layer.provideMerge(EventRecorder.layer({ heard, maxWaiting })),
     Layer.provide(storage),
     Layer.provideMerge(SnapshotQueue.layer({ capacity: 2 }))
   )

@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Logger, LogLevel, Schedule } from "effect"
 import type { StorageSettings } from "../../src/domain/StorageSettings.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
+import { EventRecorder } from "../../src/ingest/EventRecorder.ts"
 import { SnapshotQueue } from "../../src/ingest/SnapshotQueue.ts"
 import { Storage } from "../../src/storage/Storage.ts"
 import * as StorageThread from "../../src/thread/StorageThread.ts"
@@ -136,6 +137,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
         const dying = yield* diesOnAppend(folder)
         const perSecond = 500
         const ingest = Batcher.layer({ interval: Duration.seconds(5) }).pipe(
+          Layer.provide(EventRecorder.layer({ heard: Effect.succeed({}) })),
           Layer.provideMerge(
             Layer.merge(
               SnapshotQueue.layer({ capacity: Math.ceil(2 * perSecond * pace) }),
