@@ -1,4 +1,4 @@
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, type Stream } from "effect"
 import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
@@ -15,6 +15,7 @@ import { makePauseHabit, type PauseHabit } from "./PauseHabit.ts"
 import { ReceiveClock } from "./ReceiveClock.ts"
 import { patience } from "./StreamWatch.ts"
 import { skippedOf } from "./skipped.ts"
+import { type ReaderTooSlow, streamOf } from "./snapshots.ts"
 import { type StreamState, type TrackedStream, timeOf } from "./TrackedStream.ts"
 import { connect } from "./WebSocket.ts"
 
@@ -52,6 +53,16 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
       onEvent?: (event: ExchangeEvent) => void,
       before?: Effect.Effect<ReadonlyArray<LastMessage>>
     ) => Effect.Effect<never>
+    /**
+     * The same for programs that embed the collector, and for tests: a Stream of copies, in chunks of what came meanwhile. Who
+     * reads more slowly than messages come is told so before any is lost, by an error, once `capacity` of them wait (16,384 unless
+     * told otherwise).
+     */
+    readonly snapshots: (options?: {
+      readonly onEvent?: (event: ExchangeEvent) => void
+      readonly before?: Effect.Effect<ReadonlyArray<LastMessage>>
+      readonly capacity?: number
+    }) => Stream.Stream<Snapshot, ReaderTooSlow>
     /** Every stream. */
     readonly status: Effect.Effect<ReadonlyArray<StreamStatus>>
     /** Every open connection. */
@@ -73,25 +84,32 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
         const silenceSeconds = Duration.toSeconds(options.silenceTimeout)
         const patienceFor = ({ id, watch }: TrackedStream) =>
           patience(watch, silenceSeconds, habitOf(id.exchange))
+        const runForEach: ExchangeStream["Type"]["runForEach"] = (
+          offer,
+          onEvent,
+          before = Effect.succeed([])
+        ) =>
+          Effect.gen(function* () {
+            const log = yield* makeEventLog
+            const emit = (event: ExchangeEvent) => {
+              onEvent?.(event)
+              log.offer(event)
+            }
+            runners = yield* makeRunners(options, clock, offer, emit, habitOf)
+            const resume = Effect.map(before, (messages) => {
+              const last = new Map(messages.map((message) => [streamKey(message.stream), message]))
+              for (const runner of runners) runner.resume(last)
+            })
+            yield* Effect.all([log.run, resume, ...runners.map((runner) => runner.run)], {
+              concurrency: "unbounded",
+              discard: true
+            })
+            return yield* Effect.never
+          })
         return ExchangeStream.of({
-          runForEach: (offer, onEvent, before = Effect.succeed([])) =>
-            Effect.gen(function* () {
-              const log = yield* makeEventLog
-              const emit = (event: ExchangeEvent) => {
-                onEvent?.(event)
-                log.offer(event)
-              }
-              runners = yield* makeRunners(options, clock, offer, emit, habitOf)
-              const resume = Effect.map(before, (messages) => {
-                const last = new Map(messages.map((message) => [streamKey(message.stream), message]))
-                for (const runner of runners) runner.resume(last)
-              })
-              yield* Effect.all([log.run, resume, ...runners.map((runner) => runner.run)], {
-                concurrency: "unbounded",
-                discard: true
-              })
-              return yield* Effect.never
-            }),
+          runForEach,
+          snapshots: ({ before, capacity, onEvent } = {}) =>
+            streamOf((offer) => runForEach(offer, onEvent, before), capacity ?? 16_384),
           status: Effect.sync(() =>
             runners.flatMap((runner) =>
               runner.streams().map((stream) => statusOf(stream, patienceFor(stream)))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Logger, LogLevel } from "effect"
+import { Duration, Effect, Layer, Logger, LogLevel, Stream } from "effect"
 import type { Snapshot } from "../../src/domain/Snapshot.ts"
 import type { MarketStream } from "../../src/domain/StreamId.ts"
 import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
@@ -41,6 +41,22 @@ const receiving = (
     return { simulator, received }
   })
 
+/** An ExchangeStream of a simulator, for its Snapshots to be read as a Stream. */
+const streaming = (rate: number) =>
+  Effect.gen(function* () {
+    const simulator = yield* Simulator.make({ rate })
+    return yield* ExchangeStream.pipe(
+      Effect.provide(
+        ExchangeStream.layer({
+          exchanges,
+          streams,
+          endpoints: new Map([["binance", new URL(simulator.url())]]),
+          silenceTimeout: Duration.seconds(60)
+        }).pipe(Layer.provide(ReceiveClock.layer))
+      )
+    )
+  })
+
 const of = (received: ReadonlyArray<Snapshot>, stream: MarketStream) =>
   received.filter((snapshot) => snapshot.stream === stream)
 
@@ -75,6 +91,45 @@ describe("ExchangeStream", () => {
       }
       const stamps = received.map((snapshot) => snapshot.timestamp)
       expect(stamps).toEqual([...stamps].sort((a, b) => a - b))
+    })
+  )
+
+  it.scopedLive("has its Snapshots as a Stream, too", () =>
+    Effect.gen(function* () {
+      const stream = yield* streaming(50)
+      const events: Array<string> = []
+      const received = yield* stream
+        .snapshots({ onEvent: ({ _tag }) => void events.push(_tag) })
+        .pipe(Stream.take(200), Stream.runCollect, Logger.withMinimumLogLevel(LogLevel.None))
+      const trades = Array.from(received).filter(({ stream }) => stream.dataType === "trade")
+      expect(trades.length).toBeGreaterThan(10)
+      for (const { data, exchangeSequenceId } of trades) {
+        expect(JSON.parse(Buffer.from(data).toString())).toMatchObject({ t: Number(exchangeSequenceId) })
+      }
+      expect(events).toContain("StreamConnected")
+    })
+  )
+
+  it.scopedLive("tells a reader of that Stream that it is too slow, before anything is lost", () =>
+    Effect.gen(function* () {
+      const stream = yield* streaming(100)
+      const received: Array<Snapshot> = []
+      const error = yield* stream.snapshots({ capacity: 20 }).pipe(
+        Stream.runForEach((snapshot) =>
+          Effect.delay(
+            Effect.sync(() => void received.push(snapshot)),
+            "100 millis"
+          )
+        ),
+        Effect.flip,
+        Logger.withMinimumLogLevel(LogLevel.None)
+      )
+      expect(error).toMatchObject({ _tag: "ReaderTooSlow", waiting: 20 })
+      const ids = received
+        .filter(({ stream }) => stream === streams[1])
+        .map((snapshot) => Number(snapshot.exchangeSequenceId))
+      expect(ids).toEqual(ids.map((_, n) => (ids[0] ?? 0) + n))
+      expect(received.length).toBeGreaterThanOrEqual(20)
     })
   )
 
