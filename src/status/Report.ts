@@ -1,7 +1,9 @@
+import { Record } from "effect"
 import type { SaidStatus } from "../domain/ExchangeStatuses.ts"
 import type { MetricFamily } from "../domain/MetricFamily.ts"
 import type { StorageView } from "../domain/StorageView.ts"
 import type { StreamId } from "../domain/StreamId.ts"
+import { streamCounters } from "./streamCounters.ts"
 
 /**
  * What receiving and storing say about themselves, once a second. It crosses to the thread of the status page as it is:
@@ -53,22 +55,16 @@ export interface StreamTable {
 }
 
 /**
- * What is known of each stream. Counts are since the start; `lastMessageAt` is NaN where there was none; `patience` is after how
- * many seconds without a message it counts as silent, by its own habit, NaN where that is not known; `doubts` counts the
- * times of which nothing says whether messages are missing; `unverifiable` is 1 where nothing on the wire would prove a gap.
+ * What is known of each stream, beside what is counted of it: `lastMessageAt` is NaN where there was none; `patience` is after how
+ * many seconds without a message it counts as silent, by its own habit, NaN where that is not known; `unverifiable` is 1 where
+ * nothing on the wire would prove a gap.
  */
 export const streamColumns = [
   "state",
   "lastMessageAt",
   "patience",
-  "received",
-  "committed",
-  "duplicates",
-  "dropped",
-  "rejected",
-  "gaps",
-  "doubts",
-  "unverifiable"
+  "unverifiable",
+  ...Record.keys(streamCounters)
 ] as const
 export type StreamColumn = (typeof streamColumns)[number]
 

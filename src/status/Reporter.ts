@@ -1,4 +1,4 @@
-import { Clock, Context, Effect, Layer, Metric, Ref, Schedule } from "effect"
+import { Clock, Context, Effect, Layer, Metric, Record, Ref, Schedule } from "effect"
 import { EndKind, type ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import { type SaidStatus, saidBy, statusKey } from "../domain/ExchangeStatuses.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
@@ -21,6 +21,7 @@ import {
   streamColumns,
   streamStates
 } from "./Report.ts"
+import { type StreamFacts, streamCounters } from "./streamCounters.ts"
 
 /** Says how receiving and storing are doing. */
 export class Reporter extends Context.Tag("collector/Reporter")<
@@ -87,19 +88,18 @@ const make = ({ patterns, streams }: Markets) =>
       for (const [row, id] of ids.entries()) {
         const status = statuses[row]
         const offer = offers.get(streamKey(id))
-        const commits = offer === undefined ? undefined : batcher.tally.streams.get(offer.stream)
-        const columns: Readonly<Record<StreamColumn, number>> = {
+        const facts: StreamFacts = {
+          status,
+          offers: offer,
+          commits: offer === undefined ? undefined : batcher.tally.streams.get(offer.stream),
+          doubts: doubts.get(streamKey(id)) ?? 0
+        }
+        const columns: Readonly<globalThis.Record<StreamColumn, number>> = {
           state: streamStates.indexOf(status?.state ?? "connecting"),
           lastMessageAt: status?.lastMessageAt ?? Number.NaN,
           patience: status?.patienceSeconds ?? Number.NaN,
-          received: offer?.received ?? 0,
-          committed: commits?.committed ?? 0,
-          duplicates: commits?.duplicates ?? 0,
-          dropped: offer?.dropped ?? 0,
-          rejected: commits?.rejected ?? 0,
-          gaps: status?.gaps ?? 0,
-          doubts: doubts.get(streamKey(id)) ?? 0,
-          unverifiable: status?.unverifiable === true ? 1 : 0
+          unverifiable: status?.unverifiable === true ? 1 : 0,
+          ...Record.map(streamCounters, ({ read }) => read(facts))
         }
         values.set(
           streamColumns.map((column) => columns[column]),

@@ -95,6 +95,7 @@ describe("what is deployed beside the collector", () => {
       "ingest/metrics.ts",
       "archive/metrics.ts",
       "status/Reporter.ts",
+      "status/streamCounters.ts",
       "status/http/families.ts",
       "status/http/processFamilies.ts"
     ].map((file) => readFileSync(new URL(`../../src/${file}`, import.meta.url), "utf8"))

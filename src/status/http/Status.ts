@@ -1,6 +1,7 @@
-import { Schema } from "effect"
+import { Record, Schema } from "effect"
 import { DataType } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamColumn, stateOf, streamStates } from "../Report.ts"
+import { streamCounters } from "../streamCounters.ts"
 import type { Disk } from "./Disk.ts"
 import type { History } from "./History.ts"
 
@@ -17,16 +18,10 @@ const StreamStatus = Schema.Struct({
   state: Schema.Literal(...streamStates),
   lastMessageAt: Schema.NullOr(Micros),
   messagesPerSecond: Schema.Number,
-  received: Count,
-  committed: Count,
-  duplicates: Count,
-  dropped: Count,
-  rejected: Count,
-  gaps: Count,
+  ...Record.map(streamCounters, ({ help }) =>
+    Schema.Number.annotations({ description: `Since the collector started. ${help}` })
+  ),
   gapsToday: Schema.Number.annotations({ description: "Since midnight UTC, or since the start." }),
-  doubts: Count.annotations({
-    description: "Times of which nothing says whether messages are missing, since the collector started."
-  }),
   unverifiable: Schema.Boolean.annotations({ description: "Whether nothing on the wire would prove a gap." })
 })
 
@@ -144,14 +139,8 @@ const streamsOf = (report: Report | null, history: History): Status["streams"] =
       state: stateOf(streams, i),
       lastMessageAt: Number.isNaN(lastMessageAt) ? null : lastMessageAt,
       messagesPerSecond: rates[i] ?? 0,
-      received: count("received"),
-      committed: count("committed"),
-      duplicates: count("duplicates"),
-      dropped: count("dropped"),
-      rejected: count("rejected"),
-      gaps: count("gaps"),
+      ...Record.map(streamCounters, (_, column) => count(column)),
       gapsToday: gapsToday[i] ?? 0,
-      doubts: count("doubts"),
       unverifiable: count("unverifiable") === 1
     }
   })

@@ -1,7 +1,9 @@
+import { Record } from "effect"
 import { isImpaired } from "../../domain/ExchangeStatuses.ts"
 import { type MetricFamily, type Sample, unlabelled } from "../../domain/MetricFamily.ts"
 import { version } from "../../version.ts"
 import { cell, type Report, type StreamColumn, streamStates } from "../Report.ts"
+import { streamCounters } from "../streamCounters.ts"
 import type { Disk } from "./Disk.ts"
 import type { Health } from "./health.ts"
 
@@ -42,8 +44,8 @@ export const familiesOf = (options: {
 const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
   const { commits, exchanges, families, lag, queue, storage } = report
   return [
-    ...streamCounters.map(([name, column, help]) =>
-      ofStreams(report, name, "counter", help, countIn(column))
+    ...Record.toEntries(streamCounters).map(([column, { help, metric }]) =>
+      ofStreams(report, metric, "counter", help, countIn(column))
     ),
     ofStreams(
       report,
@@ -85,7 +87,7 @@ const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
     {
       name: "collector_reconnects_total",
       type: "counter",
-      help: "Connections that ended and were made anew, by what ended them.",
+      help: "Reconnects, by what ended the connection.",
       samples: exchanges.flatMap(({ exchange, reconnects }) =>
         reconnects.map(([reason, value]) => ({ labels: { exchange, reason }, value }))
       )
@@ -147,20 +149,6 @@ const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
     ...(storage?.families ?? [])
   ]
 }
-
-const streamCounters: ReadonlyArray<readonly [name: string, column: StreamColumn, help: string]> = [
-  ["collector_messages_received_total", "received", "Messages that were received."],
-  ["collector_messages_committed_total", "committed", "Messages that were committed to the database."],
-  ["collector_messages_duplicate_total", "duplicates", "Messages that were stored already."],
-  ["collector_messages_dropped_total", "dropped", "Messages that gave way in the full queue."],
-  ["collector_messages_rejected_total", "rejected", "Messages that the database refused by themselves."],
-  ["collector_stream_gaps_total", "gaps", "Places in the stream where messages are proven to be missing."],
-  [
-    "collector_stream_unverifiable_total",
-    "doubts",
-    "Times of which nothing says whether messages are missing: the stream began anew, or was silent."
-  ]
-]
 
 const stateHelp = `What the stream does: ${streamStates.map((state, i) => `${i} ${state}`).join(", ")}.`
 
