@@ -14,6 +14,7 @@ import {
 } from "effect"
 import { prometheusText } from "../../domain/MetricFamily.ts"
 import { defaultMinFreeDisk } from "../../domain/StorageSettings.ts"
+import { monotonicMillis } from "../../monotonicMillis.ts"
 import { version } from "../../version.ts"
 import type { Hello } from "../page/protocol.ts"
 import { type Report, streamStates } from "../Report.ts"
@@ -41,8 +42,7 @@ export class Board extends Context.Tag("collector/Board")<
     /** A `Status`, as JSON. */
     readonly status: Effect.Effect<Uint8Array>
     /**
-     * Server-sent events, see `Hello` and `Tick`. A reader who is slow misses some. Fails while there are as many readers
-     * as may be.
+     * Server-sent events, see `Hello` and `Tick`. A slow reader misses some. Fails when the limit on readers is reached.
      */
     readonly live: Effect.Effect<Stream.Stream<Uint8Array>, TooManyReaders>
   }
@@ -61,6 +61,9 @@ const maxReaders = 16
 /** What an archive may take, beyond the time until it is tried again. */
 const archiveGraceSeconds = 120
 
+/** Shorter than that it may be a busy machine. */
+const stoppedMillis = 3000
+
 /** How long after the start metrics are waited for. */
 const firstReportWithin = Duration.seconds(5)
 
@@ -74,10 +77,21 @@ const make = (settings: HttpSettings) =>
     let report: Report | null = null
     let disk: Disk | null = null
 
-    const health = Effect.map(Clock.currentTimeMillis, (now) =>
+    let ranAt = yield* monotonicMillis
+    let listeningSince = ranAt
+
+    /** Notices that this thread did not run: its priority is low, and it may have much to read. */
+    const noteThatItRuns = Effect.map(monotonicMillis, (now) => {
+      if (now - ranAt > stoppedMillis) listeningSince = now
+      ranAt = now
+      return (now - listeningSince) / 1000
+    })
+
+    const health = Effect.zipWith(Clock.currentTimeMillis, noteThatItRuns, (now, listeningSeconds) =>
       healthOf({
         now: now * 1000,
         startedAt,
+        listeningSeconds,
         report,
         disk,
         droppedAt: history.droppedAt(),
@@ -178,7 +192,9 @@ const make = (settings: HttpSettings) =>
       Effect.repeat(Schedule.spaced("1 second")),
       Effect.forkScoped
     )
-    yield* Effect.forkScoped(Effect.repeat(tick, Schedule.spaced("1 second")))
+    yield* Effect.forkScoped(
+      Effect.repeat(Effect.zipRight(noteThatItRuns, tick), Schedule.spaced("1 second"))
+    )
 
     return Board.of({
       publish: (next) =>

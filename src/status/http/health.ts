@@ -15,6 +15,8 @@ export interface Health {
 export interface Evidence {
   readonly now: number
   readonly startedAt: number
+  /** For how long whoever judges has been able to take reports without a stop, seconds: what did not run hears nothing. */
+  readonly listeningSeconds: number
   /** The newest report; null before the first one. */
   readonly report: Report | null
   readonly disk: Disk | null
@@ -65,9 +67,16 @@ export const healthOf = (evidence: Evidence): Health => {
 export const isReady = (report: Report | null): boolean =>
   report !== null && report.storage !== null && isSubscribed(report)
 
-const failures = ({ now, report, silenceSeconds, startedAt }: Evidence): ReadonlyArray<string> => {
+const failures = ({
+  listeningSeconds,
+  now,
+  report,
+  silenceSeconds,
+  startedAt
+}: Evidence): ReadonlyArray<string> => {
   const age = (now - (report?.at ?? startedAt)) / 1e6
-  if (age > patienceSeconds) return [`receiving has not reported for ${whole(age)} s`]
+  if (Math.min(age, listeningSeconds) > patienceSeconds)
+    return [`receiving has not reported for ${whole(age)} s`]
   if (report === null) return ["the collector is starting"]
   const reasons: Array<string> = []
   const quiet = (now - newestMessage(report, startedAt)) / 1e6

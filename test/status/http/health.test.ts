@@ -73,10 +73,11 @@ const reportOf = (
   }
 }
 
-const health = (report: Report) =>
+const health = (report: Report, listeningSeconds = 1000) =>
   healthOf({
     now,
     startedAt: ago(100_000),
+    listeningSeconds,
     report,
     disk: null,
     droppedAt: null,
@@ -128,6 +129,22 @@ describe("health", () => {
     expect(isReady(opening)).toBe(false)
     expect(isReady(reportOf(live(2), 1))).toBe(true)
     expect(isReady(reportOf([{ state: "connecting" }], null))).toBe(false)
+  })
+})
+
+describe("a report that is old", () => {
+  const report = { ...reportOf([{ state: "live", last: 1 }], 1), at: ago(15) }
+
+  it("is the fault of who should have made it", () => {
+    expect(health(report)).toMatchObject({
+      status: "unhealthy",
+      reasons: ["receiving has not reported for 15 s"]
+    })
+  })
+
+  it("is nobody's fault where the status page itself did not run", () => {
+    expect(health(report, 8).status).toBe("healthy")
+    expect(health(report, 11).status).toBe("unhealthy")
   })
 })
 
