@@ -28,24 +28,27 @@ export const layer = Layer.effect(
     let failed = Number.POSITIVE_INFINITY
     let last = yield* lastMessages
 
-    const append = (batch: SnapshotBatch, heard?: Heard) =>
-      Effect.suspend(() =>
-        batch.number > failed
-          ? new StorageError({ reason: "an earlier batch is not committed yet" })
-          : Effect.mapError(
-              Effect.zipRight(reserve.admitBatch(batch), repo.append(batch, heard)),
-              ({ message: reason }) => new StorageError({ reason })
-            )
-      ).pipe(
-        Effect.tapBoth({
-          onFailure: () => Effect.sync(() => (failed = Math.min(failed, batch.number))),
-          onSuccess: () =>
-            Effect.sync(() => {
-              if (batch.number === failed) failed = Number.POSITIVE_INFINITY
-            })
-        }),
-        oneAtATime.withPermits(1)
-      )
+    const append = Effect.fn("storage.append")(
+      function* (batch: SnapshotBatch, heard?: Heard) {
+        if (batch.number > failed) {
+          return yield* new StorageError({ reason: "an earlier batch is not committed yet" })
+        }
+        yield* reserve.admitBatch(batch)
+        return yield* repo.append(batch, heard)
+      },
+      (appending, batch) =>
+        appending.pipe(
+          Effect.mapError(({ message: reason }) => new StorageError({ reason })),
+          Effect.tapBoth({
+            onFailure: () => Effect.sync(() => (failed = Math.min(failed, batch.number))),
+            onSuccess: () =>
+              Effect.sync(() => {
+                if (batch.number === failed) failed = Number.POSITIVE_INFINITY
+              })
+          }),
+          oneAtATime.withPermits(1)
+        )
+    )
 
     return Storage.of({
       append,

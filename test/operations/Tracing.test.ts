@@ -8,7 +8,7 @@ import { eventually, freePort } from "../support/process.ts"
 
 describe.skipIf(!existsSync(program))("traces (needs the built program)", () => {
   it.scopedLive(
-    "of archive cycles and reconnects reach an OpenTelemetry collector, and log lines carry their spans",
+    "of archive cycles, commits and reconnects reach an OpenTelemetry collector, and log lines carry their spans",
     () =>
       Effect.gen(function* () {
         const where = yield* workspace
@@ -40,6 +40,13 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
         for (const step of ["archive.write", "archive.upload", "archive.verify", "archive.purge"]) {
           expect(named(step).map(({ parentSpanId }) => parentSpanId)).toContain(archive?.spanId)
         }
+        yield* eventually(
+          "a commit across the threads",
+          Effect.sync(() => {
+            const commits = new Set(named("batch.commit").map(({ spanId }) => spanId))
+            return named("storage.append").some(({ parentSpanId }) => commits.has(parentSpanId ?? ""))
+          })
+        )
         const parents = named("exchange.connect").map(({ parentSpanId }) => parentSpanId)
         expect(named("exchange.reconnect").some(({ spanId }) => parents.includes(spanId))).toBe(true)
         expect(receiver.resources().join()).toContain("crypto-collector")
