@@ -11,7 +11,7 @@ export const supervise =
       Effect.catchAllCause((cause) =>
         Cause.isInterruptedOnly(cause)
           ? Effect.failCause(cause)
-          : Effect.logError(`${name} failed and begins anew`, cause)
+          : Effect.logError(`${name} failed, restarting it`, cause)
       ),
       Effect.zipRight(Effect.sleep("1 second")),
       Effect.forever

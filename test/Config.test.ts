@@ -363,7 +363,7 @@ describe("the settings file", () => {
       const CONFIG_PATH = yield* file('aws_secret_key = "sesame\nhttp_port = 1')
       const problems = yield* problemsOf({ CONFIG_PATH, ARCHIVE_STORE: "s3", HTTP_PORT: "-1" })
       expect(problems).toHaveLength(2)
-      expect(problems[0]).toMatch(/^CONFIG_PATH="[^"]+": is no TOML: line 1, column \d+: [a-z ]+$/)
+      expect(problems[0]).toMatch(/^CONFIG_PATH="[^"]+": is not valid TOML: line 1, column \d+: [a-z ]+$/)
       expect(problems[1]).toContain("HTTP_PORT")
     })
   )

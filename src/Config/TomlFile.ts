@@ -26,7 +26,7 @@ const parseToml = (path: string, text: string): Effect.Effect<TomlFile, string> 
     return yield* Either.try(() => parse(text)).pipe(
       Either.mapBoth({
         onLeft: (error) =>
-          `CONFIG_PATH=${quote(path)}: is no TOML: ${error instanceof TomlError ? syntaxErrorOf(error) : "it cannot be parsed"}`,
+          `CONFIG_PATH=${quote(path)}: is not valid TOML: ${error instanceof TomlError ? syntaxErrorOf(error) : "it cannot be parsed"}`,
         onRight: (table) => ({ name: basename(path), values: new Map(Object.entries(table)) })
       })
     )

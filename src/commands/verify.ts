@@ -8,7 +8,7 @@ export const verify = Command.make(
   {
     deep: Options.boolean("deep").pipe(
       Options.withDescription(
-        "Download every object, compute its SHA-256 anew, count its rows, and check their ids and order."
+        "Download every object, recompute its SHA-256, count its rows, and check their ids and order."
       )
     ),
     json: jsonOption

@@ -133,7 +133,7 @@ export const GapDetected = Schema.TaggedStruct("GapDetected", {
 
 /**
  * The stream began anew, as its exchange defines it: nothing says whether messages are missing in between. `untold`: so
- * much happened while the journal could not be written that it was not kept. `id reused`: the exchange gave a message an id
+ * much happened while could not write to the journal that it was not kept. `id reused`: the exchange gave a message an id
  * that another message of the stream had.
  */
 export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
@@ -144,10 +144,10 @@ export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
   ...between
 })
 
-/** So many messages arrived late since the last such event of the stream: they had been reported as missing. */
+/** So many messages out of order since the last such event of the stream: they had been reported as missing. */
 export const OutOfOrder = Schema.TaggedStruct("OutOfOrder", { ...at, stream: StreamId, count: Schema.Int })
 
-/** So many messages came twice since the last such event of the stream. */
+/** So many duplicate messages since the last such event of the stream. */
 export const Repeated = Schema.TaggedStruct("Repeated", { ...at, stream: StreamId, count: Schema.Int })
 
 /** A symbol that a pattern of MARKETS matches is in the exchange's list for the first time. */

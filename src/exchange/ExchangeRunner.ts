@@ -222,7 +222,7 @@ const maxExtraGroups = 4
 /** Whatever goes wrong in a group is a mistake of ours: it is told, and its connection begins anew. */
 const keep = (group: StreamGroup): Effect.Effect<void> =>
   group.run.pipe(
-    Effect.tapErrorCause((cause) => Effect.logError("a connection failed and begins anew", cause)),
+    Effect.tapErrorCause((cause) => Effect.logError("connection failed, restarting it", cause)),
     Effect.sandbox,
     Effect.retry({
       schedule: Schedule.spaced("1 second"),

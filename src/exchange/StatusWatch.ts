@@ -1,7 +1,7 @@
 import type { ExchangeEvent, ExchangeStatus } from "../domain/ExchangeEvent.ts"
 import { statusKey } from "../domain/ExchangeStatuses.ts"
 
-/** What an exchange says of itself. */
+/** What exchange status changed. */
 export interface Said {
   /** In its own word. */
   readonly status: string
@@ -14,7 +14,7 @@ export interface Said {
   readonly isUsual?: boolean
 }
 
-/** Tells what an exchange says of itself: once, on however many connections it says it, and only what is new. */
+/** Tells what exchange status changed: once, on however many connections it says it, and only what is new. */
 export interface StatusWatch {
   /** `now`: the stamp of the frame. */
   readonly hear: (said: Said, now: number) => void

@@ -28,9 +28,7 @@ export const makeEventLog = Effect.gen(function* () {
     while (true) {
       yield* Effect.flatMap(Effect.orDie(mailbox.take), logEvent)
       if (dropped === 0) continue
-      yield* Effect.logWarning("events came too fast to be logged").pipe(
-        Effect.annotateLogs({ events: dropped })
-      )
+      yield* Effect.logWarning("too many events to log").pipe(Effect.annotateLogs({ events: dropped }))
       dropped = 0
     }
   })
@@ -50,7 +48,7 @@ const logEvent = (event: ExchangeEvent): Effect.Effect<void> =>
     event._tag === "ConnectionEnded" && event.kind === "replaced"
       ? Effect.logInfo("connection ended")
       : event._tag === "ExchangeStatus" && (isImpaired(event) || event.isPassing === true)
-        ? Effect.logWarning("an exchange says of itself")
+        ? Effect.logWarning("exchange status changed")
         : lines[event._tag],
     Object.fromEntries(
       Object.entries(event).flatMap(([key, value]): Array<[string, unknown]> => {
@@ -65,16 +63,16 @@ const lines: Readonly<Record<ExchangeEvent["_tag"], Effect.Effect<void>>> = {
   ConnectionEnded: Effect.logWarning("connection ended"),
   StreamConnected: Effect.logDebug("subscribed"),
   StreamDisconnected: Effect.logDebug("stream ended"),
-  SubscriptionRefused: Effect.logError("the exchange refused a subscription"),
-  StreamSilent: Effect.logWarning("a stream says nothing"),
-  StreamHeard: Effect.logInfo("a stream that was silent says something"),
-  StreamUnreadable: Effect.logDebug("a stream cannot be read"),
-  StreamReadable: Effect.logDebug("a stream can be read again"),
-  GapDetected: Effect.logWarning("messages are missing"),
-  Discontinuity: Effect.logInfo("a stream began anew"),
-  OutOfOrder: Effect.logInfo("messages arrived late"),
-  Repeated: Effect.logInfo("messages came twice"),
-  SymbolListed: Effect.logInfo("a symbol was listed"),
-  SymbolDelisted: Effect.logWarning("a symbol was delisted"),
-  ExchangeStatus: Effect.logInfo("an exchange says of itself")
+  SubscriptionRefused: Effect.logError("subscription refused"),
+  StreamSilent: Effect.logWarning("stream is silent"),
+  StreamHeard: Effect.logInfo("silent stream resumed"),
+  StreamUnreadable: Effect.logDebug("stream unreadable"),
+  StreamReadable: Effect.logDebug("stream readable again"),
+  GapDetected: Effect.logWarning("gap detected"),
+  Discontinuity: Effect.logInfo("stream discontinuity"),
+  OutOfOrder: Effect.logInfo("messages out of order"),
+  Repeated: Effect.logInfo("duplicate messages"),
+  SymbolListed: Effect.logInfo("symbol listed"),
+  SymbolDelisted: Effect.logWarning("symbol delisted"),
+  ExchangeStatus: Effect.logInfo("exchange status changed")
 }

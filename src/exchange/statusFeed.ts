@@ -115,7 +115,7 @@ export const listen = (
 }
 
 const tellReason = (reason: string) =>
-  Effect.logDebug("what the exchange says of itself is not heard").pipe(Effect.annotateLogs({ reason }))
+  Effect.logDebug("could not read the exchange's status feed, retrying").pipe(Effect.annotateLogs({ reason }))
 
 const longestPause = Duration.hours(1)
 

@@ -16,9 +16,9 @@ export const watchStops = (tell: (stop: typeof ClockStepped.Type) => void): Effe
       if (before.monotonic - monotonic < stoppedMillis) return
       const [from, to] = [wall * 1000, before.wall * 1000]
       tell(ClockStepped.make({ at: to, from, to }))
-      yield* Effect.logWarning(
-        "this process did not run for a while: it was stopped, or had no processor"
-      ).pipe(Effect.annotateLogs({ module: "exchange", seconds: (before.monotonic - monotonic) / 1000 }))
+      yield* Effect.logWarning("process was not running for a while: stopped, or starved of CPU").pipe(
+        Effect.annotateLogs({ module: "exchange", seconds: (before.monotonic - monotonic) / 1000 })
+      )
     })
     return yield* Effect.zipRight(Effect.schedule(look, Schedule.spaced("1 second")), Effect.never)
   })

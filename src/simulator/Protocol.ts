@@ -88,7 +88,7 @@ export interface Session {
   readonly heartbeat?: (now: number) => string | undefined
 }
 
-/** What an exchange says of itself, in its own word. */
+/** What exchange status changed, in its own word. */
 export interface ExchangeSays {
   readonly status: string
   readonly text: string

@@ -88,7 +88,7 @@ export const layer = (
           if (error._tag !== "ThreadDied" && (yield* Deferred.fail(started, error))) return
           const now = yield* Clock.currentTimeMillis
           deaths = [...deaths.filter((at) => now - at < deathWindowMillis), now]
-          yield* Effect.logError("the storage thread died").pipe(
+          yield* Effect.logError("storage thread died").pipe(
             Effect.annotateLogs({ module: "storage", reason: error.message, deaths: deaths.length })
           )
           if (deaths.length >= maxDeaths) {

@@ -21,7 +21,7 @@ export const giveBackMemory: Effect.Effect<void> = Effect.delay(
       )
     ),
     // Node may have been built without it.
-    Effect.catchAllDefect((defect) => Effect.logDebug("garbage could not be collected", defect))
+    Effect.catchAllDefect((defect) => Effect.logDebug("garbage collection failed", defect))
   ),
   "2 seconds"
 )

@@ -108,7 +108,8 @@ export const withCollector = async <A>(
 
 const droppedIn = (log: string): number => {
   let dropped = 0
-  for (const [, count] of log.matchAll(/gave way .*?\bdropped=(\d+)/g)) dropped += Number(count)
+  for (const [, count] of log.matchAll(/dropped oldest messages .*?\bdropped=(\d+)/g))
+    dropped += Number(count)
   return dropped
 }
 

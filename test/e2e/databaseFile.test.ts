@@ -61,7 +61,7 @@ const survives = (
     }
     if (options.stopAtOnce !== true) yield* endMarket
     expect((yield* collector.stop()).code).toBe(0)
-    expect(collector.stdout()).toMatch(new RegExp(`ERROR .*${reason}.* put back`))
+    expect(collector.stdout()).toMatch(new RegExp(`ERROR .*${reason}.* restoring it`))
     const sent = yield* sentMessages(where.record)
     // storage that is started again begins with an archive cycle, and may have stopped before its last purge
     const rows = [...(yield* archivedRows(where.archive)), ...(yield* databaseRows(where.database))]

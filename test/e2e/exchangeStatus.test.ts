@@ -75,8 +75,8 @@ describe("an exchange in maintenance", () => {
       yield* simulator.inject({ _tag: "announce", status: "online" })
       yield* awaitStatuses("online", "maintenance", "online")
       yield* collector.stop()
-      expect(collector.printed().match(/an exchange says of itself/g)?.length).toBe(3)
-      expect(collector.printed()).toMatch(/WARN +exchange +an exchange says of itself .*status=maintenance/)
+      expect(collector.printed().match(/exchange status changed/g)?.length).toBe(3)
+      expect(collector.printed()).toMatch(/WARN +exchange +exchange status changed .*status=maintenance/)
 
       expect(yield* coverage()).toMatch(/kraken said of itself maintenance: \d{4}-\S+ to \d{4}-/)
       const days = yield* Schema.decodeUnknown(Days)(yield* coverage("--json"))

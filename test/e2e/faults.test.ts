@@ -68,7 +68,7 @@ describe.concurrent("an exchange that misbehaves", () => {
       const { aside, rows, sent, stdout } = yield* finish
       expect(faultsOf(sent, rows)).toEqual(faultless)
       expect(aside.length).toBe(40)
-      const skipped = stdout.split("\n").filter((line) => line.includes("frames were skipped"))
+      const skipped = stdout.split("\n").filter((line) => line.includes("skipped frames"))
       const counts = skipped.flatMap((line) =>
         Array.from(line.matchAll(/=(\d+)(?= |$)/g), ([, n]) => Number(n))
       )

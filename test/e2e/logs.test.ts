@@ -33,9 +33,9 @@ describe.concurrent("log files", () => {
         LOG_RETENTION_DAYS: "2"
       })
       expect(filesBelow(where.logs)).toEqual([...Object.keys(kept), ...files].sort())
-      const deleted = entries.filter(({ message }) => message === "deleted a log file")
+      const deleted = entries.filter(({ message }) => message === "deleted log file")
       expect(deleted.map(({ fields }) => fields?.file)).toEqual(Object.keys(old))
-      expect(stdout).toMatch(/deleted a log file .*file=collector\.log\.2020-01-01/)
+      expect(stdout).toMatch(/deleted log file .*file=collector\.log\.2020-01-01/)
 
       for (const { file, timestamp } of entries) {
         expect(file).toBe(`collector.log.${timestamp.slice(0, 10)}`)

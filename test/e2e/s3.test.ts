@@ -73,7 +73,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
         const [first, second, third] = puts()
         expect([first?.status, second?.status, third?.status]).toEqual([503, 503, 200])
         expect(new Set([first?.key, second?.key, third?.key]).size).toBe(1)
-        expect(collector.stdout()).toMatch(/WARN .*an upload failed .*503/)
+        expect(collector.stdout()).toMatch(/WARN .*upload failed .*503/)
         expect(collector.stderr()).toBe("")
         expect(collector.stdout()).not.toContain(server.secret)
       })
@@ -85,7 +85,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
       yield* proxy.inject("HEAD", { _tag: "Status", status: 404 }, 1_000_000)
       const collector = yield* start
       // both streams; what follows is another attempt
-      yield* collector.awaitLine(/ERROR .*an archive failed.*stage=verify/, 2)
+      yield* collector.awaitLine(/ERROR .*archive failed.*stage=verify/, 2)
       yield* Effect.sleep("4 seconds")
       expect(yield* countEvents(where.database, "ArchiveUploaded")).toBeGreaterThan(0)
       expect(yield* countEvents(where.database, "ArchiveVerified", "ArchiveRowsPurged")).toBe(0)
@@ -123,7 +123,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
       const { bucket, finish, proxy, start, where } = yield* collecting
       yield* proxy.inject("PUT", { _tag: "FlipBit" }, 1_000_000)
       const collector = yield* start
-      yield* collector.awaitLine(/WARN .*an upload failed.*(changed on the way|not what was sent)/, 2)
+      yield* collector.awaitLine(/WARN .*upload failed.*(changed on the way|not what was sent)/, 2)
       yield* Effect.sleep("4 seconds")
       expect(yield* countEvents(where.database, "ArchiveUploaded", "ArchiveRowsPurged")).toBe(0)
       expect(yield* countRows(where.database)).toBeGreaterThan(0)
@@ -148,7 +148,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
       const keys = Array.from(refused, decodeURIComponent)
       expect((yield* bucket.keys).filter((key) => keys.includes(key))).toEqual([])
       expect(yield* countRows(where.database)).toBeGreaterThan(0)
-      expect(collector.stdout()).not.toContain("the archive store is down")
+      expect(collector.stdout()).not.toContain("archive store is down")
       yield* proxy.heal
       yield* finish(collector)
       // a part of the journal is given up for another one, an archive of rows never

@@ -131,7 +131,7 @@ describe.concurrent("a signal to stop", () => {
         )
         expect(ended).toEqual({ code: 0, signal: null })
         expect(Duration.toMillis(time)).toBeLessThan(Duration.toMillis(limit))
-        expect(collector.stdout()).toMatch(/messages could not be committed before the end/)
+        expect(collector.stdout()).toMatch(/could not commit all messages before shutdown/)
         expect(yield* countRows(where.database)).toBe(0)
         const ends = yield* query<{ n: number }>(
           where.database,

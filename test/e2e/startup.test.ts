@@ -95,13 +95,13 @@ const failures: ReadonlyArray<Failure> = [
     what: "a database that is none",
     variables: { DATABASE_PATH: "notes.txt" },
     prepare: (folder) => NodeFs.writeFileSync(`${folder}/notes.txt`, "Dear diary,\n".repeat(100)),
-    lines: [/^DATABASE_PATH=notes\.txt: is no SQLite database/]
+    lines: [/^DATABASE_PATH=notes\.txt: is not an SQLite database/]
   },
   {
     what: "a database that is a folder",
     variables: { DATABASE_PATH: "folder" },
     prepare: (folder) => NodeFs.mkdirSync(`${folder}/folder`),
-    lines: [/^DATABASE_PATH=folder: is no file/]
+    lines: [/^DATABASE_PATH=folder: is not a file/]
   },
   {
     what: "an archive folder that is a file",
@@ -125,7 +125,7 @@ const failures: ReadonlyArray<Failure> = [
     variables: { CONFIG_PATH: "settings.toml" },
     prepare: (folder) =>
       NodeFs.writeFileSync(`${folder}/settings.toml`, `batch_interval = 1\naws_secret_key = "${secret}\n`),
-    lines: [/^CONFIG_PATH="settings\.toml": is no TOML: line 2/]
+    lines: [/^CONFIG_PATH="settings\.toml": is not valid TOML: line 2/]
   },
   {
     what: "settings that do not exist and values of the wrong kind in a settings file",
@@ -232,12 +232,12 @@ describe("a start that succeeds although something is missing", () => {
           LOG_LEVEL: "trace"
         })
         yield* collector.awaitLine(/WARN .*the bucket is not ready/)
-        yield* collector.awaitLine(/WARN .*an upload failed/)
+        yield* collector.awaitLine(/WARN .*upload failed/)
         expect((yield* collector.stop()).code).toBe(0)
         const logs = filesBelow(where.logs).map((file) =>
           NodeFs.readFileSync(`${where.logs}/${file}`, "utf8")
         )
-        expect(logs.join("")).toContain("an upload failed")
+        expect(logs.join("")).toContain("upload failed")
         expect(collector.stdout() + collector.stderr() + logs.join("")).not.toContain(secret)
       })
   )

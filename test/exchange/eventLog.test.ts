@@ -40,7 +40,7 @@ describe("the log of events", () => {
       const lines = yield* linesOf(["btcusdt"], 1000, 60)
       expect(lines).toHaveLength(10 + 6)
       expect(lines.at(-1)).toMatchObject({
-        message: "messages are missing",
+        message: "gap detected",
         stream: "binance:btcusdt:trade",
         count: 10_000,
         size: 10_000

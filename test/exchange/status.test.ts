@@ -22,7 +22,7 @@ const krakenStatus = (system: unknown) => ({
 
 const second = 1_000_000
 
-describe("what an exchange says of itself", () => {
+describe("what exchange status changed", () => {
   const watched = () => {
     const events: Array<ExchangeEvent> = []
     const watch = makeStatusWatch("kraken", (event) => events.push(event))
@@ -202,7 +202,7 @@ describe("okx's maintenance", () => {
   )
 })
 
-describe("a connection for what an exchange says of itself", () => {
+describe("a connection for what exchange status changed", () => {
   /** Made at once, and anew after 100 ms. */
   const soon = (exchange: Exchange, feed: Partial<StatusFeed> = {}): Exchange =>
     exchange.statusFeed === undefined

@@ -43,8 +43,8 @@ describe("LogJanitor", () => {
         "notes.txt"
       ])
       expect(lines).toEqual([
-        "INFO deleted a log file age=3d file=collector.log.2026-03-01 module=operations",
-        "INFO deleted a log file age=1d 1h file=collector.log.2026-03-02 module=operations"
+        "INFO deleted log file age=3d file=collector.log.2026-03-01 module=operations",
+        "INFO deleted log file age=1d 1h file=collector.log.2026-03-02 module=operations"
       ])
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
@@ -92,7 +92,7 @@ describe("LogJanitor", () => {
       )
       expect(lines).toEqual([
         "WARN a log file cannot be deleted file=collector.log.2026-03-01 module=operations reason=permission denied",
-        "INFO deleted a log file age=3d file=collector.log.2026-03-02 module=operations"
+        "INFO deleted log file age=3d file=collector.log.2026-03-02 module=operations"
       ])
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )

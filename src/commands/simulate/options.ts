@@ -33,7 +33,7 @@ export const simulateOptions = {
   ),
   symbols: Options.text("symbols").pipe(
     Options.withDescription(
-      "Symbols that exist, comma-separated; of others there are no streams. Without, a few of the exchange's own."
+      "Symbols that exist, comma-separated; others have no streams. Default: a few of the exchange's own."
     ),
     Options.map((text) => text.split(",").map((symbol) => symbol.trim())),
     Options.map((symbols) => symbols.filter((symbol) => symbol !== "")),

@@ -91,9 +91,9 @@ export const makeSkippedFrames = (options: {
       reasons.clear()
       unkept = 0
       return Effect.zipRight(
-        Effect.when(Effect.annotateLogs(Effect.logWarning("frames were skipped"), skipped), () => isAny),
+        Effect.when(Effect.annotateLogs(Effect.logWarning("skipped frames"), skipped), () => isAny),
         Effect.when(
-          Effect.annotateLogs(Effect.logError("frames that cannot be read were not kept"), { frames: lost }),
+          Effect.annotateLogs(Effect.logError("dropped unreadable frames"), { frames: lost }),
           () => lost > 0
         )
       )

@@ -24,7 +24,7 @@ export class NotReady extends Schema.TaggedError<NotReady>()(
   HttpApiSchema.annotations({ status: 503 })
 ) {}
 
-/** As many status pages are open as may be. */
+/** The limit on open status pages is reached. */
 export class Busy extends Schema.TaggedError<Busy>()(
   "Busy",
   { reason: Schema.String },

@@ -89,7 +89,7 @@ const make = (settings: HttpSettings) =>
         fold = yield* readOn(settings, { ...fold, archived })
       }).pipe(
         Effect.catchAll((error) =>
-          Effect.zipRight(Effect.logDebug("the archived journal cannot be read", error), beginAnew(journal))
+          Effect.zipRight(Effect.logDebug("could not read the archived journal", error), beginAnew(journal))
         )
       )
 
@@ -140,7 +140,7 @@ const make = (settings: HttpSettings) =>
       Effect.scoped,
       Effect.provideService(FileSystem.FileSystem, fs),
       Effect.catchAllCause((cause) =>
-        Effect.logDebug("the journal cannot be read for the status page", cause)
+        Effect.logDebug("could not read the journal for the status page", cause)
       )
     )
 
@@ -181,7 +181,7 @@ const make = (settings: HttpSettings) =>
         schedule: Schedule.spaced("1 second")
       }),
       Effect.tapErrorCause((cause) =>
-        Effect.logWarning("the archived journal cannot be read, the heat map begins with the database", cause)
+        Effect.logWarning("could not read the archived journal, heat map starts with the database", cause)
       ),
       Effect.sandbox,
       Effect.retry(Schedule.spaced("10 minutes")),

@@ -60,7 +60,7 @@ export const layer = (
           const error = yield* Effect.flip(thread.life)
           const failure = error._tag === "ThreadDied" ? new ResourceUnavailable(error) : error
           if (yield* Deferred.fail(address, failure)) return
-          yield* Effect.logWarning("the status page ended and is started again").pipe(
+          yield* Effect.logWarning("status page died, restarting it").pipe(
             Effect.annotateLogs({ module: "operations", reason: error.message })
           )
           yield* Effect.sleep("1 second")

@@ -18,7 +18,7 @@ export const layer = HttpApiBuilder.Router.use((router) =>
     }
   }).pipe(
     Effect.catchAll((error) =>
-      Effect.logWarning("the status page is not in this build, its data are").pipe(
+      Effect.logWarning("status page not in this build, serving its data only").pipe(
         Effect.annotateLogs({ reason: error.message })
       )
     )

@@ -19,7 +19,7 @@ const StreamHours = Schema.Struct({
   }),
   wanted: SecondsByHour.annotations({ description: "Seconds in which it was to be recorded." }),
   holes: SecondsByHour.annotations({
-    description: "Seconds of these that should be left out of a study."
+    description: "Seconds of those to leave out of a study."
   }),
   messages: Schema.Array(Schema.Int)
 })
@@ -29,7 +29,8 @@ export const CoverageReply = Schema.Struct({
   from: Micros.annotations({ description: "Begin of the first hour." }),
   hours: Schema.Int,
   knownFrom: Micros.annotations({
-    description: "Of the time before it nothing is told, although it may have been recorded; 0: all is told."
+    description:
+      "Nothing is known of the time before this, although it may have been recorded; 0: all is known."
   }),
   reading: Schema.NullOr(
     Schema.Struct({
@@ -132,7 +133,7 @@ export const eventsReply = (past: Past, key: string, from: number): Option.Optio
           kind: "dropped" as const,
           from,
           to,
-          text: `${count} messages gave way in the full queue`
+          text: `${count} messages dropped, the queue was full`
         })),
       ...Array.from(of.doubts)
         .filter(within)
@@ -150,10 +151,10 @@ export const eventsReply = (past: Past, key: string, from: number): Option.Optio
 const maxEvents = 500
 
 const doubtTexts = {
-  reconnect: "connected anew: what was sent in between is unknown",
-  snapshot: "the exchange began anew with a snapshot",
+  reconnect: "reconnected: what was sent in between is unknown",
+  snapshot: "the exchange restarted from a snapshot",
   "set back": "the exchange set its numbers back",
-  untold: "too much happened while the journal could not be written",
+  untold: "too much happened while could not write to the journal",
   "id reused": "the exchange gave a message an id that another one had",
   silent: "subscribed, and nothing came",
   journal: "entries are missing from the journal",

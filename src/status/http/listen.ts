@@ -39,7 +39,7 @@ const cannotListen = (host: string, port: number, error: NodeJS.ErrnoException):
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return `HTTP_HOST=${host}: is no address of this machine`
+      return `HTTP_HOST=${host}: is not an address of this machine`
     default:
       return `HTTP_PORT=${port}: cannot listen on HTTP_HOST=${host}: ${error.message}`
   }

@@ -32,7 +32,7 @@ export const readProcess = (heapUsed: number): Effect.Effect<ReadonlyArray<Metri
         : [unlabelled("process_open_fds", "gauge", "Open files and sockets.", open)]),
       ...(most === undefined
         ? []
-        : [unlabelled("process_max_fds", "gauge", "Files and sockets that may be open.", Number(most))])
+        : [unlabelled("process_max_fds", "gauge", "Limit on open files and sockets.", Number(most))])
     ]
   })
 

@@ -49,7 +49,7 @@ describe("the status page (needs the built program)", () => {
       })
       const line = yield* collector.awaitLine(/ status page url=/)
       const url = /url=(\S+?)\/?(\s|$)/.exec(line)?.[1] ?? ""
-      yield* collector.awaitLine(/the status page ended and is started again/)
+      yield* collector.awaitLine(/status page died, restarting it/)
       const received = Effect.map(get(`${url}/metrics`), ({ text }) =>
         Array.from(text.matchAll(/^collector_messages_received_total\{.*\} (\d+)$/gm), ([, count]) =>
           Number(count)

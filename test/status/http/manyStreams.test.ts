@@ -153,7 +153,7 @@ describe.skipIf(!NodeFs.existsSync(program) || process.platform !== "linux")(
           )
         }
         expect((yield* get(`${page}/health`)).status).toBe(200)
-        expect(collector.printed()).not.toContain("the status page ended")
+        expect(collector.printed()).not.toContain("status page died")
         expect(peakMemory(collector)).toBeLessThan(500)
 
         // Is there after kill -9, without the archive.
