@@ -3,7 +3,6 @@ import { dirname, join } from "node:path"
 import type { FileSystem } from "@effect/platform"
 import { Duration, Effect, Either, LogLevel, Option } from "effect"
 import { archiveStore, archiveStoreNames } from "./Config/archiveStore.ts"
-import { all, type Checked, problemsOf } from "./Config/Checked.ts"
 import type { Sources } from "./Config/Given.ts"
 import { logDirectives } from "./Config/logDirectives.ts"
 import { type Markets, markets } from "./Config/markets.ts"
@@ -11,6 +10,7 @@ import { optional, type Rule, withDefault } from "./Config/Rule.ts"
 import * as rules from "./Config/rules.ts"
 import { loadSources } from "./Config/Sources.ts"
 import { signerNames, signers } from "./Config/signers.ts"
+import { all, problemsOf, type Validated } from "./Config/Validated.ts"
 import { SettingsInvalid } from "./domain/StartupError.ts"
 import { defaultMinFreeDisk, type StorageSettings } from "./domain/StorageSettings.ts"
 import type { Exchange, Signer } from "./exchange/Exchange.ts"
@@ -69,7 +69,7 @@ export const loadSettings = (
 const check = (
   sources: Sources,
   exchanges: ReadonlyMap<string, Exchange>,
-  signers: Checked<ReadonlyMap<string, Signer>>
+  signers: Validated<ReadonlyMap<string, Signer>>
 ) => {
   const checked = all({
     markets: markets(sources, exchanges),
@@ -150,7 +150,7 @@ const endpoints = (
   exchanges: ReadonlyMap<string, Exchange>,
   nameOf: (exchange: string) => string,
   rule: Rule<URL>
-): Checked<ReadonlyMap<string, URL>> => {
+): Validated<ReadonlyMap<string, URL>> => {
   const given = Array.from(
     exchanges.keys(),
     (name) => [name, optional(sources, [nameOf(name)], rule)] as const

@@ -28,7 +28,7 @@ export const committingAgain = (interval: Duration.Duration) =>
 export const committingAtTheEnd = Schedule.spaced("250 millis")
 
 /** Archive cycles: at the start and every interval; one that takes longer is followed by the next at once. */
-export const archiving = (interval: Duration.Duration) => Schedule.fixed(interval)
+export const archiveCycles = (interval: Duration.Duration) => Schedule.fixed(interval)
 
 /** Before an upload is tried again within a cycle, after 1, 2, 4 and 8 s: five attempts in all. */
 export const uploadingAgain = Schedule.exponential("1 second").pipe(

@@ -6,6 +6,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Predicate } from "effect"
 import { loaded } from "./commands/loaded.ts"
 import { handleHangup } from "./hangup.ts"
+import { showsColours } from "./showsColours.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
@@ -23,21 +24,17 @@ export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | u
 
 /** The help of commands is coloured for terminals: what is printed elsewhere, or with NO_COLOR set, is plain text. */
 const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>
-  Console.consoleWith((inner) =>
-    Effect.withConsole(program, {
-      ...inner,
-      log: printer(inner.log, process.stdout),
-      error: printer(inner.error, process.stderr)
-    })
-  )
+  Effect.gen(function* () {
+    const inner = yield* Console.consoleWith(Effect.succeed)
+    const log = (yield* showsColours(process.stdout)) ? inner.log : plain(inner.log)
+    const error = (yield* showsColours(process.stderr)) ? inner.error : plain(inner.error)
+    return yield* Effect.withConsole(program, { ...inner, log, error })
+  })
 
-const printer = (print: Console.Console["log"], { isTTY }: NodeJS.WriteStream): Console.Console["log"] =>
-  isTTY && (process.env.NO_COLOR ?? "") === ""
-    ? print
-    : (...args) =>
-        print(
-          ...args.map((text: unknown) => (typeof text === "string" ? stripVTControlCharacters(text) : text))
-        )
+const plain =
+  (print: Console.Console["log"]): Console.Console["log"] =>
+  (...args) =>
+    print(...args.map((text: unknown) => (typeof text === "string" ? stripVTControlCharacters(text) : text)))
 
 /** Ends the process once a pipe has taken all that was printed. */
 const afterOutput: Runtime.Teardown = (exit, onExit) =>

@@ -1,7 +1,7 @@
 import { Either, Option } from "effect"
 import { quote } from "../domain/quote.ts"
-import { type Checked, problem } from "./Checked.ts"
 import type { Given, Sources } from "./Given.ts"
+import { problem, type Validated } from "./Validated.ts"
 
 /** How the text of a setting becomes its value. */
 export interface Rule<A> {
@@ -18,7 +18,7 @@ export const optional = <A>(
   sources: Sources,
   names: readonly [string, ...ReadonlyArray<string>],
   rule: Rule<A>
-): Checked<Option.Option<A>> =>
+): Validated<Option.Option<A>> =>
   Option.match(sources.find(...names), {
     onNone: () => Either.right(Option.none()),
     onSome: (given) => Either.map(check(given, rule), Option.some)
@@ -30,14 +30,14 @@ export const withDefault = <A>(
   names: readonly [string, ...ReadonlyArray<string>],
   rule: Rule<A>,
   fallback: A
-): Checked<A> =>
+): Validated<A> =>
   Either.map(
     optional(sources, names, rule),
     Option.getOrElse(() => fallback)
   )
 
 /** The value of what was given, or the line that says what is wrong with it. */
-export const check = <A>(given: Given, rule: Rule<A>): Checked<A> =>
+export const check = <A>(given: Given, rule: Rule<A>): Validated<A> =>
   textOf(given, rule).pipe(
     Either.flatMap(rule.parse),
     Either.mapLeft((allowed) => [`${describe(given, rule.show)}: ${allowed}`])
@@ -52,7 +52,7 @@ export const describe = (given: Given, show: Rule<unknown>["show"]): string => {
 }
 
 /** A variable that has to be set, and is there without a text. */
-export const blank = (name: string, allowed: string): Checked<never> => problem(`${name}="": ${allowed}`)
+export const blank = (name: string, allowed: string): Validated<never> => problem(`${name}="": ${allowed}`)
 
 const textOf = (given: Given, rule: Rule<unknown>): Either.Either<string, string> => {
   if (given._tag === "Variable") {

@@ -1,7 +1,7 @@
 import type { FileSystem } from "@effect/platform"
 import { Config, Effect, Either, HashSet, Option } from "effect"
-import { didYouMean, nearest } from "../domain/nearest.ts"
 import { quote } from "../domain/quote.ts"
+import { didYouMean, mostSimilar } from "../domain/similarWords.ts"
 import type { Given, Sources } from "./Given.ts"
 import { check } from "./Rule.ts"
 import * as rules from "./rules.ts"
@@ -72,7 +72,7 @@ const variable = (name: string): Effect.Effect<Option.Option<readonly [string, s
 const misspeltVariables = (names: ReadonlyArray<string>) =>
   Effect.map(variableNames, (found) =>
     found.flatMap((name) => {
-      const meant = names.includes(name) ? undefined : nearest(name, names, maxMistakes)
+      const meant = names.includes(name) ? undefined : mostSimilar(name, names, maxMistakes)
       return meant === undefined ? [] : [`${name}: there is no such setting (did you mean ${meant}?)`]
     })
   )

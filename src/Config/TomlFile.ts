@@ -16,7 +16,7 @@ export interface TomlFile {
 export const readTomlFile = (path: string): Effect.Effect<TomlFile, string, FileSystem.FileSystem> =>
   FileSystem.FileSystem.pipe(
     Effect.flatMap((fs) => fs.readFileString(path)),
-    Effect.mapError((error) => `CONFIG_PATH=${quote(path)}: ${reasonOf(error)}`),
+    Effect.mapError((error) => `CONFIG_PATH=${quote(path)}: ${fileReason(error)}`),
     Effect.flatMap((text) => parseToml(path, text))
   )
 
@@ -38,7 +38,7 @@ const syntaxErrorOf = ({ column, line, message }: TomlError): string => {
   return `line ${line}, column ${column}: ${what}`
 }
 
-const reasonOf = (error: PlatformError): string => {
+const fileReason = (error: PlatformError): string => {
   if (error._tag === "BadArgument") return "must be the path of a TOML file"
   switch (error.reason) {
     case "NotFound":

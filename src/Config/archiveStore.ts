@@ -1,15 +1,15 @@
 import { Either, Option, Redacted } from "effect"
 import type { ArchiveStoreSettings } from "../domain/StorageSettings.ts"
-import { all, type Checked, problem } from "./Checked.ts"
 import type { Sources } from "./Given.ts"
 import { blank, describe, optional, withDefault } from "./Rule.ts"
 import * as rules from "./rules.ts"
+import { all, problem, type Validated } from "./Validated.ts"
 
 /**
  * ARCHIVE_STORE and what belongs to it. What is given is checked even where the other store is used. The usual names
  * of AWS are accepted, but only our own choose the `s3` store: a developer's shell often has the others.
  */
-export const archiveStore = (sources: Sources): Checked<ArchiveStoreSettings> => {
+export const archiveStore = (sources: Sources): Validated<ArchiveStoreSettings> => {
   const hint = ["AWS_ACCESS_KEY", "BUCKET_NAME", "S3_ENDPOINT"].find((name) =>
     Option.isSome(sources.find(name))
   )
@@ -58,10 +58,10 @@ export const archiveStoreNames = [
 const bucket = (
   sources: Sources,
   store: { readonly isS3: boolean; readonly isFile: boolean; readonly reason: string }
-): Checked<string> => {
+): Validated<string> => {
   const fileIsMeant = store.isFile && Option.isSome(sources.find("ARCHIVE_STORE"))
   return optional(sources, ["BUCKET_NAME"], rules.bucketName).pipe(
-    Either.flatMap((name): Checked<string> => {
+    Either.flatMap((name): Validated<string> => {
       if (Option.isSome(name)) return Either.right(name.value)
       if (sources.isBlank("BUCKET_NAME") && !fileIsMeant) {
         return blank(
@@ -81,7 +81,7 @@ const bucket = (
 const credentials = (
   sources: Sources,
   isS3: boolean
-): Checked<Extract<ArchiveStoreSettings, { _tag: "S3" }>["credentials"]> => {
+): Validated<Extract<ArchiveStoreSettings, { _tag: "S3" }>["credentials"]> => {
   const read = all({
     key: optional(sources, keyNames, rules.secret),
     secret: optional(sources, secretNames, rules.secret),

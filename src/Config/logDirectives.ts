@@ -1,7 +1,7 @@
 import { Either, LogLevel } from "effect"
-import { didYouMean } from "../domain/nearest.ts"
 import { quote } from "../domain/quote.ts"
 import type { LogDirectives } from "../domain/StorageSettings.ts"
+import { didYouMean } from "../domain/similarWords.ts"
 import type { Rule } from "./Rule.ts"
 
 /** What stands in the `module` annotation of log entries: the rooms of the code. */

@@ -1,12 +1,12 @@
 import { Array as Arr, Either, Option } from "effect"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
-import { didYouMean } from "../domain/nearest.ts"
 import { quote } from "../domain/quote.ts"
 import { type MarketStream, type MarketType, streamKey } from "../domain/StreamId.ts"
+import { didYouMean } from "../domain/similarWords.ts"
 import type { Exchange } from "../exchange/Exchange.ts"
-import { type Checked, problem } from "./Checked.ts"
 import type { Sources } from "./Given.ts"
 import { blank, check, describe, type Rule } from "./Rule.ts"
+import { problem, type Validated } from "./Validated.ts"
 
 type Exchanges = ReadonlyMap<string, Exchange>
 
@@ -23,7 +23,7 @@ type Entry = MarketStream | MarketPattern
  * the environment wins over the other in the file. A variable without text is a mistake here, unless the other one is
  * set: the collector would record something else than what was meant, for as long as nobody looks.
  */
-export const markets = (sources: Sources, exchanges: Exchanges): Checked<Markets> =>
+export const markets = (sources: Sources, exchanges: Exchanges): Validated<Markets> =>
   Either.map(entries(sources, exchanges), (entries) => {
     const [streams, patterns] = Arr.partition(entries, isPattern)
     return { streams, patterns }
@@ -31,7 +31,7 @@ export const markets = (sources: Sources, exchanges: Exchanges): Checked<Markets
 
 const isPattern = (entry: Entry): entry is MarketPattern => "pattern" in entry
 
-const entries = (sources: Sources, exchanges: Exchanges): Checked<ReadonlyArray<Entry>> => {
+const entries = (sources: Sources, exchanges: Exchanges): Validated<ReadonlyArray<Entry>> => {
   const given = Option.all({ list: sources.find("MARKETS"), symbol: sources.find("MARKET_SYMBOL") })
   if (Option.isSome(given) && given.value.list._tag === given.value.symbol._tag) {
     const { list, symbol } = given.value

@@ -1,16 +1,16 @@
 import type { FileSystem } from "@effect/platform"
 import { Effect, Either, Option, Redacted } from "effect"
 import type { Exchange, Signer } from "../exchange/Exchange.ts"
-import type { Checked } from "./Checked.ts"
-import { all } from "./Checked.ts"
 import type { Sources } from "./Given.ts"
 import { optional, type Rule } from "./Rule.ts"
+import type { Validated } from "./Validated.ts"
+import { all } from "./Validated.ts"
 
 /** Signers of the exchanges that credentials are given for, by exchange. A key that is none is a problem. */
 export const signers = (
   sources: Sources,
   exchanges: ReadonlyMap<string, Exchange>
-): Effect.Effect<Checked<ReadonlyMap<string, Signer>>, never, FileSystem.FileSystem> =>
+): Effect.Effect<Validated<ReadonlyMap<string, Signer>>, never, FileSystem.FileSystem> =>
   Effect.map(
     Effect.forEach(exchanges.values(), (exchange) => Effect.either(signerOf(sources, exchange))),
     (found) =>

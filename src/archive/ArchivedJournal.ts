@@ -37,7 +37,7 @@ export const archivedJournals: Effect.Effect<
   ArchiveStore
 > = Effect.gen(function* () {
   const store = yield* ArchiveStore
-  const journals = new Map<string, Array<Part>>()
+  const journals = new Map<string, Array<JournalPart>>()
   const checkpoints = new Map<string, Array<StoredCheckpoint>>()
   const listed = Stream.flatMap(Stream.fromIterable(journalPrefixes), store.list)
   yield* Stream.runForEach(listed, ({ key, size }) =>
@@ -75,7 +75,7 @@ const addTo = <A>(lists: Map<string, Array<A>>, name: string, item: A): void => 
   else list.push(item)
 }
 
-interface Part {
+interface JournalPart {
   readonly archiveId: string
   readonly server: string
   readonly key: string

@@ -16,10 +16,11 @@ import {
   Ref,
   Schedule
 } from "effect"
-import { archiving, uploadingAgain } from "../cadences.ts"
+import { archiveCycles, uploadingAgain } from "../cadences.ts"
 import type { ArchiveFile, ArchivePlan } from "../domain/Archive.ts"
 import { isOfRows, type PendingArchive } from "../domain/ArchiveState.ts"
 import { ArchiveAbandoned, ArchiveFailed, type JournalEvent } from "../domain/JournalEvent.ts"
+import { reasonOf } from "../domain/reasonOf.ts"
 import type { ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
 import type { ArchiveView } from "../domain/StorageView.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
@@ -38,8 +39,6 @@ import { makeStoreState } from "./Archiver/storeState.ts"
 import { doneView, pendingView } from "./Archiver/views.ts"
 import type { ArchiveStore } from "./ArchiveStore.ts"
 import { parquetSeconds, uploadSeconds } from "./metrics.ts"
-
-export { archiveColumns, arrowMetadata } from "./Archiver/columns.ts"
 
 export interface ArchiverOptions extends PlanOptions {
   /** Parquet files wait here until their objects are verified. */
@@ -264,8 +263,7 @@ const make = (options: ArchiverOptions) =>
       const failed: Array<CycleReport["failed"][number]> = []
       return cycle(archived, failed).pipe(
         Effect.catchAllCause((cause) => {
-          const error = Cause.squash(cause)
-          failed.push({ what: "the cycle", reason: error instanceof Error ? error.message : String(error) })
+          failed.push({ what: "the cycle", reason: reasonOf(Cause.squash(cause)) })
           return Effect.logError("archive cycle failed, will retry next cycle", cause)
         }),
         Effect.map((): CycleReport => ({ archived, failed }))
@@ -279,7 +277,7 @@ const make = (options: ArchiverOptions) =>
 
     return Archiver.of({
       runCycle,
-      run: Effect.zipRight(Effect.repeat(runCycle, archiving(options.interval)), Effect.never),
+      run: Effect.zipRight(Effect.repeat(runCycle, archiveCycles(options.interval)), Effect.never),
       watchStore,
       counts: Effect.gen(function* () {
         return {

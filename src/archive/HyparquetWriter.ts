@@ -3,8 +3,8 @@ import { FileSystem, Path } from "@effect/platform"
 import { Effect, Layer, Stream } from "effect"
 import type { SchemaElement } from "hyparquet"
 import { version } from "../version.ts"
-import { syncDirectory } from "./durable.ts"
 import { type ParquetColumn, ParquetError, type ParquetPage, ParquetWriter } from "./ParquetWriter.ts"
+import { syncDirectory } from "./syncToDisk.ts"
 import { loadZstd } from "./zstd.ts"
 
 /** When a row group is complete: what it holds is encoded at once, so this bounds both memory and the time that takes. */

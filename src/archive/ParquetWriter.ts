@@ -1,5 +1,6 @@
 import { Context, Data, type Effect, type Stream } from "effect"
 import type { ArchiveFile } from "../domain/Archive.ts"
+import { reasonOf } from "../domain/reasonOf.ts"
 
 /** A Parquet file could not be encoded or written. */
 export class ParquetError extends Data.TaggedError("ParquetError")<{
@@ -7,7 +8,7 @@ export class ParquetError extends Data.TaggedError("ParquetError")<{
   readonly cause: unknown
 }> {
   override get message() {
-    return `${this.path}: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    return `${this.path}: ${reasonOf(this.cause)}`
   }
 }
 

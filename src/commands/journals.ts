@@ -8,6 +8,7 @@ import {
   archiveIdOf
 } from "../archive/ArchivedJournal.ts"
 import type { ArchiveStoreError } from "../archive/ArchiveStore.ts"
+import { reasonOf } from "../domain/reasonOf.ts"
 import { openLiveJournal } from "../storage/LiveJournal.ts"
 import type { Reading } from "./reading.ts"
 
@@ -51,7 +52,7 @@ export const wholeJournals = <E, E2>(
       const own = Option.filter(live, ({ id }) => id === journal.journal)
       const server = Option.isSome(own) ? settings.serverName : (journal.servers.at(-1) ?? "")
       const onDamaged = (key: string, { cause }: { readonly cause: unknown }) =>
-        options.onDamaged({ server, key, reason: cause instanceof Error ? cause.message : String(cause) })
+        options.onDamaged({ server, key, reason: reasonOf(cause) })
       const begin = Effect.map(
         journal.keys.length === 0 && Option.isSome(own)
           ? Effect.succeed(own.value.begin)

@@ -1,6 +1,6 @@
 import { Chunk, HashMap, Option, Schema } from "effect"
 import { dateOf } from "./Archive.ts"
-import { applyToClock, ClockEvidence, isAboutClock, noClockEvidence } from "./ClockEvidence.ts"
+import { applyToClock, ClockMeasurements, isAboutClock, noClockMeasurements } from "./ClockMeasurements.ts"
 import { forgetOutside } from "./Coverage/during.ts"
 import { endOfJournal } from "./Coverage/ending.ts"
 import { beginJournal } from "./Coverage/journals.ts"
@@ -31,7 +31,7 @@ export interface CoverageCheckpoint {
    */
   readonly until: number
   /** What is known of the wall clock, by UTC date, of the dates that are not over. */
-  readonly clock: ReadonlyMap<string, ClockEvidence>
+  readonly clock: ReadonlyMap<string, ClockMeasurements>
   /** What exchanges say of themselves since before. */
   readonly statuses: ExchangeStatuses["current"]
   readonly coverage: Coverage
@@ -62,7 +62,7 @@ export const advanced = (
   for (const { at, event } of entries) {
     if (!isAboutClock(event)) continue
     const date = dateOf(at)
-    evidence.set(date, applyToClock(evidence.get(date) ?? noClockEvidence, event))
+    evidence.set(date, applyToClock(evidence.get(date) ?? noClockMeasurements, event))
   }
   return {
     ...rest,
@@ -148,7 +148,7 @@ const Messages = Schema.transform(Schema.NullOr(Schema.Number), Schema.Number, {
   encode: (count) => (count === Number.POSITIVE_INFINITY ? null : count)
 })
 
-const StreamState = Schema.Struct({
+const StreamCoverageText = Schema.Struct({
   stream: StreamId,
   wanted: Schema.Struct(Span),
   unwanted: Schema.Chunk(Schema.Struct(Span)),
@@ -197,7 +197,7 @@ const Statuses = Schema.HashMap({
 })
 
 const State = Schema.Struct({
-  streams: Schema.HashMap({ key: Schema.String, value: StreamState }),
+  streams: Schema.HashMap({ key: Schema.String, value: StreamCoverageText }),
   process: Schema.Number,
   lastSeen: Schema.Number,
   heard: MaybeHeard,
@@ -228,7 +228,7 @@ export const CheckpointText: Schema.Schema<CoverageCheckpoint, string> = Schema.
     journal: Schema.String,
     lastText: Schema.String,
     until: Schema.Number,
-    clock: Schema.ReadonlyMap({ key: Schema.String, value: ClockEvidence }),
+    clock: Schema.ReadonlyMap({ key: Schema.String, value: ClockMeasurements }),
     // Those of before exchanges were listened to have none.
     statuses: Schema.optionalWith(Statuses, { default: () => noStatuses.current }),
     coverage: State

@@ -2,6 +2,7 @@ import { Chunk, HashMap, Option } from "effect"
 import { dateOf, microsOf } from "./Archive.ts"
 import { beginOf, during } from "./Coverage/during.ts"
 import type { Doubt, DropWindow, Gap, StreamCoverage } from "./Coverage/state.ts"
+import { microsPerDay, microsPerHour } from "./micros.ts"
 import type { StreamId } from "./StreamId.ts"
 import { difference, intersection, lengthOf, union, type Window } from "./Window.ts"
 
@@ -100,9 +101,6 @@ const spanOf = (of: StreamCoverage): Window => {
   const from = beginOf(of)
   return { from, to: Math.max(of.wanted.to, from + 1) }
 }
-
-const microsPerHour = 3_600_000_000
-const microsPerDay = 24 * microsPerHour
 
 const dayOf = (whole: StreamCoverage, from: number, range: Window, isProvable: boolean): DayCoverage => {
   const day = { from, to: from + microsPerDay }

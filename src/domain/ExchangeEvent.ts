@@ -1,10 +1,8 @@
 import { Schema } from "effect"
 import { Integer } from "./Integer.ts"
+import { Micros } from "./micros.ts"
 import { SkipReason } from "./SkipReason.ts"
 import { StreamId } from "./StreamId.ts"
-
-/** Microseconds since the epoch. */
-const Micros = Schema.Number
 
 /** When it happened. */
 const at = { at: Micros }

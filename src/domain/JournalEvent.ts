@@ -1,11 +1,9 @@
 import { Schema } from "effect"
 import { ArchiveFile, ArchivePlan, JournalSegment } from "./Archive.ts"
 import { ExchangeEvent } from "./ExchangeEvent.ts"
+import { Micros } from "./micros.ts"
 import { StreamId, streamKey } from "./StreamId.ts"
 import { Unsettled } from "./Unsettled.ts"
-
-/** Microseconds since the epoch. */
-const Micros = Schema.Number
 
 /** The row set and the key of an archive are fixed. */
 export const ArchivePlanned = Schema.TaggedStruct("ArchivePlanned", { plan: ArchivePlan })

@@ -1,8 +1,6 @@
 import { Schema } from "effect"
+import { Micros } from "./micros.ts"
 import { StreamId } from "./StreamId.ts"
-
-/** Microseconds since the epoch. */
-const Micros = Schema.Number
 
 /** Why a stream may be in doubt until something else is told. */
 export const lastingReasons = ["silent", "unreadable"] as const

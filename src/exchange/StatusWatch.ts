@@ -1,5 +1,6 @@
 import type { ExchangeEvent, ExchangeStatus } from "../domain/ExchangeEvent.ts"
 import { statusKey } from "../domain/ExchangeStatuses.ts"
+import { microsPerHour } from "../domain/micros.ts"
 
 /** What exchange status changed. */
 export interface Said {
@@ -96,7 +97,6 @@ const maxWord = 64
 const maxText = 500
 const maxKept = 200
 const maxPerHour = 60
-const microsPerHour = 3_600_000_000
 
 /** An announcement that comes again sooner is the same one, on another connection. */
 const repeatMicros = 600_000_000

@@ -55,7 +55,7 @@ export const connect: Connect = (url, handlers) =>
     const socket = yield* Effect.acquireRelease(
       Effect.try({
         try: () => new Ws(url, agent === undefined ? socketOptions : { ...socketOptions, agent }),
-        catch: (cause) => new ConnectionLost({ kind: "connect", reason: reasonOf(cause) })
+        catch: (cause) => new ConnectionLost({ kind: "connect", reason: socketReason(cause) })
       }),
       (socket) => close(socket)
     )
@@ -89,7 +89,7 @@ export const connect: Connect = (url, handlers) =>
     })
     // `close` comes after it, with the code.
     socket.on("error", (cause) => {
-      failure = reasonOf(cause)
+      failure = socketReason(cause)
     })
     socket.on("close", (code, reason) =>
       end(
@@ -172,9 +172,9 @@ const close = (socket: Ws) =>
     Effect.zipRight(Effect.sync(() => socket.terminate()))
   )
 
-const reasonOf = (cause: unknown): string =>
+const socketReason = (cause: unknown): string =>
   cause instanceof AggregateError
-    ? cause.errors.map(reasonOf).join(", ")
+    ? cause.errors.map(socketReason).join(", ")
     : cause instanceof Error
       ? cause.message
       : String(cause)

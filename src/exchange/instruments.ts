@@ -1,5 +1,5 @@
 import { Either, ParseResult, Schema } from "effect"
-import { allNear } from "../domain/nearest.ts"
+import { similar } from "../domain/similarWords.ts"
 import type { Instrument, Instruments } from "./Exchange.ts"
 
 /** Reads an instrument in JSON; `instrumentOf` knows by its members whether it is one. */
@@ -66,7 +66,7 @@ const currenciesIn = (text: string): readonly [base: string, quote: string] | un
  * the same first currency, as long as these are few.
  */
 export const nearSymbols = (symbol: string, listed: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const near = allNear(symbol, listed)
+  const near = similar(symbol, listed)
   if (near.length > 0) return near.slice(0, 3)
   const [first] = symbol.split(/[-/]/)
   const same = listed.filter((other) => other !== symbol && other.split(/[-/]/)[0] === first)

@@ -133,14 +133,14 @@ const make = (heardNow: Effect.Effect<Heard>, maxWaiting: number) =>
     const loop = Effect.schedule(Effect.ignore(flush(millisPerBeat)), Schedule.spaced("1 second"))
     const fiber = yield* Effect.forkScoped(Effect.interruptible(supervise("journalling")(loop)))
 
-    const lastWords = flush(0).pipe(
+    const finalFlush = flush(0).pipe(
       Effect.retry(Schedule.spaced("250 millis")),
       Effect.repeat({ until: () => waiting.length === 0 }),
       Effect.ignore
     )
     yield* Effect.addFinalizer(() =>
       Fiber.interrupt(fiber).pipe(
-        Effect.zipRight(lastWords),
+        Effect.zipRight(finalFlush),
         Effect.disconnect,
         Effect.interruptible,
         Effect.timeoutOption("2 seconds"),

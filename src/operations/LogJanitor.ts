@@ -3,8 +3,8 @@ import { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
 import { Clock, Context, Duration, Effect, Layer, Option } from "effect"
 import { sweepingLogs } from "../cadences.ts"
+import { fileSystemReason } from "./fileSystemReason.ts"
 import { dateOfLogFile, dateOfMillis } from "./logFileName.ts"
-import { reasonOf } from "./reason.ts"
 
 /** Deletes log files that are older than the retention. */
 export class LogJanitor extends Context.Tag("collector/LogJanitor")<
@@ -42,7 +42,7 @@ const makeSweep = (
   const { directory, retention } = options
 
   const warn = (message: string, fields: Record<string, string>) => (error: PlatformError) =>
-    Effect.logWarning(message).pipe(Effect.annotateLogs({ ...fields, reason: reasonOf(error) }))
+    Effect.logWarning(message).pipe(Effect.annotateLogs({ ...fields, reason: fileSystemReason(error) }))
 
   /** How long ago a regular file was modified: none for all else, symbolic links too. */
   const ageOf = (path: string, now: number) =>

@@ -1,7 +1,8 @@
 import type { FileSystem } from "@effect/platform"
-import { Config, Effect, HashMap, Layer, Logger, LogLevel, Option, Order } from "effect"
+import { Effect, HashMap, Layer, Logger, LogLevel, Option, Order } from "effect"
 import type { ResourceUnavailable } from "../domain/StartupError.ts"
 import type { LogDirectives } from "../domain/StorageSettings.ts"
+import { showsColours } from "../showsColours.ts"
 import { type LogEntry, logEntry } from "./Logging/LogEntry.ts"
 import { makeLogFile } from "./Logging/LogFile.ts"
 import { jsonLine, readableLine } from "./Logging/lines.ts"
@@ -27,7 +28,7 @@ export const layer = (options: {
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const output = options.stdout ?? nonBlockingStdout()
-      const colours = (output.isTTY ?? false) && !(yield* isSet("NO_COLOR"))
+      const colours = yield* showsColours(output)
       const write = yield* makeStdout(output)
       const print = (entry: LogEntry) => write(readableLine(entry, colours))
       const file = yield* makeLogFile({ directory: options.directory, report: print })
@@ -56,6 +57,3 @@ const filter =
     const wanted = Option.isSome(module) ? modules.get(String(module.value)) : undefined
     return LogLevel.greaterThanEqual(log.logLevel, wanted ?? level)
   }
-
-const isSet = (name: string): Effect.Effect<boolean> =>
-  Effect.match(Config.nonEmptyString(name), { onFailure: () => false, onSuccess: () => true })

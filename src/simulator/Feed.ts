@@ -1,5 +1,5 @@
 import { Option } from "effect"
-import { type History, makeHistory } from "./History.ts"
+import { type FrameHistory, makeFrameHistory } from "./History.ts"
 import type { Protocol, Source } from "./Protocol.ts"
 import type { Recording } from "./Recording.ts"
 
@@ -300,7 +300,7 @@ interface Channel {
   readonly listeners: Set<Listener>
   /** Those that have not got anything yet. */
   readonly fresh: Set<Listener>
-  readonly history: History
+  readonly history: FrameHistory
   /** When its last listener left; null while it is heard, NaN before it was. Monotonic milliseconds, as `origin`. */
   pausedAt: number | null
   /** Since when its messages are counted against the rate, and how many there were. */
@@ -325,7 +325,7 @@ const makeChannel = (name: string, source: Source, history: number): Channel => 
   source,
   listeners: new Set(),
   fresh: new Set(),
-  history: makeHistory(history),
+  history: makeFrameHistory(history),
   pausedAt: Number.NaN,
   origin: 0,
   made: 0,

@@ -1,12 +1,12 @@
 /** The newest messages of a stream, so that they can be sent again. */
-export interface History {
+export interface FrameHistory {
   /** Copies the first `length` bytes. */
   readonly push: (bytes: Buffer, length: number) => void
   /** Visits the newest `count` messages (or as many as there are), oldest first. */
   readonly forNewest: (count: number, visit: (bytes: Buffer, length: number) => void) => void
 }
 
-export const makeHistory = (capacity: number): History => {
+export const makeFrameHistory = (capacity: number): FrameHistory => {
   const slots: Array<{ bytes: Buffer; length: number }> = []
   let pushed = 0
   return {

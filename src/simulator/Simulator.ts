@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream"
 import { Deferred, Duration, Effect, Either, type Scope } from "effect"
 import { WebSocketServer } from "ws"
 import { ResourceUnavailable } from "../domain/StartupError.ts"
-import { type Connection, makeConnection } from "./Connection.ts"
+import { type ClientConnection, makeClientConnection } from "./ClientConnection.ts"
 import { type Controls, controlHandler } from "./control.ts"
 import type { Fault } from "./Fault.ts"
 import { makeFeed } from "./Feed.ts"
@@ -101,7 +101,7 @@ export const make = (
     })
     yield* Effect.addFinalizer(() => Effect.sync(feed.stop))
 
-    const connections = new Set<Connection>()
+    const connections = new Set<ClientConnection>()
     const refusal = { until: 0, status: 503 }
     const draining = { until: 0 }
     const says = { status: "online", text: "" }
@@ -201,7 +201,7 @@ export const make = (
         return
       }
       upgrader.handleUpgrade(request, transport, head, (socket) => {
-        const connection = makeConnection({
+        const connection = makeClientConnection({
           id: ++accepted,
           target,
           socket,
@@ -283,7 +283,7 @@ const portOf = (address: AddressInfo | string | null, port: number): number =>
   address === null || typeof address === "string" ? port : address.port
 
 /** Listens no more, says goodbye to all clients, and cuts off those who do not answer in time. */
-const stop = (server: Server, connections: ReadonlySet<Connection>): Effect.Effect<void> =>
+const stop = (server: Server, connections: ReadonlySet<ClientConnection>): Effect.Effect<void> =>
   Effect.gen(function* () {
     const closed = yield* Deferred.make<void>()
     server.close(() => Deferred.unsafeDone(closed, Effect.void))

@@ -1,10 +1,10 @@
-import type { ConnectionStatus } from "./Connection.ts"
+import type { ClientConnectionStatus } from "./ClientConnection.ts"
 import type { StreamStatus } from "./Feed.ts"
 
 /** What a simulated exchange sees of its clients. */
 export interface SimulatorStatus {
   /** The open connections. */
-  readonly connections: ReadonlyArray<ConnectionStatus>
+  readonly connections: ReadonlyArray<ClientConnectionStatus>
   /** Connections since the start. */
   readonly accepted: number
   /** Upgrades refused since the start. */

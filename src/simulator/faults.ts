@@ -1,7 +1,7 @@
-import type { Connection } from "./Connection.ts"
+import type { ClientConnection } from "./ClientConnection.ts"
 import type { Fault } from "./Fault.ts"
 import type { Feed } from "./Feed.ts"
-import type { Listing } from "./listing.ts"
+import type { SimulatedListing } from "./listing.ts"
 import { garbageKinds } from "./Protocol.ts"
 
 /** What a fault did. */
@@ -15,7 +15,7 @@ export interface FaultReport {
 export interface FaultTargets {
   readonly feed: Feed
   /** The open connections. */
-  readonly connections: () => ReadonlyArray<Connection>
+  readonly connections: () => ReadonlyArray<ClientConnection>
   /** Answers upgrades with this HTTP status for so many milliseconds. */
   readonly refuse: (milliseconds: number, status: number) => void
   /** Announces the end to every new connection for so many milliseconds. */
@@ -25,7 +25,7 @@ export interface FaultTargets {
   /** Answers no pings after so many milliseconds. */
   readonly muteIn: (milliseconds: number) => void
   readonly symbols: Set<string>
-  readonly listing: Listing
+  readonly listing: SimulatedListing
   /** Milliseconds since the epoch. */
   readonly clock: () => number
 }
@@ -40,7 +40,7 @@ const hit = (
   fault: Fault,
   { announce, clock, connections, drain, feed, listing, muteIn, refuse, symbols }: FaultTargets
 ): number => {
-  const toAll = (act: (connection: Connection) => void): number => {
+  const toAll = (act: (connection: ClientConnection) => void): number => {
     const open = connections()
     open.forEach(act)
     return open.length

@@ -9,7 +9,7 @@ export interface Listed {
 export type Omission = { readonly symbol: string } | { readonly keep: number }
 
 /** What the simulator says that it trades. */
-export interface Listing {
+export interface SimulatedListing {
   /** The answer to a request of this URL. */
   readonly answer: (url: string) => ReadonlyArray<Listed>
   /** Says this of a symbol from now on. */
@@ -21,7 +21,7 @@ export interface Listing {
 }
 
 /** `symbols` are those that exist. */
-export const makeListing = (symbols: ReadonlySet<string>): Listing => {
+export const makeListing = (symbols: ReadonlySet<string>): SimulatedListing => {
   const statuses = new Map<string, string>()
   const omitted: Array<{
     readonly omission: Omission

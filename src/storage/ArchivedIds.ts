@@ -179,9 +179,9 @@ export const makeArchivedIds = (
         })
         const last = old[0]
         if (last === undefined) return
-        let after: Place = { id: "-9223372036854775808", integer: 1 }
+        let after: IdPlace = { id: "-9223372036854775808", integer: 1 }
         while (true) {
-          const [next]: ReadonlyArray<Place> = yield* sql.unsafe<Place>(
+          const [next]: ReadonlyArray<IdPlace> = yield* sql.unsafe<IdPlace>(
             `SELECT CAST(id AS TEXT) AS id, typeof(id) = 'integer' AS integer FROM archived_ids
              WHERE stream = ? AND id > ${placeholder(after)}
              ORDER BY archived_ids.id LIMIT 1 OFFSET ${idsPerForget - 1}`,
@@ -223,7 +223,7 @@ interface Suspect {
 }
 
 /** An id in the order of the table: numbers first. */
-interface Place {
+interface IdPlace {
   readonly id: string
   readonly integer: number
 }
@@ -263,7 +263,7 @@ const canonical = `CASE WHEN length(exchange_sequence_id) <= 18
   THEN CAST(exchange_sequence_id AS INTEGER) ELSE exchange_sequence_id END`
 
 /** Without the plus the ids would be compared as numbers, texts too, which the order of the table does not serve. */
-const placeholder = ({ integer }: Place): string => (integer === 1 ? "+CAST(? AS INTEGER)" : "?")
+const placeholder = ({ integer }: IdPlace): string => (integer === 1 ? "+CAST(? AS INTEGER)" : "?")
 
 const lookup = (value: string): string =>
   `SELECT CAST(id AS TEXT) AS id, hex(hash) AS hash FROM archived_ids

@@ -1,5 +1,6 @@
 import { SqlError } from "@effect/sql"
 import { Data } from "effect"
+import { reasonOf } from "../domain/reasonOf.ts"
 
 /** A statement or transaction failed: the database is locked, the disk is full or fails, and so on. */
 export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly cause: unknown }> {
@@ -12,7 +13,7 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly 
   }
   override get message() {
     const cause = sqliteCause(this.cause)
-    const text = cause instanceof Error ? cause.message : String(cause)
+    const text = reasonOf(cause)
     return this.code === "" ? text : `${this.code}: ${text}`
   }
 }

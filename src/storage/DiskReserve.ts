@@ -1,8 +1,7 @@
-import * as NodeFs from "node:fs/promises"
-import { dirname } from "node:path"
 import { SqlClient } from "@effect/sql"
 import { Context, Data, Effect, Layer } from "effect"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
+import { diskSpace, sizeOf } from "./diskSpace.ts"
 
 /** Recording would take the room that archiving needs. */
 export class DiskReserved extends Data.TaggedError("DiskReserved")<{ readonly free: number }> {
@@ -32,15 +31,11 @@ export class DiskReserve extends Context.Tag("collector/DiskReserve")<
     Layer.effect(
       this,
       Effect.map(SqlClient.SqlClient, (sql) => {
-        const look = Effect.tryPromise(async () => {
-          const { bavail, blocks, bsize } = await NodeFs.statfs(dirname(options.databasePath))
-          const log = await NodeFs.stat(`${options.databasePath}-wal`).then(
-            ({ size }) => size,
-            () => 0
-          )
+        const look = Effect.gen(function* () {
+          const { free, size } = yield* diskSpace(options.databasePath)
           // What is in the log needs as much room again before it is in the database.
-          const free = bavail * bsize - log
-          return { free, reserve: Math.min(options.minFree / 4, (blocks * bsize) / 8) }
+          const log = yield* sizeOf(`${options.databasePath}-wal`)
+          return { free: free - log, reserve: Math.min(options.minFree / 4, size / 8) }
         }).pipe(Effect.orElseSucceed(() => ({ free: Number.POSITIVE_INFINITY, reserve: 0 })))
         const ownPages = Effect.map(
           sql<{ bytes: number }>`

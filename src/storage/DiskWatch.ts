@@ -1,8 +1,7 @@
-import * as NodeFs from "node:fs/promises"
-import { dirname } from "node:path"
 import { Clock, Effect, Option, Schedule } from "effect"
 import { DiskSpace } from "../domain/JournalEvent.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
+import { diskSpace, sizeOf } from "./diskSpace.ts"
 import { EventJournal } from "./EventJournal.ts"
 
 /** Bytes. */
@@ -61,17 +60,10 @@ export const watchDisk = (options: {
 
 /** Free space and size, as they are now. */
 const diskState = (databasePath: string): Effect.Effect<DiskState, unknown> =>
-  Effect.tryPromise(async () => {
-    const { bavail, bsize } = await NodeFs.statfs(dirname(databasePath))
-    const sizes = await Promise.all(
-      ["", "-wal", "-shm"].map((suffix) =>
-        NodeFs.stat(`${databasePath}${suffix}`).then(
-          ({ size }) => size,
-          () => 0
-        )
-      )
-    )
-    return { free: bavail * bsize, database: sizes.reduce((sum, size) => sum + size, 0) }
+  Effect.gen(function* () {
+    const { free } = yield* diskSpace(databasePath)
+    const sizes = yield* Effect.forEach(["", "-wal", "-shm"], (suffix) => sizeOf(`${databasePath}${suffix}`))
+    return { free, database: sizes.reduce((sum, size) => sum + size, 0) }
   })
 
 const millisBetweenWarnings = 60_000

@@ -70,7 +70,7 @@ export const layer = (options: {
   )
 
 /** Notes that the process lives, and has committed all that it received up to this time, microseconds. */
-export const signOfLife = (sql: SqlClient.SqlClient, at: number) =>
+export const heartbeat = (sql: SqlClient.SqlClient, at: number) =>
   sql`UPDATE collector SET last_seen = max(last_seen, ${at}) WHERE process IS NOT NULL`
 
 /** Notes when each open connection was last heard. */

@@ -8,7 +8,7 @@ import { DatabaseError } from "../storage/DatabaseError.ts"
 import { DiskReserve, DiskReserved } from "../storage/DiskReserve.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import { lastMessages } from "../storage/LastMessages.ts"
-import { noteHeard, signOfLife } from "../storage/ProcessLife.ts"
+import { heartbeat, noteHeard } from "../storage/ProcessLife.ts"
 import { SnapshotRepo } from "../storage/SnapshotRepo.ts"
 import { Storage, StorageError } from "../storage/Storage.ts"
 import { StorageFaults } from "../storage/StorageFaults.ts"
@@ -54,7 +54,7 @@ export const layer = Layer.effect(
       append,
       record: (events, aliveAt, heard) =>
         journal.appendAll(events).pipe(
-          Effect.zipRight(aliveAt === null ? Effect.void : Effect.asVoid(signOfLife(sql, aliveAt))),
+          Effect.zipRight(aliveAt === null ? Effect.void : Effect.asVoid(heartbeat(sql, aliveAt))),
           Effect.zipRight(heard === undefined ? Effect.void : Effect.asVoid(noteHeard(sql, heard))),
           transaction(sql),
           (write) => (events.length === 0 ? write : Effect.zipRight(reserve.admitEvents, write)),

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { Worker } from "@effect/platform"
 import { Cause, Clock, Context, Data, Deferred, Effect, Layer, Schema } from "effect"
+import { reasonOf } from "../domain/reasonOf.ts"
 import { ResourceUnavailable, type StartupError } from "../domain/StartupError.ts"
 import type { StorageSettings } from "../domain/StorageSettings.ts"
 import { Storage, StorageError } from "../storage/Storage.ts"
@@ -139,6 +140,4 @@ export const layer = (
   )
 
 const asStorageError = (cause: unknown): StorageError =>
-  cause instanceof StorageError
-    ? cause
-    : new StorageError({ reason: cause instanceof Error ? cause.message : String(cause) })
+  cause instanceof StorageError ? cause : new StorageError({ reason: reasonOf(cause) })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { archiveColumns, arrowMetadata } from "../../src/archive/Archiver.ts"
+import { archiveColumns, arrowMetadata } from "../../src/archive/columns.ts"
 
 /** A table of a flatbuffer: where the field with a number begins, 0 if it is not there. */
 const table = (bytes: Buffer, at: number) => {

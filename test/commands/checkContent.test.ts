@@ -1,13 +1,12 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
-import { archivePage } from "../../src/archive/Archiver/columns.ts"
-import { archiveColumns } from "../../src/archive/Archiver.ts"
 import { ArchiveStore } from "../../src/archive/ArchiveStore.ts"
+import { archiveColumns, archivePage } from "../../src/archive/columns.ts"
 import { ParquetWriter } from "../../src/archive/ParquetWriter.ts"
 import { makeContentCheck } from "../../src/commands/verify/checkContent.ts"
 import { archiveKey } from "../../src/domain/Archive.ts"
-import { scratchDatabase } from "../../src/storage/scratch.ts"
+import { temporaryDatabase } from "../../src/storage/temporaryDatabase.ts"
 import { newYear, trade } from "../support/snapshots.ts"
 import { fileArchive, temporaryFolder } from "../support/storage.ts"
 
@@ -28,7 +27,7 @@ const checked = (
     return yield* Effect.gen(function* () {
       const writer = yield* ParquetWriter
       const store = yield* ArchiveStore
-      const scratch = yield* scratchDatabase(`${folder}/scratch.db`)
+      const scratch = yield* temporaryDatabase(`${folder}/scratch.db`)
       const windows = setBacks.map(([from, to]) => ({
         from: newYear + from * second,
         to: newYear + to * second

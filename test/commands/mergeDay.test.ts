@@ -1,16 +1,15 @@
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck, Layer, Option, Stream } from "effect"
-import { archivePage } from "../../src/archive/Archiver/columns.ts"
-import { archiveColumns } from "../../src/archive/Archiver.ts"
 import { ArchiveStore } from "../../src/archive/ArchiveStore.ts"
+import { archiveColumns, archivePage } from "../../src/archive/columns.ts"
 import { ParquetReader } from "../../src/archive/ParquetReader.ts"
 import { ParquetWriter } from "../../src/archive/ParquetWriter.ts"
 import { mergeDay } from "../../src/commands/merge/mergeDay.ts"
 import { archiveKey, dateOf } from "../../src/domain/Archive.ts"
 import { contentHash, idOfReuse } from "../../src/domain/contentHash.ts"
 import { microsPerDay } from "../../src/domain/micros.ts"
-import { scratchDatabase } from "../../src/storage/scratch.ts"
+import { temporaryDatabase } from "../../src/storage/temporaryDatabase.ts"
 import { pace } from "../support/pace.ts"
 import { newYear, trade } from "../support/snapshots.ts"
 import { fileArchive, temporaryFolder } from "../support/storage.ts"
@@ -87,10 +86,10 @@ const mergeAll = (
         )
       const merged: Array<{ readonly id: string; readonly content: string; readonly at: number }> = []
       let last: number | undefined
-      let scratch = yield* scratchDatabase(`${folder}/scratch.db`)
+      let scratch = yield* temporaryDatabase(`${folder}/scratch.db`)
       for (const day of options.days) {
         if (options.isSingle) {
-          scratch = yield* scratchDatabase(`${folder}/scratch${day}.db`)
+          scratch = yield* temporaryDatabase(`${folder}/scratch${day}.db`)
           last = undefined
         }
         const { file, path, unreadable } = yield* mergeDay({

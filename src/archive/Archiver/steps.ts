@@ -13,11 +13,11 @@ import { SnapshotRepo } from "../../storage/SnapshotRepo.ts"
 import { version } from "../../version.ts"
 import { ArchiveLedger, type Plan } from "../ArchiveLedger.ts"
 import { ArchiveStore } from "../ArchiveStore.ts"
+import { archiveColumns, archivePage, arrowMetadata, journalColumns, journalPage } from "../columns.ts"
 import { streamDigest } from "../download.ts"
 import { fileDigest } from "../fileDigest.ts"
 import { parquetSeconds, uploadSeconds } from "../metrics.ts"
 import { ParquetWriter } from "../ParquetWriter.ts"
-import { archiveColumns, archivePage, arrowMetadata, journalColumns, journalPage } from "./columns.ts"
 import { doubtAbout, failedAt, StageFailed } from "./StageFailed.ts"
 
 /** The steps of an archive: written, uploaded, verified, purged. */

@@ -1,4 +1,5 @@
 import { Effect, Predicate } from "effect"
+import { reasonOf } from "../../domain/reasonOf.ts"
 import { ArchiveStoreError } from "../ArchiveStore.ts"
 
 /** What an attempt to publish failed with: the operating system's code decides what is tried next. */
@@ -48,5 +49,3 @@ export const isMissing = (code: string | undefined): boolean => code === "ENOENT
 
 export const codeOf = (cause: unknown): string | undefined =>
   Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
-
-export const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

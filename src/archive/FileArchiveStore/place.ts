@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto"
 import * as NodeFs from "node:fs/promises"
 import * as NodePath from "node:path"
 import { Effect, Option, Stream } from "effect"
+import { reasonOf } from "../../domain/reasonOf.ts"
 import { ArchiveStoreUnusable } from "../../domain/StartupError.ts"
 import { ArchiveStoreError, type StoredObject } from "../ArchiveStore.ts"
-import { syncDirectory } from "../durable.ts"
-import { attempt, reasonOf } from "./failure.ts"
+import { syncDirectory } from "../syncToDisk.ts"
+import { attempt } from "./failure.ts"
 import { entriesOf, stat, temporaryPrefix, walk } from "./walk.ts"
 
 export const proveWritable = (root: string, given: string): Effect.Effect<void, ArchiveStoreUnusable> => {
@@ -37,7 +38,7 @@ export const writeAndRemove = <E>(
 }
 
 /** The directory that the store was opened in. */
-interface Place {
+interface ArchiveFolder {
   /** Fails while it is not there, or another one is in its place. */
   readonly isOpen: (
     operation: ArchiveStoreError["operation"],
@@ -50,13 +51,13 @@ interface Place {
 type KnownObject = Pick<StoredObject, "key" | "size">
 
 /** For who only reads. */
-export const anyPlace: Place = { isOpen: () => Effect.void, hasNow: () => Effect.void }
+export const anyPlace: ArchiveFolder = { isOpen: () => Effect.void, hasNow: () => Effect.void }
 
 /**
  * Takes the directory as it is now. It is known again by its device and inode, and, since a disk that is mounted again may
  * get another device, by an object that it has. Where a disk was mounted on it, an empty disk may take its place.
  */
-export const openPlace = (root: string, given: string): Effect.Effect<Place, ArchiveStoreUnusable> =>
+export const openPlace = (root: string, given: string): Effect.Effect<ArchiveFolder, ArchiveStoreUnusable> =>
   Effect.gen(function* () {
     let opened = yield* Effect.mapError(
       identify(root, reasonOf),
@@ -66,7 +67,7 @@ export const openPlace = (root: string, given: string): Effect.Effect<Place, Arc
       yield* Effect.orElseSucceed(Stream.runHead(walk(root, "", "")), Option.none)
     )
 
-    const isOpen: Place["isOpen"] = (operation, key) => {
+    const isOpen: ArchiveFolder["isOpen"] = (operation, key) => {
       const failed = (reason: string) =>
         new ArchiveStoreError({ operation, key, kind: "Failed", reason: `ARCHIVE_DIR=${given}: ${reason}` })
       return Effect.gen(function* () {
@@ -96,7 +97,7 @@ export const openPlace = (root: string, given: string): Effect.Effect<Place, Arc
         opened = now
       })
     }
-    const hasNow: Place["hasNow"] = (object) =>
+    const hasNow: ArchiveFolder["hasNow"] = (object) =>
       Effect.sync(() => {
         known = object
       })

@@ -1,4 +1,5 @@
 import { Duration, Predicate } from "effect"
+import { reasonOf } from "../../domain/reasonOf.ts"
 import type { ArchiveStoreError } from "../ArchiveStore.ts"
 
 /**
@@ -20,7 +21,7 @@ export interface S3Failure {
 export const toFailure = (cause: unknown): S3Failure => {
   const status = statusOf(cause)
   const code = codeOf(cause)
-  const message = oneLine(cause instanceof Error ? cause.message : String(cause))
+  const message = oneLine(reasonOf(cause))
   if (status === undefined) return { status, code, reason: message === "" ? code : message }
   const answer = wordless.has(code) ? `HTTP ${status}` : `${code} (HTTP ${status})`
   const words = [

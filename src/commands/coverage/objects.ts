@@ -4,7 +4,7 @@ import { microsOf, parseKey } from "../../domain/Archive.ts"
 import type { JournalEntry } from "../../domain/JournalEvent.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { intersection, union, type Window } from "../../domain/Window.ts"
-import { scratchDatabase } from "../../storage/scratch.ts"
+import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import type { Selection } from "../selection.ts"
 import { makeSetBacks, type SetBacks } from "../setBacks.ts"
 
@@ -38,12 +38,12 @@ export interface AbsentObjects {
  */
 export const expectObjects = (folder: string, select: Selection) =>
   Effect.gen(function* () {
-    const sql = yield* scratchDatabase(`${folder}/archived.db`)
+    const sql = yield* temporaryDatabase(`${folder}/archived.db`)
     yield* sql`
       CREATE TABLE expected (key TEXT, server TEXT, size INTEGER, since INTEGER, until INTEGER, found INTEGER DEFAULT 0,
         PRIMARY KEY (key, server)) WITHOUT ROWID`
     /** Archives that were planned and whose rows have not all left the database, by archive id. */
-    const pending = new Map<string, Pending>()
+    const pending = new Map<string, PendingObjects>()
     /** By the folder of each stream, the dates of the objects that are expected there. */
     const dates = new Map<string, Set<string>>()
     const setBacks = new Map<string, ReadonlyArray<SetBacks>>()
@@ -54,7 +54,7 @@ export const expectObjects = (folder: string, select: Selection) =>
     }
 
     /** The object has to be there. */
-    const expect = (archives: ReadonlyArray<Pending>) =>
+    const expect = (archives: ReadonlyArray<PendingObjects>) =>
       Effect.gen(function* () {
         const rows: Array<ReadonlyArray<string | number | null>> = []
         for (const { key, plannedAt, server, size } of archives) {
@@ -82,7 +82,7 @@ export const expectObjects = (folder: string, select: Selection) =>
       /** Takes down what entries say, in their order. */
       const note = (entries: Chunk.Chunk<JournalEntry>) =>
         Effect.suspend(() => {
-          const purged: Array<Pending> = []
+          const purged: Array<PendingObjects> = []
           for (const entry of entries) {
             const { event } = entry
             clock.hear(entry)
@@ -214,7 +214,7 @@ const aroundSetBacks = (window: Window, steps: ReadonlyArray<Window>): Window =>
     window
   )
 
-interface Pending {
+interface PendingObjects {
   readonly key: string
   readonly server: string
   /** Microseconds. */

@@ -4,11 +4,11 @@ import type { ArchiveStoreError } from "../../archive/ArchiveStore.ts"
 import { dateOf } from "../../domain/Archive.ts"
 import {
   applyToClock,
-  type ClockEvidence,
+  type ClockMeasurements,
+  combined,
   isAboutClock,
-  noClockEvidence,
-  together
-} from "../../domain/ClockEvidence.ts"
+  noClockMeasurements
+} from "../../domain/ClockMeasurements.ts"
 import { forgetOutside } from "../../domain/Coverage/during.ts"
 import { endOfJournal } from "../../domain/Coverage/ending.ts"
 import { beginJournal } from "../../domain/Coverage/journals.ts"
@@ -38,7 +38,7 @@ export interface ServerCoverage {
   /** In the order of their keys. */
   readonly streams: ReadonlyArray<StreamCoverage>
   /** What is known of its wall clock, by UTC date. */
-  readonly clock: ReadonlyMap<string, ClockEvidence>
+  readonly clock: ReadonlyMap<string, ClockMeasurements>
   /** What exchanges said of themselves to it. */
   readonly statuses: ExchangeStatuses
 }
@@ -108,7 +108,7 @@ export const readCoverage = (
 ) =>
   Effect.gen(function* () {
     const servers = new Map<string, Coverage>()
-    const clocks = new Map<string, Map<string, ClockEvidence>>()
+    const clocks = new Map<string, Map<string, ClockMeasurements>>()
     const said = new Map<string, ExchangeStatuses>()
     let read = 0
     const around = { from: select.range.from - microsPerDay, to: select.range.to + microsPerDay }
@@ -138,7 +138,7 @@ export const readCoverage = (
     } of journals) {
       names.set(server, new Set([...(names.get(server) ?? []), ...all]))
       const before = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
-      const clockBefore = clocks.get(server) ?? new Map<string, ClockEvidence>()
+      const clockBefore = clocks.get(server) ?? new Map<string, ClockMeasurements>()
       const saidBefore = said.get(server) ?? noStatuses
       const archives = objects.beginJournal(server)
 
@@ -155,7 +155,7 @@ export const readCoverage = (
           const clock = new Map(clockBefore)
           if (Option.isSome(start)) {
             for (const [date, evidence] of start.value.checkpoint.clock) {
-              clock.set(date, together(clock.get(date) ?? noClockEvidence, evidence))
+              clock.set(date, combined(clock.get(date) ?? noClockMeasurements, evidence))
             }
           }
           const damagedBefore = unreadable.size
@@ -168,7 +168,7 @@ export const readCoverage = (
                 for (const entry of entries) {
                   if (isAboutClock(entry.event)) {
                     const date = dateOf(entry.at)
-                    clock.set(date, applyToClock(clock.get(date) ?? noClockEvidence, entry.event))
+                    clock.set(date, applyToClock(clock.get(date) ?? noClockMeasurements, entry.event))
                   }
                   if (isAboutStatus(entry.event)) statuses = applyToStatuses(statuses, entry)
                   if (entry.event._tag === "ArchiveAbandoned") abandoned.add(entry.event.key)

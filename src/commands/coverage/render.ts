@@ -1,6 +1,6 @@
 import { Duration } from "effect"
 import { microsOf } from "../../domain/Archive.ts"
-import { type ClockEvidence, noClockEvidence } from "../../domain/ClockEvidence.ts"
+import { type ClockMeasurements, noClockMeasurements } from "../../domain/ClockMeasurements.ts"
 import type { DayCoverage, HourCoverage } from "../../domain/CoverageReport.ts"
 import {
   type ExchangeStatuses,
@@ -15,7 +15,7 @@ import type { Window } from "../../domain/Window.ts"
 /** The days of a stream, which are asked for when they are printed: all of them may be more than memory holds. */
 export interface StreamDays {
   readonly server: string
-  readonly clock: ReadonlyMap<string, ClockEvidence>
+  readonly clock: ReadonlyMap<string, ClockMeasurements>
   readonly statuses: ExchangeStatuses
   readonly days: () => ReadonlyArray<DayCoverage>
 }
@@ -38,7 +38,7 @@ export function* asJson(streams: Iterable<StreamDays>): Generator<string> {
           subject,
           text
         })),
-        clock: clockOf(clock.get(day.date) ?? noClockEvidence)
+        clock: clockOf(clock.get(day.date) ?? noClockMeasurements)
       }
       yield `${before}\n  ${JSON.stringify(object, null, 2).replaceAll("\n", "\n  ")}`
       before = ","
@@ -179,7 +179,7 @@ const seconds = (micros: number): number => micros / 1_000_000
 const times = ({ from, to }: Window) => ({ from: isoOf(from), to: isoOf(to) })
 
 /** What the server's clock was like on that day: null where nobody knows. */
-const clockOf = (of: ClockEvidence) => ({
+const clockOf = (of: ClockMeasurements) => ({
   measured: of.measured,
   estimated: of.estimated,
   minOffsetSeconds: secondsOrNull(of.minOffset),

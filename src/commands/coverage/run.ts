@@ -1,7 +1,8 @@
 import { Effect } from "effect"
 import { daysOf } from "../../domain/CoverageReport.ts"
 import { isProvable } from "../../exchange/registry.ts"
-import { asColoured, logsToStderr } from "../options.ts"
+import { showsColours } from "../../showsColours.ts"
+import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
 import { endWithFaults, faultsOf, readCoverage } from "./read.ts"
@@ -20,7 +21,7 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
         days: () => daysOf(of, select.range, isProvable(of.stream))
       }))
     )
-    const pieces = options.json ? asJson(streams) : asText(streams, yield* asColoured)
+    const pieces = options.json ? asJson(streams) : asText(streams, yield* showsColours(process.stdout))
     yield* Effect.sync(() => process.stdout.on("error", () => {}))
     yield* Effect.ignore(Effect.forEach(pieces, print, { discard: true }))
     yield* endWithFaults(faultsOf(read))

@@ -1,13 +1,14 @@
 import { FileSystem, Path } from "@effect/platform"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
 import { Chunk, Data, Effect, Option, Stream } from "effect"
-import { archiveColumns, arrowMetadata } from "../../archive/Archiver.ts"
+import { archiveColumns, archivePage, arrowMetadata } from "../../archive/columns.ts"
 import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
 import { type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
 import { archiveKey, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import { contentHash, idOfReuse } from "../../domain/contentHash.ts"
 import { microsPerHour } from "../../domain/micros.ts"
+import { reasonOf } from "../../domain/reasonOf.ts"
 import type { Window } from "../../domain/Window.ts"
 import { version } from "../../version.ts"
 import { timeOf } from "../coverage/objects.ts"
@@ -105,7 +106,7 @@ export const mergeDay = (options: {
             Effect.catchTag("ParquetError", "ArchiveStoreError", (error) =>
               Effect.sync(() => {
                 const cause = error._tag === "ParquetError" ? error.cause : error.reason
-                unreadable.push({ key, reason: cause instanceof Error ? cause.message : String(cause) })
+                unreadable.push({ key, reason: reasonOf(cause) })
                 const parsed = parseKey(key)
                 const plannedAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId) * 1000
                 of.unread.push(...Option.toArray(Option.fromNullable(timeOf(key, plannedAt))))
@@ -159,7 +160,7 @@ export const mergeDay = (options: {
           WHERE place > ${after} ORDER BY place LIMIT ${rowsPerPage}`,
         (rows) =>
           [
-            rows.length === 0 ? Chunk.empty<ParquetPage>() : Chunk.of(pageOf(day, rows)),
+            rows.length === 0 ? Chunk.empty<ParquetPage>() : Chunk.of(archivePage(day, rows.map(asArchived))),
             Option.map(Option.fromNullable(rows[rowsPerPage - 1]), ({ place }) => place)
           ] as const
       )
@@ -228,18 +229,9 @@ const insertStatement = (rows: number): string =>
      data = iif(excluded.timestamp < timestamp, excluded.data, data)
    WHERE excluded.timestamp < timestamp OR excluded.plain > plain`
 
-const pageOf = (
-  day: { readonly exchange: string; readonly symbol: string; readonly dataType: string },
-  rows: ReadonlyArray<MergedRow>
-): ParquetPage => ({
-  length: rows.length,
-  columns: [
-    rows.map(() => day.exchange),
-    rows.map(() => day.symbol),
-    rows.map(() => day.dataType),
-    rows.map(({ base, hash, isRenamed }) => (isRenamed === 1 ? idOfReuse(base, hash) : base)),
-    rows.map((row) => row.timestamp),
-    rows.map((row) => row.exchange_timestamp),
-    rows.map((row) => row.data)
-  ]
+const asArchived = ({ base, data, exchange_timestamp, hash, isRenamed, timestamp }: MergedRow) => ({
+  exchangeSequenceId: isRenamed === 1 ? idOfReuse(base, hash) : base,
+  timestamp,
+  exchangeTimestamp: exchange_timestamp,
+  data
 })

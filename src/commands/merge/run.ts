@@ -6,7 +6,7 @@ import { microsPerDay } from "../../domain/micros.ts"
 import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
 import { exchanges, isProvable } from "../../exchange/registry.ts"
-import { scratchDatabase } from "../../storage/scratch.ts"
+import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import { endWithFaults, faultsOf, readCoverage, type ServerCoverage } from "../coverage/read.ts"
 import { timeText, windowText } from "../coverage/render.ts"
 import { logsToStderr } from "../options.ts"
@@ -20,7 +20,7 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     const select = selection(options)
     const reading = yield* loadReading
     const store = yield* ArchiveStore.pipe(Effect.provide(reading.services))
-    const scratch = yield* scratchDatabase(`${reading.folder}/objects.db`)
+    const scratch = yield* temporaryDatabase(`${reading.folder}/objects.db`)
     yield* scratch`
         CREATE TABLE objects (exchange TEXT, symbol TEXT, data_type TEXT, date TEXT, server TEXT, key TEXT)`
     // Before the objects are listed: what is archived meanwhile is merged, and not claimed.

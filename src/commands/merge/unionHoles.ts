@@ -83,7 +83,7 @@ export const spanOf = (coverages: ReadonlyArray<StreamCoverage>): Window => ({
 })
 
 /** What a server has not. */
-interface Holes {
+interface UnionHoles {
   /** In order; they do not touch. */
   readonly windows: ReadonlyArray<Window>
   /** Those of which the numbers of the missing messages are known: from `first` up to, and without, `end`; in order. */
@@ -111,7 +111,7 @@ const holesIn = (
     readonly numbered: boolean
     readonly merged: Merged | undefined
   }
-): Holes => {
+): UnionHoles => {
   const { merged, numbered, within } = options
   const near = Chunk.filter(of.gaps, ({ from, to }) => to > within.from - around && from < within.to + around)
   const hasNumbers = ({ expected, received }: Gap) => numbered && received > expected
@@ -182,7 +182,7 @@ const disjoint = (gaps: ReadonlyArray<NumberedGap>): ReadonlyArray<NumberedGap> 
   return list
 }
 
-const meet = (a: Holes, b: Holes): Holes => ({
+const meet = (a: UnionHoles, b: UnionHoles): UnionHoles => ({
   windows: intersection(a.windows, b.windows),
   gaps: disjoint([
     ...meetByNumber(a.gaps, b.gaps),

@@ -6,7 +6,7 @@ import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import { isProbe, journalPrefix, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
 import type { Window } from "../../domain/Window.ts"
-import { scratchDatabase } from "../../storage/scratch.ts"
+import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import { wholeJournals } from "../journals.ts"
 import type { Reading } from "../reading.ts"
 import { makeSetBacks } from "../setBacks.ts"
@@ -50,7 +50,7 @@ export const findFaults = (
 ) =>
   Effect.gen(function* () {
     const store = yield* ArchiveStore
-    const scratch = yield* scratchDatabase(`${reading.folder}/expected.db`)
+    const scratch = yield* temporaryDatabase(`${reading.folder}/expected.db`)
     yield* scratch`
       CREATE TABLE expected (key TEXT PRIMARY KEY, archive_id TEXT UNIQUE, server TEXT, is_rows INTEGER,
         verified INTEGER DEFAULT 0, abandoned INTEGER DEFAULT 0, rows INTEGER, size INTEGER, sha256 TEXT) WITHOUT ROWID`

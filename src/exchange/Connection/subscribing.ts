@@ -42,7 +42,7 @@ export interface Subscribing {
 }
 
 /** A request without an answer for all of its streams. */
-interface Pending {
+interface PendingRequest {
   readonly streams: Set<MarketStream>
   readonly indivisible: boolean
   /** Since it was sent. */
@@ -69,7 +69,7 @@ export const makeSubscribing = (options: {
     const outbox = yield* Mailbox.make<SubscriptionChange>()
     const byChannel = new Map<string, MarketStream>()
     const former = new Set<string>()
-    const pending = new Map<string, Pending>()
+    const pending = new Map<string, PendingRequest>()
     /** When streams were last ended, by the clock that nobody sets. */
     let endedAt = Number.NEGATIVE_INFINITY
     let isAnswered = false

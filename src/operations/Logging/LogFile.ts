@@ -4,8 +4,8 @@ import type { PlatformError } from "@effect/platform/Error"
 import { Clock, Effect, Either, type Scope } from "effect"
 import { quote } from "../../domain/quote.ts"
 import { ResourceUnavailable } from "../../domain/StartupError.ts"
+import { fileSystemReason } from "../fileSystemReason.ts"
 import { dateOfMillis, logFileName } from "../logFileName.ts"
-import { reasonOf } from "../reason.ts"
 import type { LogEntry } from "./LogEntry.ts"
 import { jsonLine } from "./lines.ts"
 
@@ -116,7 +116,7 @@ export const makeLogFile = (options: {
       while (pending.length > 0) yield* writeBatch
       yield* recovered
     }).pipe(
-      Effect.catchAll((error) => failed(reasonOf(error))),
+      Effect.catchAll((error) => failed(fileSystemReason(error))),
       Effect.catchAllDefect((defect) => failed(String(defect))),
       Effect.uninterruptible
     )
@@ -127,7 +127,7 @@ export const makeLogFile = (options: {
       Effect.mapError(
         (error) =>
           new ResourceUnavailable({
-            reason: `LOG_DIR=${quote(directory)}: cannot be written: ${reasonOf(error)}`
+            reason: `LOG_DIR=${quote(directory)}: cannot be written: ${fileSystemReason(error)}`
           })
       )
     )

@@ -1,6 +1,7 @@
-import { readdir, stat, statfs } from "node:fs/promises"
-import { dirname, join } from "node:path"
+import { readdir } from "node:fs/promises"
+import { join } from "node:path"
 import { Effect } from "effect"
+import { diskSpace, sizeOf } from "../../storage/diskSpace.ts"
 
 /** Bytes on the disk of the database. */
 export interface Disk {
@@ -24,18 +25,10 @@ export const lookAtDisk = (options: {
           sizes.reduce((sum, size) => sum + size, 0)
         )
       ),
-      free: Effect.tryPromise(() => statfs(dirname(options.databasePath))).pipe(
-        Effect.map(({ bavail, bsize }) => bavail * bsize)
-      )
+      free: Effect.map(diskSpace(options.databasePath), ({ free }) => free)
     },
     { concurrency: "unbounded" }
   ).pipe(Effect.orElseSucceed(() => null))
-
-const sizeOf = (path: string): Effect.Effect<number> =>
-  Effect.tryPromise(() => stat(path)).pipe(
-    Effect.map(({ size }) => size),
-    Effect.orElseSucceed(() => 0)
-  )
 
 const filesIn = (directory: string): Effect.Effect<ReadonlyArray<string>> =>
   Effect.tryPromise(() => readdir(directory)).pipe(

@@ -5,12 +5,12 @@ import { Context, Effect, Layer } from "effect"
 import type { ResourceUnavailable } from "../../domain/StartupError.ts"
 import { Api } from "./Api.ts"
 import * as assets from "./assets.ts"
-import type { Board } from "./Board.ts"
-import type { Holes } from "./Holes.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 import * as handlers from "./handlers.ts"
 import { listen } from "./listen.ts"
+import type { RecentCoverage } from "./RecentCoverage.ts"
 import { hostCheck, refusalOf } from "./refusals.ts"
+import type { StatusBoard } from "./StatusBoard.ts"
 import { securityHeaders } from "./securityHeaders.ts"
 
 /** Where the status page is, as `http://127.0.0.1:9090`. */
@@ -23,7 +23,9 @@ export class HttpAddress extends Context.Tag("collector/HttpAddress")<
  * Serves the board until the scope closes, which ends all connections at once. Whatever clients do costs bounded memory:
  * requests are small, answers are shared, and who is too slow is cut off.
  */
-export const layer = (settings: HttpSettings): Layer.Layer<HttpAddress, ResourceUnavailable, Board | Holes> =>
+export const layer = (
+  settings: HttpSettings
+): Layer.Layer<HttpAddress, ResourceUnavailable, StatusBoard | RecentCoverage> =>
   Layer.scoped(HttpAddress, serve(settings)).pipe(
     Layer.provide(HttpApiBuilder.middlewareOpenApi({ path: "/api/openapi.json" })),
     Layer.provide(assets.layer),

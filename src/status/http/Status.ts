@@ -1,11 +1,11 @@
 import { Record, Schema } from "effect"
+import { Micros } from "../../domain/micros.ts"
 import { DataType } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamColumn, stateOf, streamStates } from "../Report.ts"
 import { streamCounters } from "../streamCounters.ts"
 import type { Disk } from "./Disk.ts"
 import type { History } from "./History.ts"
 
-const Micros = Schema.Number.annotations({ description: "Microseconds since the epoch." })
 const Count = Schema.Number.annotations({ description: "Since the collector started." })
 const Bytes = Schema.Number.annotations({ description: "Bytes." })
 

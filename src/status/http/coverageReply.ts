@@ -1,13 +1,12 @@
 import { Option, Schema } from "effect"
 import { holesOf, wantedIn } from "../../domain/CoverageReport.ts"
-import { microsPerHour } from "../../domain/micros.ts"
+import { Micros, microsPerHour } from "../../domain/micros.ts"
 import { DataType } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
 import { isProvable } from "../../exchange/registry.ts"
-import type { KnownHoles } from "./Holes.ts"
 import type { Past } from "./Past.ts"
+import type { KnownHoles } from "./RecentCoverage.ts"
 
-const Micros = Schema.Number.annotations({ description: "Microseconds since the epoch." })
 const SecondsByHour = Schema.Array(Schema.Number)
 
 const stream = { exchange: Schema.String, symbol: Schema.String, dataType: DataType }

@@ -4,15 +4,15 @@ import { contentType } from "../../domain/MetricFamily.ts"
 import { yieldToEventLoop } from "../../storage/eventLoop.ts"
 import { makeAnswerCache } from "./AnswerCache.ts"
 import { Api, Busy, NoSuchStream, NotReady, Unhealthy } from "./Api.ts"
-import { Board } from "./Board.ts"
 import { type CoverageQuery, coverageReply, eventsReply, sizeOfReply } from "./coverageReply.ts"
-import { Holes, type KnownHoles } from "./Holes.ts"
+import { type KnownHoles, RecentCoverage } from "./RecentCoverage.ts"
+import { StatusBoard } from "./StatusBoard.ts"
 
 /** Answers from the board: nothing is asked of receiving. */
 export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
   Effect.gen(function* () {
-    const board = yield* Board
-    const holes = yield* Holes
+    const board = yield* StatusBoard
+    const holes = yield* RecentCoverage
     const answers = makeAnswerCache({ maxBytes: maxCoverageBytes, timeToLive: "10 seconds" })
     const coverage = (query: Omit<CoverageQuery, "now">) =>
       Effect.gen(function* () {

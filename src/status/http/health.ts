@@ -12,7 +12,7 @@ export interface Health {
 }
 
 /** Everything that health follows from. Times in microseconds since the epoch. */
-export interface Evidence {
+export interface HealthInputs {
   readonly now: number
   readonly startedAt: number
   /** For how long whoever judges has been able to take reports without a stop, seconds: what did not run hears nothing. */
@@ -55,7 +55,7 @@ const muchLag = 1
  * Unhealthy: nothing is received, or storage has failed. Degraded: it records, but not all that it should. An exchange that is in
  * maintenance is no fault of the collector: what it says is told, and changes nothing.
  */
-export const healthOf = (evidence: Evidence): Health => {
+export const healthOf = (evidence: HealthInputs): Health => {
   const broken = failures(evidence)
   const worse = evidence.report === null ? [] : shortcomings(evidence, evidence.report)
   const status = broken.length > 0 ? "unhealthy" : worse.length > 0 ? "degraded" : "healthy"
@@ -73,19 +73,19 @@ const failures = ({
   report,
   silenceSeconds,
   startedAt
-}: Evidence): ReadonlyArray<string> => {
+}: HealthInputs): ReadonlyArray<string> => {
   const age = (now - (report?.at ?? startedAt)) / 1e6
   if (Math.min(age, listeningSeconds) > patienceSeconds)
     return [`receiving has not reported for ${whole(age)} s`]
   if (report === null) return ["the collector is starting"]
   const reasons: Array<string> = []
-  const quiet = (now - newestMessage(report, startedAt)) / 1e6
-  const unheard = (now - lastHeard(report, startedAt)) / 1e6
+  const sinceMessage = (now - newestMessage(report, startedAt)) / 1e6
+  const sinceFrame = (now - lastHeard(report, startedAt)) / 1e6
   if (
-    unheard >= Math.max(silenceSeconds, unheardSeconds) ||
-    (quiet >= patienceSeconds && !isSubscribed(report))
+    sinceFrame >= Math.max(silenceSeconds, unheardSeconds) ||
+    (sinceMessage >= patienceSeconds && !isSubscribed(report))
   ) {
-    reasons.push(`nothing was received for ${whole(Math.max(quiet, unheard))} s`)
+    reasons.push(`nothing was received for ${whole(Math.max(sinceMessage, sinceFrame))} s`)
   }
   const isOpen = report.storage !== null
   if (!isOpen) reasons.push(`storage is being opened, since ${whole((now - startedAt) / 1e6)} s`)
@@ -102,7 +102,7 @@ const failures = ({
   return reasons
 }
 
-const shortcomings = (evidence: Evidence, report: Report): ReadonlyArray<string> => {
+const shortcomings = (evidence: HealthInputs, report: Report): ReadonlyArray<string> => {
   const { archiveSeconds, disk, droppedAt, minFreeDisk, now } = evidence
   const reasons: Array<string> = []
   for (const state of ["unreadable", "refused", "silent", "connecting"] as const) {

@@ -8,12 +8,12 @@ import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import { Effect, Layer, Schema } from "effect"
 import * as Logging from "../../operations/Logging.ts"
 import { giveBackMemory } from "../../thread/giveBackMemory.ts"
-import { Board } from "./Board.ts"
-import { Holes } from "./Holes.ts"
 import { HttpRequest } from "./HttpRequest.ts"
 import * as HttpServer from "./HttpServer.ts"
 import { HttpAddress } from "./HttpServer.ts"
 import { HttpSettings } from "./HttpSettings.ts"
+import { RecentCoverage } from "./RecentCoverage.ts"
+import { StatusBoard } from "./StatusBoard.ts"
 
 /**
  * Whoever asks, recording goes first; at the lowest priority, though, it would get a hundredth of a busy processor, and not
@@ -32,15 +32,15 @@ const main = Effect.gen(function* () {
     WorkerRunner.layerSerialized(HttpRequest, {
       InitialMessage: () =>
         HttpServer.layer(settings).pipe(
-          Layer.provide(Holes.layer(settings)),
-          Layer.provideMerge(Board.layer(settings))
+          Layer.provide(RecentCoverage.layer(settings)),
+          Layer.provideMerge(StatusBoard.layer(settings))
         ),
       GetAddress: () =>
         Effect.zipRight(
           giveWay,
           Effect.map(HttpAddress, ({ url }) => url)
         ),
-      Publish: ({ report }) => Effect.flatMap(Board, (board) => board.publish(report))
+      Publish: ({ report }) => Effect.flatMap(StatusBoard, (board) => board.publish(report))
     }).pipe(Layer.provide(NodeWorkerRunner.layer))
   ).pipe(
     Effect.annotateLogs({ module: "operations" }),

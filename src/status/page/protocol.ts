@@ -19,7 +19,7 @@ export interface Hello {
 /** One second. `commit` is how many seconds the last commit took; null before the first one. */
 export type Total = readonly [at: number, rate: number, depth: number, commit: number | null]
 
-export interface Tick {
+export interface PageUpdate {
   readonly version: number
   readonly at: number
   readonly health: { readonly status: string; readonly reasons: ReadonlyArray<string> }

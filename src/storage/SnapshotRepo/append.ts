@@ -9,17 +9,27 @@ import { streamKey } from "../../domain/StreamId.ts"
 import type { makeArchivedIds } from "../ArchivedIds.ts"
 import { DatabaseError } from "../DatabaseError.ts"
 import { EventJournal } from "../EventJournal.ts"
-import { exceptionsOf } from "../exceptions.ts"
 import { rememberLast } from "../LastMessages.ts"
 import { addCounts, countRowsAfter, countsOf } from "../MessageCounts.ts"
-import { noteHeard, signOfLife } from "../ProcessLife.ts"
+import { notInsertedOf } from "../notInserted.ts"
+import { heartbeat, noteHeard } from "../ProcessLife.ts"
 import { findStored, reuseIn, underOwnId } from "../ReusedIds.ts"
 import type { makeStreamNumbers, StreamNumber } from "../StreamNumbers.ts"
 import { transaction } from "../transaction.ts"
 import { changesOf } from "./changesOf.ts"
 import { highestId } from "./rowIds.ts"
 
-/** Rows per statement: 7 values each, well below SQLite's 32,766. */
+const columns = [
+  "exchange",
+  "symbol",
+  "data_type",
+  "exchange_sequence_id",
+  "timestamp",
+  "exchange_timestamp",
+  "data"
+] as const
+
+/** Rows per statement, whose values are well below SQLite's 32,766. */
 const rowsPerInsert = 400
 
 /** How batches are committed: see `SnapshotRepo.append`. */
@@ -41,7 +51,7 @@ export const makeAppend = (
         let inserted = 0
         const rejected: Array<Rejected> = []
         for (let row = 0; row < rows; row++) {
-          const one = values.slice(row * 7, row * 7 + 7)
+          const one = values.slice(row * columns.length, (row + 1) * columns.length)
           yield* insert(one, 1).pipe(
             Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
             Effect.catchIf(isRowError, (error) => {
@@ -142,7 +152,7 @@ export const makeAppend = (
         yield* rememberLast(batch, numbers)
         if (heard !== undefined) yield* noteHeard(sql, heard)
         if (counts.length > 0) {
-          yield* signOfLife(sql, counts.reduce((latest, { last }) => Math.max(latest, last), 0) + 1)
+          yield* heartbeat(sql, counts.reduce((latest, { last }) => Math.max(latest, last), 0) + 1)
         }
         const rejectedOf = new Map<string, number>()
         for (const { stream } of rejected) rejectedOf.set(stream, (rejectedOf.get(stream) ?? 0) + 1)
@@ -157,7 +167,7 @@ export const makeAppend = (
           rejected: rejected.length,
           ...(inserted === batch.length
             ? {}
-            : { exceptions: exceptionsOf(batch, numbers, counts, rejectedOf) })
+            : { exceptions: notInsertedOf(batch, numbers, counts, rejectedOf) })
         }
         return [appended, told] as const
       }).pipe(Effect.provideService(SqlClient.SqlClient, sql), inTransaction)
@@ -225,10 +235,11 @@ const noneRejected: ReadonlyArray<Rejected> = []
 
 const insertStatement = (rows: number): string => (rows === rowsPerInsert ? wholeInsert : insertOf(rows))
 
+const rowOfValues = `(${columns.map((column) => (column === "data" ? "CAST(? AS TEXT)" : "?")).join(", ")})`
+
 const insertOf = (rows: number): string =>
-  `INSERT INTO snapshots
-   (exchange, symbol, data_type, exchange_sequence_id, timestamp, exchange_timestamp, data)
-   VALUES ${Array.from({ length: rows }, () => "(?, ?, ?, ?, ?, ?, CAST(? AS TEXT))").join(", ")}
+  `INSERT INTO snapshots (${columns.join(", ")})
+   VALUES ${Array.from({ length: rows }, () => rowOfValues).join(", ")}
    ON CONFLICT DO NOTHING`
 
 const wholeInsert = insertOf(rowsPerInsert)

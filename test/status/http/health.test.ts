@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type Evidence, healthOf, isReady } from "../../../src/status/http/health.ts"
+import { type HealthInputs, healthOf, isReady } from "../../../src/status/http/health.ts"
 import {
   type Report,
   type StreamColumn,
@@ -84,7 +84,7 @@ const health = (report: Report, listeningSeconds = 1000) =>
     silenceSeconds: 60,
     archiveSeconds: 3600,
     minFreeDisk: 0
-  } satisfies Evidence)
+  } satisfies HealthInputs)
 
 const live = (count: number): ReadonlyArray<Stream> =>
   Array.from({ length: count }, () => ({ state: "live", last: 1 }))

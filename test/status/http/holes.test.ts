@@ -2,9 +2,9 @@ import * as NodeFs from "node:fs"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { describe, it } from "@effect/vitest"
 import { Chunk, Duration, Effect, Layer, LogLevel, Option } from "effect"
-import { Holes } from "../../../src/status/http/Holes.ts"
 import type { Past } from "../../../src/status/http/Past.ts"
 import { pastFile } from "../../../src/status/http/pastFile.ts"
+import { RecentCoverage } from "../../../src/status/http/RecentCoverage.ts"
 import { eventually, makeFolder } from "../../support/process.ts"
 import { copyDatabase, recordWith } from "../../support/recorded.ts"
 import { filesBelow } from "../../support/stored.ts"
@@ -12,14 +12,14 @@ import { filesBelow } from "../../support/stored.ts"
 /** What the status page of a server says once that is so. */
 const coverageWhen = (folder: string, what: string, isSo: (past: Past) => boolean) =>
   Effect.gen(function* () {
-    const holes = yield* Holes
+    const holes = yield* RecentCoverage
     yield* eventually(
       what,
       Effect.map(holes.known, ({ past, reading }) => reading === null && isSo(past))
     )
   }).pipe(
     Effect.provide(
-      Holes.layer({
+      RecentCoverage.layer({
         httpHost: "127.0.0.1",
         httpAllowedHosts: [],
         httpPort: 0,

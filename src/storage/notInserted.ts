@@ -8,7 +8,7 @@ import type { StreamNumber } from "./StreamNumbers.ts"
  * The streams of a batch of which not every message was inserted. `inserted` is what was, `rejected` how many messages
  * the database refused by themselves, by stream key.
  */
-export const exceptionsOf = (
+export const notInsertedOf = (
   batch: SnapshotBatch,
   numbers: ReadonlyArray<StreamNumber>,
   inserted: ReadonlyArray<MessageCount>,

@@ -2,7 +2,7 @@ import { Schema } from "effect"
 import type { JournalEvent } from "./JournalEvent.ts"
 
 /** What the journal says about the wall clock of a server, over some time. Microseconds. */
-export const ClockEvidence = Schema.Struct({
+export const ClockMeasurements = Schema.Struct({
   /** How often it was measured, and of these, how often a time daemon said how far it was from the true time. */
   measured: Schema.Number,
   estimated: Schema.Number,
@@ -16,9 +16,9 @@ export const ClockEvidence = Schema.Struct({
   /** How often it was set. */
   steps: Schema.Number
 })
-export type ClockEvidence = typeof ClockEvidence.Type
+export type ClockMeasurements = typeof ClockMeasurements.Type
 
-export const noClockEvidence: ClockEvidence = {
+export const noClockMeasurements: ClockMeasurements = {
   measured: 0,
   estimated: 0,
   maxOffset: null,
@@ -29,7 +29,7 @@ export const noClockEvidence: ClockEvidence = {
 }
 
 /** Of two times that do not overlap. */
-export const together = (a: ClockEvidence, b: ClockEvidence): ClockEvidence => ({
+export const combined = (a: ClockMeasurements, b: ClockMeasurements): ClockMeasurements => ({
   measured: a.measured + b.measured,
   estimated: a.estimated + b.estimated,
   maxOffset: either(Math.max, a.maxOffset, b.maxOffset),
@@ -49,7 +49,7 @@ export const isAboutClock = ({ _tag }: JournalEvent): boolean =>
   _tag === "ClockStepped" || _tag === "ClockMeasured"
 
 /** The evidence after an event. */
-export const applyToClock = (of: ClockEvidence, event: JournalEvent): ClockEvidence => {
+export const applyToClock = (of: ClockMeasurements, event: JournalEvent): ClockMeasurements => {
   switch (event._tag) {
     case "ClockStepped":
       return { ...of, steps: of.steps + 1 }

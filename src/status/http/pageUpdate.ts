@@ -1,17 +1,17 @@
-import type { Tick } from "../page/protocol.ts"
+import type { PageUpdate } from "../page/protocol.ts"
 import { cell, type Report } from "../Report.ts"
 import type { Disk } from "./Disk.ts"
 import type { History } from "./History.ts"
 import type { Health } from "./health.ts"
 
 /** What the status page is told in this second. `now` in milliseconds since the epoch. */
-export const tickOf = (options: {
+export const pageUpdateOf = (options: {
   readonly report: Report
   readonly disk: Disk | null
   readonly history: History
   readonly health: Health
   readonly now: number
-}): Tick => {
+}): PageUpdate => {
   const { disk, health, history, now, report } = options
   const { commits, queue, storage, streams } = report
   return {

@@ -43,8 +43,8 @@ export interface Reading {
  * What the journal says about the last days: read once, from the archive and from the database beside storage, and from then
  * on as it grows. Reading begins when the server listens, and lets it answer after every page.
  */
-export class Holes extends Context.Tag("collector/Holes")<
-  Holes,
+export class RecentCoverage extends Context.Tag("collector/Holes")<
+  RecentCoverage,
   {
     /** As of the last seconds; while the journal is being read, as far as it is. What cannot be read is as it was before. */
     readonly known: Effect.Effect<KnownHoles>
@@ -195,7 +195,7 @@ const make = (settings: HttpSettings) =>
       )
     )
 
-    return Holes.of({
+    return RecentCoverage.of({
       known: Effect.gen(function* () {
         if ((yield* Clock.currentTimeMillis) - refreshedAt >= Duration.toMillis(freshFor)) {
           const refreshed = next

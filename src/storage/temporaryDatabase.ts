@@ -3,7 +3,9 @@ import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, type Scope } from "effect"
 
 /** A new SQLite database for what is too much for memory; it need not outlast anything. Closed with the scope. */
-export const scratchDatabase = (path: string): Effect.Effect<SqliteClient.SqliteClient, never, Scope.Scope> =>
+export const temporaryDatabase = (
+  path: string
+): Effect.Effect<SqliteClient.SqliteClient, never, Scope.Scope> =>
   SqliteClient.make({ filename: path, disableWAL: true }).pipe(
     Effect.tap((sql) =>
       Effect.orDie(

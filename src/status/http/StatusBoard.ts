@@ -23,13 +23,13 @@ import { familiesOf } from "./families.ts"
 import { makeHistory } from "./History.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 import { type Health, healthOf, isReady } from "./health.ts"
+import { pageUpdateOf } from "./pageUpdate.ts"
 import { readProcess } from "./processFamilies.ts"
 import { Status, statusOf } from "./Status.ts"
-import { tickOf } from "./tick.ts"
 
 /** What the status page shows: the newest report, and what follows from it. Each answer is made once for each report. */
-export class Board extends Context.Tag("collector/Board")<
-  Board,
+export class StatusBoard extends Context.Tag("collector/Board")<
+  StatusBoard,
   {
     readonly publish: (report: Report) => Effect.Effect<void>
     readonly health: Effect.Effect<Health>
@@ -163,7 +163,7 @@ const make = (settings: HttpSettings) =>
       const now = yield* Clock.currentTimeMillis
       yield* PubSub.publish(
         ticks,
-        event("tick", tickOf({ report, disk, history, health: yield* health, now }))
+        event("tick", pageUpdateOf({ report, disk, history, health: yield* health, now }))
       )
     })
 
@@ -196,7 +196,7 @@ const make = (settings: HttpSettings) =>
       Effect.repeat(Effect.zipRight(noteThatItRuns, tick), Schedule.spaced("1 second"))
     )
 
-    return Board.of({
+    return StatusBoard.of({
       publish: (next) =>
         Effect.sync(() => {
           report = next

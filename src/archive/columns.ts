@@ -1,7 +1,6 @@
-import type { StreamId } from "../../domain/StreamId.ts"
-import type { JournalRow } from "../../storage/EventJournal.ts"
-import type { ArchiveRow } from "../../storage/SnapshotRepo.ts"
-import type { ParquetColumn, ParquetPage } from "../ParquetWriter.ts"
+import type { JournalRow } from "../storage/EventJournal.ts"
+import type { ArchiveRow } from "../storage/SnapshotRepo.ts"
+import type { ParquetColumn, ParquetPage } from "./ParquetWriter.ts"
 
 /** The columns of an archive, in order. */
 export const archiveColumns: ReadonlyArray<ParquetColumn> = [
@@ -40,7 +39,11 @@ export const journalColumns: ReadonlyArray<ParquetColumn> = [
   { name: "payload", type: "string", nullable: false, dictionary: false, statistics: false }
 ]
 
-export const archivePage = (stream: StreamId, rows: ReadonlyArray<ArchiveRow>): ParquetPage => ({
+/** Rows of a stream as a page of an archive. */
+export const archivePage = (
+  stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string },
+  rows: ReadonlyArray<Omit<ArchiveRow, "id">>
+): ParquetPage => ({
   length: rows.length,
   columns: [
     rows.map(() => stream.exchange),

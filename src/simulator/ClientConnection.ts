@@ -7,8 +7,8 @@ import { type MangleKind, mangle } from "./mangle.ts"
 import type { ExchangeSays, GarbageKind, Peer, Protocol, Session } from "./Protocol.ts"
 
 /** A client's connection. */
-export interface Connection {
-  readonly status: () => ConnectionStatus
+export interface ClientConnection {
+  readonly status: () => ClientConnectionStatus
   readonly isOpen: () => boolean
   /** Starts the closing handshake; what was sent before arrives before. */
   readonly close: (code: number, reason: string) => void
@@ -37,7 +37,7 @@ export interface Mangling {
   readonly every: number
 }
 
-export interface ConnectionStatus {
+export interface ClientConnectionStatus {
   /** Counts from 1. */
   readonly id: number
   /** Path and query that the client asked for. */
@@ -50,7 +50,7 @@ export interface ConnectionStatus {
   readonly silent: boolean
 }
 
-export const makeConnection = (options: {
+export const makeClientConnection = (options: {
   readonly id: number
   readonly target: string
   readonly socket: WebSocket
@@ -67,8 +67,8 @@ export const makeConnection = (options: {
   readonly answersPings: () => boolean
   /** What the exchange says of itself now. */
   readonly says: () => ExchangeSays
-  readonly onClosed: (connection: Connection) => void
-}): Connection => {
+  readonly onClosed: (connection: ClientConnection) => void
+}): ClientConnection => {
   const { feed, protocol, session, socket } = options
   const frames = makeFrameBuffer(options.transport, feed.wake, protocol.binary)
   const subscriptions = new Map<string, Subscription>()
@@ -176,7 +176,7 @@ export const makeConnection = (options: {
     feed.wake()
   })
 
-  const connection: Connection = {
+  const connection: ClientConnection = {
     status: () => ({
       id: options.id,
       target: options.target,

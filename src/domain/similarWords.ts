@@ -1,18 +1,18 @@
 /** ` (did you mean "x"?)` for a word that is nearly one of the candidates, else nothing. */
 export const didYouMean = (word: string, candidates: Iterable<string>): string => {
-  const best = nearest(word, candidates)
+  const best = mostSimilar(word, candidates)
   return best === undefined ? "" : ` (did you mean "${best}"?)`
 }
 
 /** The candidate that a word is nearly: one character in four may be wrong, at least one, and at most `most`. */
-export const nearest = (
+export const mostSimilar = (
   word: string,
   candidates: Iterable<string>,
   most = Number.POSITIVE_INFINITY
-): string | undefined => allNear(word, candidates, most)[0]
+): string | undefined => similar(word, candidates, most)[0]
 
 /** All such candidates, the nearest first; of equally near ones first that which begins most like it. */
-export const allNear = (
+export const similar = (
   word: string,
   candidates: Iterable<string>,
   most = Number.POSITIVE_INFINITY
