@@ -21,6 +21,7 @@ import { timeAt as readTime } from "../decoding/time.ts"
 import { addTrade, partOf, type TradeGroup } from "../decoding/trades.ts"
 import type { Decoder, Exchange, Frame, Part, Request, SubscriptionChange } from "../Exchange.ts"
 import { instrumentIn, stateOf, symbolLike } from "../instruments.ts"
+import { decodeSubscriptions, refusal } from "./coinbase/answers.ts"
 import { authentication } from "./coinbase/authentication.ts"
 import { readStatus } from "./coinbase/status.ts"
 
@@ -385,32 +386,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 }
 
-/** `{"type":"error","message":".."}`: says not to which request it belongs. */
-const refusal = (frame: Buffer, typeAt: number, messageAt: number): Frame =>
-  Scan.stringAt(frame, typeAt) === "error"
-    ? {
-        _tag: "Refused",
-        request: null,
-        streams: [],
-        reason: Scan.stringAt(frame, messageAt) ?? "error",
-        others: "dropped"
-      }
-    : unknownShape
-
 /** Bytes: what is shorter is read as a whole. */
 const longFrame = 512
 const bookTail = Buffer.from("}]}]}")
 const productKey = Buffer.from('"product_id"')
 const updatesKey = Buffer.from('"updates"')
-
-const decodeSubscriptions = Schema.decodeUnknownEither(
-  Schema.parseJson(
-    Schema.Struct({
-      events: Schema.Array(
-        Schema.Struct({
-          subscriptions: Schema.Record({ key: Schema.String, value: Schema.Array(Schema.String) })
-        })
-      )
-    })
-  )
-)

@@ -43,7 +43,7 @@ export interface Reading {
  * What the journal says about the last days: read once, from the archive and from the database beside storage, and from then
  * on as it grows. Reading begins when the server listens, and lets it answer after every page.
  */
-export class RecentCoverage extends Context.Tag("collector/Holes")<
+export class RecentCoverage extends Context.Tag("collector/RecentCoverage")<
   RecentCoverage,
   {
     /** As of the last seconds; while the journal is being read, as far as it is. What cannot be read is as it was before. */

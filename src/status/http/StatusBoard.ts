@@ -28,7 +28,7 @@ import { readProcess } from "./processFamilies.ts"
 import { Status, statusOf } from "./Status.ts"
 
 /** What the status page shows: the newest report, and what follows from it. Each answer is made once for each report. */
-export class StatusBoard extends Context.Tag("collector/Board")<
+export class StatusBoard extends Context.Tag("collector/StatusBoard")<
   StatusBoard,
   {
     readonly publish: (report: Report) => Effect.Effect<void>
