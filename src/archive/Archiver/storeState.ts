@@ -2,11 +2,13 @@ import { Effect, Ref } from "effect"
 import { probeKey } from "../../domain/Archive.ts"
 import { ArchiveStore } from "../ArchiveStore.ts"
 
-/** Whether the store is down, as far as is known: one that does not take an object may be well all the same. */
+/** Tracks whether the store is known to be down: one that rejects an object can still be healthy. */
 export const makeStoreState = Effect.gen(function* () {
   const store = yield* ArchiveStore
-  /** Why it is down. */
+  /** Why the store is down. */
   const failure = yield* Ref.make<string | null>(null)
+  /** One request at a time: of two answers the later one must not be to the earlier question. */
+  const inOrder = (yield* Effect.makeSemaphore(1)).withPermits(1)
 
   const sayThatItIsDown = (reason: string) =>
     Effect.logError("archive store is down, keeping rows and files until it is back").pipe(
@@ -21,25 +23,29 @@ export const makeStoreState = Effect.gen(function* () {
 
   const isDown = Effect.map(Ref.get(failure), (reason) => reason !== null)
 
-  /** Asks it for something that is not there, and notes whether it is down. */
+  /** Requests something that is not there, and notes whether the store is down. */
   const probe = store.head(probeKey).pipe(
     Effect.zipRight(store.tryOut ?? Effect.void),
     Effect.matchEffect({
       onFailure: (error) => note(error.reason),
       onSuccess: () => note(null)
-    })
+    }),
+    inOrder
   )
 
-  /** Looks whether it is there, where that costs nothing, and does something where it is back. */
+  /** Checks whether the store is there, if that costs nothing, and runs `whenBack` once it is back. */
   const look = (whenBack: Effect.Effect<unknown>) =>
     Effect.gen(function* () {
       if (store.look === undefined) return
       const wasDown = yield* isDown
-      yield* Effect.matchEffect(store.look, {
-        onFailure: (error) => note(error.reason),
-        onSuccess: () =>
-          wasDown ? Effect.zipRight(probe, Effect.unlessEffect(whenBack, isDown)) : Effect.void
-      })
+      const isThere = yield* store.look.pipe(
+        Effect.matchEffect({
+          onFailure: (error) => Effect.as(note(error.reason), false),
+          onSuccess: () => Effect.succeed(true)
+        }),
+        inOrder
+      )
+      if (wasDown && isThere) yield* Effect.zipRight(probe, Effect.unlessEffect(whenBack, isDown))
     })
 
   return { failure: Ref.get(failure), isDown, look, probe, sayThatItIsDown }

@@ -27,7 +27,7 @@ import { pageUpdateOf } from "./pageUpdate.ts"
 import { readProcess } from "./processFamilies.ts"
 import { Status, statusOf } from "./Status.ts"
 
-/** What the status page shows: the newest report, and what follows from it. Each answer is made once for each report. */
+/** What the status page shows: the newest report and what is derived from it. Each answer is made once per report. */
 export class StatusBoard extends Context.Tag("collector/StatusBoard")<
   StatusBoard,
   {
@@ -35,36 +35,34 @@ export class StatusBoard extends Context.Tag("collector/StatusBoard")<
     readonly health: Effect.Effect<Health>
     readonly isReady: Effect.Effect<boolean>
     /**
-     * In the format of Prometheus, with every combination of labels. Waits within the first seconds for the first report
-     * with all of them; none if there is no report even then.
+     * Metrics in the Prometheus format, with every combination of labels. Within the first seconds, waits for the first report
+     * that has all of them; none if there is still no report then.
      */
     readonly metrics: Effect.Effect<Option.Option<Uint8Array>>
-    /** A `Status`, as JSON. */
+    /** A `Status` as JSON. */
     readonly status: Effect.Effect<Uint8Array>
-    /**
-     * Server-sent events, see `Hello` and `Tick`. A slow reader misses some. Fails when the limit on readers is reached.
-     */
+    /** Server-sent events, see `Hello` and `PageUpdate`. A slow reader misses some. Fails if the limit on readers is reached. */
     readonly live: Effect.Effect<Stream.Stream<Uint8Array>, TooManyReaders>
   }
 >() {
   static readonly layer = (settings: HttpSettings) => Layer.scoped(this, make(settings))
 }
 
-/** So many pages are open that another one would be too many. */
+/** The maximum number of pages is already open. */
 export class TooManyReaders extends Schema.TaggedError<TooManyReaders>()("TooManyReaders", {
   limit: Schema.Int
 }) {}
 
-/** Pages that may be open at the same time. */
+/** Maximum number of pages open at the same time. */
 const maxReaders = 16
 
-/** What an archive may take, beyond the time until it is tried again. */
+/** Seconds that an archive can take beyond the time until it is retried. */
 const archiveGraceSeconds = 120
 
-/** Shorter than that it may be a busy machine. */
+/** A shorter stop may just be a busy machine. */
 const stoppedMillis = 3000
 
-/** How long after the start metrics are waited for. */
+/** How long after the start a request for metrics waits. */
 const firstReportWithin = Duration.seconds(5)
 
 const make = (settings: HttpSettings) =>
@@ -101,7 +99,7 @@ const make = (settings: HttpSettings) =>
       })
     )
 
-    /** Keeps an answer for as long as the report that it was made of. */
+    /** Keeps an answer for as long as the report it was made from. */
     const oncePerReport = <A>(make: Effect.Effect<A>): Effect.Effect<A> => {
       let made: { readonly of: Report | null; readonly answer: A } | undefined
       return Effect.suspend(() => {

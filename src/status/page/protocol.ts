@@ -1,22 +1,22 @@
 /**
- * What the status page is sent as server-sent events: a `Hello` when it connects, and whenever the streams change; a `Tick`
- * every second. Times are milliseconds since the epoch; row `i` of a column is of stream `i`.
+ * The server-sent events of the status page: a `Hello` when it connects, and whenever the streams change; a `PageUpdate` every
+ * second. Times are milliseconds since the epoch; row `i` of a column belongs to stream `i`.
  */
 export interface Hello {
-  /** Ticks of another version are about other streams: connect anew. */
+  /** Ticks of another version are about other streams: reconnect. */
   readonly version: number
   readonly server: string
   readonly release: string
   readonly streams: ReadonlyArray<readonly [exchange: string, symbol: string, dataType: string]>
-  /** What `Tick.states` counts. */
+  /** The names of the values in `PageUpdate.states`. */
   readonly stateNames: ReadonlyArray<string>
   /** Messages per second of each stream over the last minute, the latest last. */
   readonly rates: ReadonlyArray<ReadonlyArray<number>>
-  /** The last five minutes. */
+  /** The totals of the last five minutes. */
   readonly totals: ReadonlyArray<Total>
 }
 
-/** One second. `commit` is how many seconds the last commit took; null before the first one. */
+/** One second. `commit` is the duration of the last commit in seconds; null before the first one. */
 export type Total = readonly [at: number, rate: number, depth: number, commit: number | null]
 
 export interface PageUpdate {
@@ -25,7 +25,7 @@ export interface PageUpdate {
   readonly health: { readonly status: string; readonly reasons: ReadonlyArray<string> }
   readonly total: Total
   readonly rates: ReadonlyArray<number>
-  /** Seconds since the last message; -1 where there was none. */
+  /** Seconds since the last message; -1 if there was none. */
   readonly ages: ReadonlyArray<number>
   readonly states: ReadonlyArray<number>
   readonly gaps: ReadonlyArray<number>

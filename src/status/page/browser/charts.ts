@@ -1,8 +1,8 @@
 import uPlot from "uplot"
 
-/** A line over time that fills the element it is in. */
+/** A line over time that fills its element. */
 export interface Chart {
-  /** Values by time, the latest last; null where there is none. */
+  /** Values by time, the latest last; null if there is none. */
   readonly show: (times: ReadonlyArray<number>, values: ReadonlyArray<number | null>) => void
   readonly remove: () => void
 }

@@ -3,11 +3,11 @@ import * as format from "./format.ts"
 
 /** The heat map. */
 export interface HeatMap {
-  /** Asks for the coverage of these streams, by their keys, and shows it. */
+  /** Fetches the coverage of these streams, by their keys, and shows it. */
   readonly show: (streams: ReadonlyArray<string>) => void
 }
 
-/** As `/api/coverage` answers. */
+/** The answer of `/api/coverage`. */
 interface Coverage {
   readonly from: number
   readonly hours: number
@@ -24,7 +24,7 @@ interface Coverage {
   }>
 }
 
-/** As `/api/coverage/events` answers. */
+/** The answer of `/api/coverage/events`. */
 interface HoleEvents {
   readonly events: ReadonlyArray<{
     readonly kind: string
@@ -153,7 +153,7 @@ export const heatMap = (): HeatMap => {
   }
 }
 
-/** One day above its hours, or above those of them that are shown. */
+/** One cell per day above its hours, or above the hours of it that are shown. */
 const header = ({ from, hours }: Coverage): HTMLTableRowElement => {
   const row = make(
     "tr",
@@ -170,7 +170,7 @@ const header = ({ from, hours }: Coverage): HTMLTableRowElement => {
   return row
 }
 
-/** What is missing from what is shown, for a while or for good. */
+/** Describes what is missing from what is shown, for now or for good. */
 const whatIsKnown = ({ from, knownFrom, reading }: Coverage): string => {
   const since =
     knownFrom > from
@@ -231,7 +231,7 @@ const describe = (kind: string, wanted: number, hole: number, messages: number):
   return `${holes}, ${format.count(messages)} messages${kind === "unverifiable" ? ", unverifiable" : ""}`
 }
 
-/** What the server answers; undefined where it does not. */
+/** The server's answer; undefined if there is none. */
 const read = async <A>(url: string): Promise<A | undefined> => {
   const response = await fetch(url).catch(() => undefined)
   if (response?.ok !== true) return undefined

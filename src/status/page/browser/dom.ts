@@ -1,11 +1,11 @@
-/** The element of the page with this id; it is there, and of this kind. */
+/** The element of the page with this id, which exists and is of this kind. */
 export const byId = <E extends HTMLElement>(id: string, kind: new () => E): E => {
   const found = document.getElementById(id)
   if (!(found instanceof kind)) throw new Error(`the page has no #${id}`)
   return found
 }
 
-/** A new element. Texts are texts: nothing that came from outside becomes markup. */
+/** Creates an element. Text stays text: nothing from outside becomes markup. */
 export const make = <K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Readonly<Record<string, string>> = {},
@@ -21,7 +21,7 @@ export const make = <K extends keyof HTMLElementTagNameMap>(
 export const bodyOf = (table: HTMLTableElement): HTMLTableSectionElement =>
   table.tBodies[0] ?? table.createTBody()
 
-/** Changes a text only where it is another: nothing is laid out anew for what stays. */
+/** Sets a text only if it differs, so that unchanged elements are not laid out again. */
 export const setText = (element: Element, text: string): void => {
   if (element.textContent !== text) element.textContent = text
 }

@@ -13,7 +13,7 @@ export const bytes = (value: number): string => {
   return `${left.toFixed(unit === 0 || left >= 100 ? 0 : 1)} ${units[unit]}`
 }
 
-/** How long, in the largest unit that fits. */
+/** A duration in the largest unit that fits. */
 export const duration = (seconds: number): string => {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`
   if (seconds < 10) return `${seconds.toFixed(1)} s`
@@ -26,7 +26,7 @@ export const duration = (seconds: number): string => {
 export const age = (seconds: number): string =>
   seconds < 0 ? "never" : seconds < 2 ? "now" : `${duration(seconds)} ago`
 
-/** UTC, as 2026-01-31 23:59:59. */
+/** A UTC time such as 2026-01-31 23:59:59. */
 export const dateTime = (millis: number): string =>
   new Date(millis).toISOString().slice(0, 19).replace("T", " ")
 

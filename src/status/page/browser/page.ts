@@ -1,4 +1,4 @@
-import type { Hello, Tick, Total } from "../protocol.ts"
+import type { Hello, PageUpdate, Total } from "../protocol.ts"
 import { type Chart, chart } from "./charts.ts"
 import { heatMap } from "./coverage.ts"
 import { bodyOf, byId, make, setText } from "./dom.ts"
@@ -28,7 +28,7 @@ const begin = (hello: Hello): void => {
   streams.begin(hello)
 }
 
-const update = (tick: Tick): void => {
+const update = (tick: PageUpdate): void => {
   const [at, rate, depth, commit] = tick.total
   totals = [...totals.slice(1 - secondsShown), tick.total]
   setText(byId("link", HTMLElement), `live, ${format.dateTime(at)} UTC`)
@@ -67,7 +67,7 @@ const update = (tick: Tick): void => {
   streams.update(tick)
 }
 
-const showHealth = ({ health }: Tick): void => {
+const showHealth = ({ health }: PageUpdate): void => {
   const badge = byId("health", HTMLElement)
   badge.dataset.state = health.status
   setText(badge, health.status)
@@ -77,7 +77,7 @@ const showHealth = ({ health }: Tick): void => {
   list.replaceChildren(...health.reasons.map((reason) => make("li", {}, reason)))
 }
 
-const showArchives = ({ archives, at }: Tick): void => {
+const showArchives = ({ archives, at }: PageUpdate): void => {
   if (archives === null) return
   setText(
     byId("archive-count", HTMLElement),
@@ -103,7 +103,7 @@ const showArchives = ({ archives, at }: Tick): void => {
   }
 }
 
-/** Terms and values, changed in place. */
+/** Fills a list of terms and values in place. */
 const list = (id: string, entries: ReadonlyArray<readonly [string, string]>): void => {
   const element = byId(id, HTMLElement)
   if (element.childElementCount !== entries.length * 2) {
@@ -126,7 +126,7 @@ const connect = (): void => {
     begin(hello)
   })
   source.addEventListener("tick", ({ data }: MessageEvent<string>) => {
-    const tick: Tick = JSON.parse(data)
+    const tick: PageUpdate = JSON.parse(data)
     if (tick.version === version) return update(tick)
     source.close()
     connect()

@@ -1,13 +1,13 @@
-import type { Hello, Tick } from "../protocol.ts"
+import type { Hello, PageUpdate } from "../protocol.ts"
 import { type Chart, chart } from "./charts.ts"
 import { bodyOf, byId, make, setText } from "./dom.ts"
 import * as format from "./format.ts"
 
-/** The table of streams: those that fit the filter, some at a time. */
+/** The table of streams that match the filter, a limited number at a time. */
 export interface StreamTable {
   readonly begin: (hello: Hello) => void
-  readonly update: (tick: Tick) => void
-  /** The keys of the streams that are shown. */
+  readonly update: (tick: PageUpdate) => void
+  /** The keys of the streams shown. */
   readonly shown: () => ReadonlyArray<string>
 }
 
@@ -23,7 +23,7 @@ interface Row {
   readonly spark: Chart
 }
 
-/** `onShown` is told when other streams are shown. */
+/** `onShown` is called when the shown streams change. */
 export const streamTable = (onShown: () => void): StreamTable => {
   const body = bodyOf(byId("stream-table", HTMLTableElement))
   const filter = byId("filter", HTMLInputElement)
@@ -33,7 +33,7 @@ export const streamTable = (onShown: () => void): StreamTable => {
   let streams: Hello["streams"] = []
   let stateNames: Hello["stateNames"] = []
   let rates: Array<Array<number>> = []
-  let last: Tick | undefined
+  let last: PageUpdate | undefined
   let page = 0
   let rows: ReadonlyArray<Row> = []
 
