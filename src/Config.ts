@@ -16,39 +16,39 @@ import { defaultMinFreeDisk, type StorageSettings } from "./domain/StorageSettin
 import type { Exchange, Signer } from "./exchange/Exchange.ts"
 import { proxyProblems } from "./proxies/environment.ts"
 
-/** The settings of the collector, checked. Relative paths are as given. */
+/** The validated settings of the collector. Relative paths are as given. */
 export interface Settings extends StorageSettings, Markets {
   /** `<EXCHANGE>_WS_URL`, by exchange name. */
   readonly endpoints: ReadonlyMap<string, URL>
   /** `<EXCHANGE>_REST_URL`, by exchange name. */
   readonly restEndpoints: ReadonlyMap<string, URL>
-  /** Of the exchanges that credentials are given for. */
+  /** Signers of the exchanges for which credentials are given. */
   readonly signers: ReadonlyMap<string, Signer>
   readonly batchInterval: Duration.Duration
-  /** Snapshots. */
+  /** A number of Snapshots. */
   readonly queueCapacity: number
   /**
-   * SILENCE_TIMEOUT: how long a lively stream may say nothing before it is asked for again, and after that before it gets
+   * SILENCE_TIMEOUT: how long a lively stream may be silent before it is subscribed to again, and after that before it gets
    * another connection.
    */
   readonly silenceTimeout: Duration.Duration
   readonly logRetention: Duration.Duration
   readonly httpHost: string
-  /** Other names than its own that the status page is asked for by; `*`: any. */
+  /** Additional host names under which the status page can be requested; `*`: any. */
   readonly httpAllowedHosts: ReadonlyArray<string>
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly httpPort: number
 }
 
 /**
- * The settings, from the variables of the current ConfigProvider (the process environment, unless a test gives another)
+ * Loads the settings from the variables of the current ConfigProvider (the process environment, unless a test provides another)
  * over the TOML file that CONFIG_PATH names. Fails with a line for each setting that is wrong, all at once.
  *
- * White space around a value is ignored. A variable without text counts as not set, as container files pass on what
- * their own environment lacks; it is a mistake where that would hide that something else is done than was meant
- * (CONFIG_PATH, MARKETS, BUCKET_NAME). In the file an empty text is always a mistake.
+ * White space around a value is ignored. An empty variable counts as not set, since container files pass on what their own
+ * environment lacks; it is an error where ignoring it would silently do something else than intended (CONFIG_PATH, MARKETS,
+ * BUCKET_NAME). In the file an empty text is always an error.
  *
- * `exchanges` are those that MARKETS may name, by their names.
+ * `exchanges` are those that MARKETS may name, by name.
  */
 export const loadSettings = (
   exchanges: ReadonlyMap<string, Exchange>
@@ -114,7 +114,7 @@ const check = (
   }))
 }
 
-/** The name that OpenTelemetry gives it. */
+/** The name that OpenTelemetry gives to this setting. */
 const otlpEndpointName = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 const names = [
@@ -137,12 +137,12 @@ const names = [
   otlpEndpointName
 ]
 
-/** Snapshots. */
+/** A number of Snapshots. */
 const maxQueueCapacity = 10_000_000
 
 const queueCapacityPerStream = 1000
 
-/** How many streams a pattern of MARKETS may stand for is known only later. */
+/** How many streams a pattern of MARKETS stands for is known only later. */
 const streamsPerPattern = 1000
 
 const endpoints = (
@@ -164,10 +164,10 @@ const endpoints = (
   )
 }
 
-/** The variable that names another endpoint for an exchange, as BINANCE_WS_URL. */
+/** The variable that sets another endpoint for an exchange, such as BINANCE_WS_URL. */
 const wsName = (exchange: string): string => `${variableOf(exchange)}_WS_URL`
 
-/** The same for its REST interface, as BINANCE_REST_URL. */
+/** The same for its REST interface, such as BINANCE_REST_URL. */
 const restName = (exchange: string): string => `${variableOf(exchange)}_REST_URL`
 
 const variableOf = (exchange: string): string => exchange.toUpperCase().replace(/[^A-Z0-9]/g, "_")

@@ -26,7 +26,7 @@ import * as StorageThread from "./thread/StorageThread.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
- * The whole collector, as it lies on three threads:
+ * The whole collector, on three threads:
  *
  * ```
  * receiving (this thread)              storing (thread/storing.ts)          status page (status/http)
@@ -36,13 +36,12 @@ import type { EarlyThread } from "./thread/startThread.ts"
  * SnapshotQueue   EventRecorder           entries (SQLite, WAL)
  *    │               │                 Archiver
  * Batcher ──── batches, events ──────▶    ParquetWriter, ArchiveStore
- * Reporter ─── what is, each second ──────────────────────────────────────▶ StatusPage
+ * Reporter ─── state, each second ────────────────────────────────────────▶ StatusPage
  * LogJanitor
  * ```
  *
- * Building it may fail with a StartupError; after that nothing in it fails but `StorageLife.failure` (`StorageGaveUp`), when the
- * storage thread dies again and again. When it is closed it stops receiving, commits what is queued, and then lets go of the
- * database.
+ * Building it can fail with a StartupError; after that nothing in it fails except `StorageLife.failure` (`StorageGaveUp`), when
+ * the storage thread keeps dying. When closed, it stops receiving, commits what is queued, and then releases the database.
  */
 export const layer = (
   settings: Settings,
@@ -71,8 +70,8 @@ export const layer = (
   )
 
 /**
- * Runs the collector of the settings until it is interrupted, or cannot go on. `early` is a thread for storage that starts
- * meanwhile, if there is one.
+ * Runs the collector with its settings until it is interrupted or cannot go on. `early` is a storage thread that is already
+ * starting, if there is one.
  */
 export const run = (early?: EarlyThread) =>
   Effect.gen(function* () {
@@ -82,8 +81,8 @@ export const run = (early?: EarlyThread) =>
   })
 
 /**
- * Runs until it is interrupted, or cannot go on. It has ended `stopWithin` later: what is still closing then,
- * because the database is locked or storage hangs, ends with the process, as if that had been killed.
+ * Runs until it is interrupted or cannot go on. It ends within `stopWithin` after that: what is still closing by then, because
+ * the database is locked or storage hangs, ends with the process, as if that had been killed.
  */
 const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
   Effect.acquireUseRelease(
@@ -98,7 +97,7 @@ const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
         Fiber.join(building),
         (services) => Context.get(services, StorageThread.StorageLife).failure
       ),
-    // A start that is interrupted closes what it had begun, which is stopping as well.
+    // Interrupting a start also closes what it had begun, which counts as stopping.
     ({ building, scope }, exit) =>
       Effect.zipRight(Fiber.interrupt(building), Scope.close(scope, exit)).pipe(
         Effect.uninterruptible,
@@ -108,12 +107,12 @@ const runUntilInterrupted = (collector: ReturnType<typeof layer>) =>
       )
   )
 
-/** How long the queue may take to be committed at the end; an attempt that has begun then goes on for 2 s at most. */
+/** How long the queue can take to be committed at the end; an attempt that has started by then continues for 2 s at most. */
 const drainTimeout = Duration.seconds(4)
 
 /**
- * A statement that is under way may hold up the end of the process for 2 s more, and on a busy machine its threads take a second or
- * two to end: 10 s after the signal it may be killed.
+ * A statement that is under way can hold up the end of the process for 2 s more, and on a busy machine its threads take a second
+ * or two to end: 10 s after the signal it may be killed.
  */
 const stopWithin = Duration.millis(6250)
 
@@ -121,12 +120,12 @@ const stopWithin = Duration.millis(6250)
 const actor = <R>(name: string, loop: Effect.Effect<unknown, never, R>) =>
   Layer.scopedDiscard(Effect.forkScoped(supervise(name)(loop)))
 
-/** Fails with what is wrong with storage; receiving does not wait for it. */
+/** Fails with the cause if storage cannot be opened; receiving does not wait for it. */
 const opened = Layer.effectDiscard(Effect.flatMap(StorageThread.StorageLife, (life) => life.opened))
 
 /**
- * Requires the Batcher, so that it stops before the last batch is committed. It says nothing before the database is open: a
- * start that fails is one line.
+ * Requires the Batcher, so that it stops before the last batch is committed. It logs nothing before the database is open: a
+ * failed start is a single line.
  */
 const receiving = (settings: Settings) =>
   actor(
@@ -155,7 +154,7 @@ const receiving = (settings: Settings) =>
         },
         Effect.orDie(Effect.retry(storing.lastMessages, Schedule.spaced("1 second")))
       )
-      // Sockets take a moment to close: what counts is when that began.
+      // Sockets take a moment to close: what counts is when closing began.
       const untilTheEnd = Effect.onInterrupt(Effect.never, () => recorder.endReceiving)
       return yield* holdLogsUntil(storage.opened)(
         Effect.all(
@@ -192,7 +191,7 @@ const eventRecorder = Layer.unwrapEffect(
   )
 )
 
-/** It begins to end with the stop: where it waits for a locked database that takes as long as the last commit does. */
+/** Starts to close when the collector stops: if it waits for a locked database, that takes as long as the last commit. */
 const statusPage = Layer.mergeAll(
   actor("status page report", publishReports),
   Layer.effectDiscard(sayWhereStatusPageIs),

@@ -24,7 +24,7 @@ const collect = Command.make("crypto-collector", {}, () =>
 
 const command = Command.run(collect, { name: "crypto-collector", version })
 
-/** Runs what a command line asks for. What is wrong with it is told on stderr. */
+/** Runs what a command line requests. Its mistakes are reported on stderr. */
 export const run = (argv: ReadonlyArray<string>) =>
   command(argv).pipe(
     Effect.catchIf(ValidationError.isValidationError, () => new CommandLineRefused()),

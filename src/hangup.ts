@@ -1,17 +1,17 @@
 import { existsSync, readFileSync } from "node:fs"
 
 /**
- * Lets SIGHUP end this process as SIGTERM does, so that what is queued is committed when its terminal goes; a second one, which
- * the shell sends, changes nothing. Where it was ignored when the process was started it stays ignored.
+ * Makes SIGHUP end this process as SIGTERM does, so that what is queued is committed when its terminal closes; a second SIGHUP,
+ * which the shell sends, changes nothing. If it was ignored when the process was started, it stays ignored.
  */
 export const handleHangup = (): void => {
   process.on("SIGHUP", wasIgnored() ? () => {} : () => process.emit("SIGTERM", "SIGTERM"))
 }
 
 /**
- * Node sets the signals that it was started with to their defaults before any code of ours runs, so that only traces are left:
- * `_`, in which shells put the program that they run, if that is nohup; standard input that nohup made, which can only be
- * written; a parent that ignores the signal, as a shell after `trap '' HUP`, hands that on.
+ * Node resets the signals that it was started with to their defaults before any code of ours runs, so that only traces are left:
+ * `_`, in which shells put the program that they run, if that is nohup; standard input made by nohup, which can only be written;
+ * a parent that ignores the signal, which it passes on, as a shell after `trap '' HUP` does.
  */
 const wasIgnored = (): boolean =>
   /(^|\/)nohup$/.test(process.env._ ?? "") ||
@@ -21,7 +21,7 @@ const wasIgnored = (): boolean =>
 
 const sigIgn = /^SigIgn:\s*([0-9a-f]+)$/m
 
-/** What a line of a file in `/proc` says; empty where there is no such file. */
+/** Returns the matching part of a file in `/proc`; empty if there is no such file. */
 const lineOf = (file: string, line: RegExp): string =>
   existsSync(file) ? (line.exec(readFileSync(file, "utf8"))?.[1] ?? "") : ""
 

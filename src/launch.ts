@@ -6,11 +6,11 @@ import { startEarly } from "./thread/startThread.ts"
 import { version } from "./version.ts"
 
 /*
- * `dist/main.js`: what comes before the program is loaded. Node 22 and later keep the compiled code of all threads in the
- * folder NODE_COMPILE_CACHE, by default where Node itself would.
+ * `dist/main.js`: what runs before the program is loaded. Node 22 and later keep the compiled code of all threads in the folder
+ * NODE_COMPILE_CACHE, by default where Node itself would.
  */
 const temporary = tmpdir()
-// The folder for temporary files is not ours to make.
+// The folder for temporary files is not ours to create.
 if (existsSync(temporary)) {
   process.env.NODE_COMPILE_CACHE ??= join(temporary, "node-compile-cache")
   Module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE)

@@ -10,8 +10,8 @@ import { showsColours } from "./showsColours.ts"
 import type { EarlyThread } from "./thread/startThread.ts"
 
 /**
- * Runs what the command line asks for, and ends the process. Without arguments that is the collector, which does not wait for
- * the code that reads command lines; `storageThread` is the thread that then starts beside this one.
+ * Runs what the command line requests, and ends the process. Without arguments that is the collector, which does not wait for the
+ * code that reads command lines; `storageThread` is the thread that is already starting beside this one.
  */
 export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | undefined): void => {
   handleHangup()
@@ -22,7 +22,7 @@ export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | u
   )
 }
 
-/** The help of commands is coloured for terminals: what is printed elsewhere, or with NO_COLOR set, is plain text. */
+/** The help of commands is coloured on terminals; elsewhere, or with NO_COLOR set, it is plain text. */
 const printing = <A, E, R>(program: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const inner = yield* Console.consoleWith(Effect.succeed)
@@ -36,15 +36,16 @@ const plain =
   (...args) =>
     print(...args.map((text: unknown) => (typeof text === "string" ? stripVTControlCharacters(text) : text)))
 
-/** Ends the process once a pipe has taken all that was printed. */
+/** Ends the process once a pipe has taken everything that was printed. */
 const afterOutput: Runtime.Teardown = (exit, onExit) =>
   Runtime.defaultTeardown(exit, (code) => {
     process.stdout.write("", () => onExit(code))
   })
 
 /**
- * A failed start (`StartupError`) is one clear line for each mistake, as is what a command could not do, and storage that gave up
- * (`StorageGaveUp`); all end with exit code 1. What is wrong with a command line was told. Anything else is a defect, and a line as well.
+ * A failed start (`StartupError`) prints one clear line for each mistake, and so do a failed command and storage that gave up
+ * (`StorageGaveUp`); all end with exit code 1. Mistakes in a command line have already been reported. Anything else is a defect,
+ * and a line as well.
  */
 const end = <E extends { readonly _tag: string; readonly message: string }>(
   program: Effect.Effect<unknown, E, FileSystem.FileSystem | Path.Path>

@@ -1,6 +1,6 @@
 import { Clock, Effect } from "effect"
 
-/** Milliseconds of the clock that nobody sets: for intervals. */
+/** Milliseconds of a clock that is never set: for intervals. */
 export const monotonicMillis: Effect.Effect<number> = Effect.map(Clock.currentTimeNanos, (nanos) =>
   Number(nanos / 1_000_000n)
 )

@@ -1,4 +1,4 @@
-/** What only newer versions of Node have: the types are those of the oldest version that works. */
+/** Declares what only newer versions of Node have: the types are those of the oldest version that works. */
 
 declare module "zlib" {
   interface ZstdSyncOptions {

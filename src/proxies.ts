@@ -2,7 +2,7 @@ import type { AgentOptions } from "node:https"
 import { Effect } from "effect"
 import { isAnyProxyNamed } from "./proxies/environment.ts"
 
-/** For Node's requests where the environment names proxies; undefined where it does not, and then nothing is loaded. */
+/** An agent for Node's requests if the environment names proxies; otherwise undefined, and then nothing is loaded. */
 export const proxyAgent = (options: AgentOptions = {}) =>
   Effect.suspend(() =>
     isAnyProxyNamed()

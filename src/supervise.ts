@@ -1,8 +1,8 @@
 import { Cause, Effect } from "effect"
 
 /**
- * Keeps a loop that must never stop running: what it cannot handle itself is a defect of ours, which is logged, and the
- * loop begins anew a second later.
+ * Keeps a loop running that must never stop: an error that it cannot handle itself is a defect of ours, which is logged, and the
+ * loop restarts a second later.
  */
 export const supervise =
   (name: string) =>

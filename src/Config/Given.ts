@@ -1,6 +1,6 @@
 import type { Option } from "effect"
 
-/** A setting as it was given, before any check. */
+/** A setting as given, before any check. */
 export type Given =
   | { readonly _tag: "Variable"; readonly name: string; readonly text: string }
   | {
@@ -11,17 +11,17 @@ export type Given =
       readonly file: string
     }
 
-/** The environment over the settings file. */
+/** The environment, which takes precedence over the settings file. */
 export interface Sources {
   /**
-   * The first that is given, in the order: the variables by these names, then the file's entries by these names.
-   * A variable without text (white space aside) counts as not given.
+   * Finds the first that is given, in this order: the variables with these names, then the file's entries with these names. A
+   * variable without text (ignoring white space) counts as not given.
    */
   readonly find: (...names: ReadonlyArray<string>) => Option.Option<Given>
-  /** Whether the variable is there and without text. */
+  /** Whether the variable is set but has no text. */
   readonly isBlank: (name: string) => boolean
-  /** False if the settings file cannot be read: what is not given may stand there. */
+  /** False if the settings file cannot be read: settings that were not found may be in it. */
   readonly complete: boolean
-  /** What is wrong with the file as a whole. */
+  /** Problems of the file as a whole. */
   readonly problems: ReadonlyArray<string>
 }

@@ -7,13 +7,13 @@ import { problem, type Validated } from "./Validated.ts"
 export interface Rule<A> {
   /** Its type in the settings file. */
   readonly type: "text" | "number"
-  /** How a value stands in a problem, if it may at all. */
+  /** How a value is shown in a problem, if at all. */
   readonly show: "value" | "url" | "nothing"
-  /** The value, or what is allowed, as the end of the sentence "NAME=value: …". Never throws. */
+  /** Returns the value, or what is allowed, as the end of the sentence "NAME=value: …". Never throws. */
   readonly parse: (text: string) => Either.Either<A, string>
 }
 
-/** The setting under the first of the names that is given, if any. */
+/** Reads the setting under the first of the names that is given, if any. */
 export const optional = <A>(
   sources: Sources,
   names: readonly [string, ...ReadonlyArray<string>],
@@ -24,7 +24,7 @@ export const optional = <A>(
     onSome: (given) => Either.map(check(given, rule), Option.some)
   })
 
-/** The same, with a value for where none is given. */
+/** The same, with a default value. */
 export const withDefault = <A>(
   sources: Sources,
   names: readonly [string, ...ReadonlyArray<string>],
@@ -36,14 +36,14 @@ export const withDefault = <A>(
     Option.getOrElse(() => fallback)
   )
 
-/** The value of what was given, or the line that says what is wrong with it. */
+/** Returns the value of what was given, or the line that says what is wrong with it. */
 export const check = <A>(given: Given, rule: Rule<A>): Validated<A> =>
   textOf(given, rule).pipe(
     Either.flatMap(rule.parse),
     Either.mapLeft((allowed) => [`${describe(given, rule.show)}: ${allowed}`])
   )
 
-/** `NAME="value"`, or `NAME (name in file)="value"`: how a problem begins. */
+/** `NAME="value"`, or `NAME (name in file)="value"`: the start of a problem. */
 export const describe = (given: Given, show: Rule<unknown>["show"]): string => {
   const origin = given._tag === "Variable" ? [] : [`${given.key} in ${given.file}`]
   const notes = show === "nothing" ? [...origin, "value not shown"] : origin
@@ -51,7 +51,7 @@ export const describe = (given: Given, show: Rule<unknown>["show"]): string => {
   return show === "nothing" ? name : `${name}=${shown(given, show)}`
 }
 
-/** A variable that has to be set, and is there without a text. */
+/** The problem of a required variable that is set but has no text. */
 export const blank = (name: string, allowed: string): Validated<never> => problem(`${name}="": ${allowed}`)
 
 const textOf = (given: Given, rule: Rule<unknown>): Either.Either<string, string> => {
@@ -78,7 +78,7 @@ const shown = (given: Given, show: "value" | "url"): string => {
   return value instanceof Date ? value.toISOString() : "{…}"
 }
 
-/** Hides what may be a password, or a key in the query, in something that was meant to be a URL. */
+/** Hides a possible password, or a key in the query, in something that was meant to be a URL. */
 const withoutUser = (text: string): string => {
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0] ?? ""
   const at = text.lastIndexOf("@")

@@ -7,7 +7,7 @@ import { check } from "./Rule.ts"
 import * as rules from "./rules.ts"
 import { readTomlFile, type TomlFile } from "./TomlFile.ts"
 
-/** Reads the variables of these names, and the file that CONFIG_PATH names, if it does. */
+/** Reads the variables with these names, and the file named by CONFIG_PATH, if any. */
 export const loadSources = (
   names: ReadonlyArray<string>
 ): Effect.Effect<Sources, never, FileSystem.FileSystem> =>
@@ -61,14 +61,14 @@ const make = (
   }
 }
 
-/** Name and text, without the white space around it, of a variable that is there. */
+/** The name and trimmed text of a variable, if it is set. */
 const variable = (name: string): Effect.Effect<Option.Option<readonly [string, string]>> =>
   Config.string(name).pipe(
     Effect.map((text) => [name, text.trim()] as const),
     Effect.option
   )
 
-/** The variables that nearly have the name of a setting: what they say would be passed over. */
+/** Reports variables whose names are nearly those of settings: they would be ignored. */
 const misspeltVariables = (names: ReadonlyArray<string>) =>
   Effect.map(variableNames, (found) =>
     found.flatMap((name) => {
@@ -77,10 +77,10 @@ const misspeltVariables = (names: ReadonlyArray<string>) =>
     })
   )
 
-/** Longer names may differ by more, but then it is often somebody else's variable. */
+/** Longer names could differ by more, but then they often belong to something else. */
 const maxMistakes = 2
 
-/** Of all variables that the provider knows. It takes a name apart at its separators, and cannot list whole ones. */
+/** The names of all variables known to the provider, which splits a name at its separators and cannot list whole ones. */
 const variableNames = Effect.configProviderWith(({ flattened }) => {
   const below = (path: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>> =>
     Effect.gen(function* () {

@@ -5,14 +5,14 @@ import { Effect, Either } from "effect"
 import type { TomlError } from "smol-toml"
 import { quote } from "../domain/quote.ts"
 
-/** A settings file: its top-level keys and values, not checked yet. */
+/** A settings file: its top-level keys and values, not yet checked. */
 export interface TomlFile {
-  /** What problems call it: its name without the folder. */
+  /** The file's name without the folder, as used in problems. */
   readonly name: string
   readonly values: ReadonlyMap<string, unknown>
 }
 
-/** Reads the file that CONFIG_PATH names. Fails with one line. */
+/** Reads the file named by CONFIG_PATH. Fails with one line. */
 export const readTomlFile = (path: string): Effect.Effect<TomlFile, string, FileSystem.FileSystem> =>
   FileSystem.FileSystem.pipe(
     Effect.flatMap((fs) => fs.readFileString(path)),
@@ -32,7 +32,7 @@ const parseToml = (path: string, text: string): Effect.Effect<TomlFile, string> 
     )
   })
 
-/** Where and what, without the source text: a line of the file may hold a secret. */
+/** Position and message, without the source text: a line of the file may hold a secret. */
 const syntaxErrorOf = ({ column, line, message }: TomlError): string => {
   const [what = ""] = message.replace(/^Invalid TOML document: /, "").split("\n")
   return `line ${line}, column ${column}: ${what}`

@@ -1,6 +1,6 @@
 import { Either } from "effect"
 
-/** A checked value, or a line for each setting that is wrong. Unlike `Config`, the checks all run and all report. */
+/** A checked value, or a line for each wrong setting. Unlike `Config`, all checks run and report. */
 export type Validated<A> = Either.Either<A, ReadonlyArray<string>>
 
 /** A value that is wrong for one reason. */
@@ -10,7 +10,7 @@ export const problem = (line: string): Validated<never> => Either.left([line])
 export const problemsOf = (checked: Validated<unknown>): ReadonlyArray<string> =>
   Either.isLeft(checked) ? checked.left : []
 
-/** All fields, or the problems of all of them. */
+/** Combines all fields, or the problems of all of them. */
 export const all = <const F extends Record<string, Validated<unknown>>>(fields: F) => {
   const problems = Object.values(fields).flatMap(problemsOf)
   return problems.length > 0 ? Either.left(problems) : Either.all(fields)

@@ -6,8 +6,8 @@ import * as rules from "./rules.ts"
 import { all, problem, type Validated } from "./Validated.ts"
 
 /**
- * ARCHIVE_STORE and what belongs to it. What is given is checked even where the other store is used. The usual names
- * of AWS are accepted, but only our own choose the `s3` store: a developer's shell often has the others.
+ * Reads ARCHIVE_STORE and its related settings. Whatever is given is checked, even if the other store is used. The usual AWS
+ * names are accepted, but only our own select the `s3` store: a developer's shell often has the others.
  */
 export const archiveStore = (sources: Sources): Validated<ArchiveStoreSettings> => {
   const hint = ["AWS_ACCESS_KEY", "BUCKET_NAME", "S3_ENDPOINT"].find((name) =>
@@ -36,7 +36,7 @@ export const archiveStore = (sources: Sources): Validated<ArchiveStoreSettings> 
   )
 }
 
-/** The names that `archiveStore` reads. */
+/** The names read by `archiveStore`. */
 export const archiveStoreNames = [
   "ARCHIVE_STORE",
   "ARCHIVE_DIR",
@@ -52,8 +52,7 @@ export const archiveStoreNames = [
 ] as const
 
 /**
- * A BUCKET_NAME without text is a mistake unless ARCHIVE_STORE says `file`: the archives would pile up on the local
- * disk in silence.
+ * A BUCKET_NAME without text is a mistake unless ARCHIVE_STORE is `file`: archives would silently pile up on the local disk.
  */
 const bucket = (
   sources: Sources,
@@ -114,7 +113,7 @@ const keyNames = ["AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID"] as const
 
 const secretNames = ["AWS_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"] as const
 
-/** A session token in the environment belongs to AWS_ACCESS_KEY_ID: not to a key of ours that is set besides. */
+/** A session token in the environment belongs to AWS_ACCESS_KEY_ID, not to a key of ours that is set as well. */
 const tokenIsOfAnotherKey = (sources: Sources, key: string): boolean =>
   Option.exists(
     sources.find("AWS_ACCESS_KEY_ID"),

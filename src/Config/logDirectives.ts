@@ -4,10 +4,10 @@ import type { LogDirectives } from "../domain/StorageSettings.ts"
 import { didYouMean } from "../domain/similarWords.ts"
 import type { Rule } from "./Rule.ts"
 
-/** What stands in the `module` annotation of log entries: the rooms of the code. */
+/** The values of the `module` annotation of log entries: the main areas of the code. */
 const logModules = ["exchange", "ingest", "storage", "archive", "operations", "simulator", "main"] as const
 
-/** LOG_LEVEL: a level for all modules, and `module=level` for some, separated by commas. */
+/** Parses LOG_LEVEL: a level for all modules, and `module=level` for some, separated by commas. */
 export const logDirectives: Rule<LogDirectives> = {
   type: "text",
   show: "value",

@@ -10,7 +10,7 @@ import { problem, type Validated } from "./Validated.ts"
 
 type Exchanges = ReadonlyMap<string, Exchange>
 
-/** What MARKETS names: streams, and symbols that the exchange is asked for. */
+/** What MARKETS names: streams, and symbol patterns to be resolved by the exchange. */
 export interface Markets {
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
@@ -19,9 +19,9 @@ export interface Markets {
 type Entry = MarketStream | MarketPattern
 
 /**
- * The streams of MARKETS or MARKET_SYMBOL, each once, in the order given. Both in the same place are a problem; one in
- * the environment wins over the other in the file. A variable without text is a mistake here, unless the other one is
- * set: the collector would record something else than what was meant, for as long as nobody looks.
+ * Reads the streams of MARKETS or MARKET_SYMBOL, each once, in the order given. Both in the same place are a problem; one in
+ * the environment takes precedence over the other in the file. A variable without text is a mistake here, unless the other one
+ * is set: the collector would record something unintended, for as long as nobody looks.
  */
 export const markets = (sources: Sources, exchanges: Exchanges): Validated<Markets> =>
   Either.map(entries(sources, exchanges), (entries) => {
@@ -73,7 +73,7 @@ const symbolRule = (exchanges: Exchanges): Rule<ReadonlyArray<Entry>> => ({
   parse: (text) => market({ exchange: "binance", symbol: text, types: ["orderbook"] }, exchanges)
 })
 
-/** `exchange:symbol[:type+type]`, separated by commas. A `*` in a symbol stands for any text. */
+/** Parses `exchange:symbol[:type+type]`, separated by commas. A `*` in a symbol stands for any text. */
 const parseMarkets = (text: string, exchanges: Exchanges): Either.Either<ReadonlyArray<Entry>, string> =>
   each(text.split(","), (entry, position) => {
     const parts = entry.split(":").map((part) => part.trim())
@@ -87,7 +87,7 @@ const parseMarkets = (text: string, exchanges: Exchanges): Either.Either<Readonl
         )
   })
 
-/** `[[markets]]` of the settings file. */
+/** Reads `[[markets]]` of the settings file. */
 const marketTables = (tables: ReadonlyArray<unknown>, exchanges: Exchanges) =>
   tables.length === 0
     ? Either.left("must name at least one market")
@@ -119,7 +119,7 @@ const marketTable = (table: unknown, exchanges: Exchanges): Either.Either<Readon
 
 const tableKeys = ["exchange", "symbol", "types"]
 
-/** One entry, whatever way it was written. */
+/** Reads one entry, whichever way it was written. */
 const market = (
   entry: {
     readonly exchange: string
@@ -155,7 +155,7 @@ const market = (
 
 const patternText = /^[\p{L}\p{N}*/_.-]{1,60}$/u
 
-/** The types by name; without names, order books and trades as far as the exchange has them, or else all it has. */
+/** The types by name. Without names: order books and trades if the exchange has them, otherwise everything it has. */
 const dataTypes = (
   exchange: Exchange,
   names: ReadonlyArray<string> | undefined
@@ -181,7 +181,10 @@ const dataTypes = (
   return problems.length > 0 ? Either.left(problems.join("; ")) : Either.right(types)
 }
 
-/** The streams and patterns of all entries, each once, or all that is wrong with them, in one line. `position` counts from 1. */
+/**
+ * Collects the streams and patterns of all entries, each once, or everything that is wrong with them, in one line. `position`
+ * counts from 1.
+ */
 const each = <A>(
   entries: ReadonlyArray<A>,
   streamsOf: (entry: A, position: number) => Either.Either<ReadonlyArray<Entry>, string>

@@ -3,7 +3,7 @@ import { Url } from "@effect/platform"
 import { Duration, Either, Option } from "effect"
 import type { Rule } from "./Rule.ts"
 
-/** A text that the predicate takes. */
+/** A text accepted by the predicate. */
 export const text = (allowed: string, isAllowed: (text: string) => boolean): Rule<string> => ({
   type: "text",
   show: "value",
@@ -16,7 +16,7 @@ export const secret: Rule<string> = {
   show: "nothing"
 }
 
-/** A number of a unit, above 0 and at most `max`; fractions are allowed. */
+/** A number with a unit, above 0 and at most `max`; fractions are allowed. */
 const positive = (unit: string, max: number): Rule<number> => ({
   type: "number",
   show: "value",
@@ -28,7 +28,7 @@ const positive = (unit: string, max: number): Rule<number> => ({
   }
 })
 
-/** A time in seconds. The shortest that timers know is a millisecond: what is shorter becomes that. */
+/** A time in seconds. Timers have a resolution of one millisecond: shorter times are raised to that. */
 export const seconds = (max: number): Rule<Duration.Duration> =>
   map(positive("seconds", max), (value) => Duration.millis(Math.max(1, value * 1000)))
 
@@ -58,19 +58,19 @@ export const port: Rule<number> = {
     )
 }
 
-/** A path of a file or a folder. */
+/** A path of a file or folder. */
 export const path = text(
   "must be a path without control characters, and without ~, which only a shell knows",
   (text) => !/\p{Cc}/u.test(text) && !isOfHome(text)
 )
 
-/** The path of the database file. SQLite takes ":memory:" for a database that is gone with the process. */
+/** The path of the database file. SQLite takes ":memory:" for a database that disappears with the process. */
 export const databasePath = text(
   "must be the path of a file, without ~, which only a shell knows",
   (text) => !/\p{Cc}/u.test(text) && !isOfHome(text) && text !== ":memory:" && !/[/\\]$/.test(text)
 )
 
-/** Names the collector in object keys and file names, so it may not be long even when percent-encoded. */
+/** The name of the collector in object keys and file names; it must stay short even when percent-encoded. */
 export const serverName = text(
   "must be 1 to 64 printable characters, at most 150 once percent-encoded",
   (text) => text.length <= 64 && /^\P{C}+$/u.test(text) && encodeURIComponent(text).length <= 150
@@ -99,13 +99,13 @@ export const webSocketUrl = url("must be a ws:// or wss:// URL without a fragmen
   /^wss?:$/.test(url.protocol)
 )
 
-/** A URL of a service, as an object store. */
+/** A URL of a service, such as an object store. */
 export const httpUrl = url(
   "must be an http:// or https:// URL without user, query and fragment",
   (url) => /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === ""
 )
 
-/** S3's rules for the names of buckets. */
+/** S3's rules for bucket names. */
 export const bucketName = text(
   "must be a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit",
   (text) =>
@@ -116,17 +116,16 @@ export const bucketName = text(
     !reservedSuffixes.some((suffix) => text.endsWith(suffix))
 )
 
-/** A region of AWS, as us-west-2. */
+/** An AWS region, such as us-west-2. */
 export const awsRegion = text("must be a region of AWS, as us-west-2", (text) =>
   /^[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}$/.test(text)
 )
 
-/** A region of another S3-compatible server: these have names of their own. */
+/** A region of another S3-compatible server, which has names of its own. */
 export const anyRegion = text("must be a region: up to 63 lower-case letters, digits and hyphens", (text) =>
   /^[a-z0-9][a-z0-9-]{0,62}$/.test(text)
 )
 
-/** `s3` or `file`. */
 export const archiveStore: Rule<"s3" | "file"> = {
   type: "text",
   show: "value",
@@ -156,7 +155,7 @@ function url(allowed: string, isAllowed: (url: URL) => boolean): Rule<URL> {
 
 const isOfHome = (path: string): boolean => /^~[^/\\]*([/\\]|$)/.test(path)
 
-/** NaN for anything but plain decimals: no "0x10", "1e3" or "Infinity", and no empty text that counts as 0. */
+/** NaN for anything but plain decimals: rejects "0x10", "1e3" and "Infinity", and an empty text that would count as 0. */
 const decimal = (text: string): number => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN)
 
 const hostName = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i

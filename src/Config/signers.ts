@@ -6,7 +6,7 @@ import { optional, type Rule } from "./Rule.ts"
 import type { Validated } from "./Validated.ts"
 import { all } from "./Validated.ts"
 
-/** Signers of the exchanges that credentials are given for, by exchange. A key that is none is a problem. */
+/** Builds signers, by exchange, for the exchanges with given credentials. An invalid key is a problem. */
 export const signers = (
   sources: Sources,
   exchanges: ReadonlyMap<string, Exchange>
@@ -21,7 +21,7 @@ export const signers = (
       )
   )
 
-/** Names of the settings that exchanges take for credentials. */
+/** The names of the settings that exchanges use for credentials. */
 export const signerNames = (exchanges: ReadonlyMap<string, Exchange>): ReadonlyArray<string> =>
   Array.from(exchanges.values()).flatMap(({ authentication }) => authentication?.settings ?? [])
 

@@ -7,30 +7,30 @@ import { DatabaseError } from "../storage/DatabaseError.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 
-/** What is archived: rows of a stream, or entries of the journal. */
+/** What an archive holds: rows of a stream, or entries of the journal. */
 export type Plan = ArchivePlan | JournalSegment
 
 /**
- * Keeps the books of archives: every step of one is an event in the journal, which nobody else writes, and the state is the fold
- * over these events. Where a write ends in a way that leaves open whether it was committed, the state is read from the journal again
- * before it is next asked for.
+ * Keeps the books of archives. Every step of an archive is an event in the journal, which has no other writer, and the state is
+ * the fold over these events. After a write that may or may not have been committed, the state is read from the journal again
+ * before it is next used.
  */
 export class ArchiveLedger extends Context.Tag("collector/ArchiveLedger")<
   ArchiveLedger,
   {
     readonly state: Effect.Effect<ArchiveState, DatabaseError>
-    /** The state as far as it is known, for who only shows it. */
+    /** The latest known state, for display only. */
     readonly latest: Effect.Effect<ArchiveState>
-    /** Journals steps of an archive, all or none. */
+    /** Journals the steps of an archive, all or none. */
     readonly record: (
       plan: Plan,
       ...events: ReadonlyArray<JournalEvent>
     ) => Effect.Effect<void, DatabaseError>
-    /** Deletes the rows of an archive, as `SnapshotRepo.purge` does, and journals that. */
+    /** Deletes the rows of an archive, as `SnapshotRepo.purge` does, and journals the deletion. */
     readonly purge: (plan: ArchivePlan, expected: number) => Effect.Effect<void, DatabaseError | RowsDiffer>
-    /** Has the journal begin anew behind the entry `after`: see `EventJournal.beginEpoch`. */
+    /** Restarts the journal after the entry `after`: see `EventJournal.beginEpoch`. */
     readonly beginEpoch: (after: number) => Effect.Effect<void, DatabaseError>
-    /** Whether an archive of this id was planned and nothing will be asked of its file any more. */
+    /** Whether an archive with this id was planned and its file is no longer needed. */
     readonly isDone: (archiveId: string) => Effect.Effect<boolean>
   }
 >() {
@@ -52,7 +52,7 @@ const make = Effect.gen(function* () {
   const known = yield* Effect.flatMap(read, Ref.make)
   const isInDoubt = yield* Ref.make(false)
 
-  /** What is written is applied; of what fails or is interrupted nobody knows. */
+  /** Applies what was written. If the write fails or is interrupted, the outcome is unknown. */
   const writing = <A, E>(write: Effect.Effect<A, E>, events: ReadonlyArray<JournalEvent>) =>
     Effect.zipRight(
       write,

@@ -5,8 +5,9 @@ import type { ArchivedJournal } from "./ArchivedJournal.ts"
 import { ArchiveStore } from "./ArchiveStore.ts"
 
 /**
- * The newest checkpoint of an archived journal that tells all from a time on, microseconds, with its archive id. One that is
- * missing, damaged, or of another version of the collector is passed over: who has none reads the whole journal.
+ * Finds the newest checkpoint of an archived journal that is complete from a given time on (microseconds), with its archive id.
+ * Checkpoints that are missing, damaged, or written by another version of the collector are skipped: without one, the whole
+ * journal is read.
  */
 export const findCheckpoint = (
   { checkpoints, journal }: ArchivedJournal,
@@ -21,7 +22,9 @@ export const findCheckpoint = (
     return Option.none()
   })
 
-/** The checkpoint under a key, which says of which journal it is and from when on it tells all; none if it is no such one. */
+/**
+ * Reads the checkpoint under a key, which names its journal and the time from which it is complete; none if it is not valid.
+ */
 export const readCheckpoint = (
   key: string,
   { journal, until }: { readonly journal: string; readonly until: number }
@@ -33,7 +36,7 @@ export const readCheckpoint = (
     Effect.option
   )
 
-/** A checkpoint with the archive id that it has: parts of the journal with greater ones tell of what came after it. */
+/** A checkpoint with its archive id: parts of the journal with greater ids cover what came after it. */
 export interface FoundCheckpoint {
   readonly checkpoint: CoverageCheckpoint
   readonly archiveId: string
@@ -41,7 +44,7 @@ export interface FoundCheckpoint {
 
 const maxAttempts = 5
 
-/** Of a checkpoint's text, bytes. */
+/** Maximum length of a checkpoint's text, bytes. */
 const maxOutputLength = 268_435_456
 
 const decompress = (bytes: Buffer) =>

@@ -10,23 +10,25 @@ import { download } from "./download.ts"
 import { ParquetReader } from "./ParquetReader.ts"
 import { ParquetError } from "./ParquetWriter.ts"
 
-/** The archived parts of one journal, in the order of their archive ids: when they were made, by the clocks of then. */
+/**
+ * The archived parts of one journal, in the order of their archive ids, that is, of their creation by the clock at the time.
+ */
 export interface ArchivedJournal {
-  /** The names under which they were archived, the latest last: a server may be renamed. */
+  /** The server names under which they were archived, the latest last: a server can be renamed. */
   readonly servers: readonly [...ReadonlyArray<string>, string]
-  /** Names the journal: a server that lost its database begins another. */
+  /** Identifies the journal: a server that loses its database starts another one. */
   readonly journal: string
   readonly keys: ReadonlyArray<string>
-  /** Checkpoints of what it says of coverage, the latest last. */
+  /** Checkpoints of the journal's coverage, the latest last. */
   readonly checkpoints: ReadonlyArray<StoredCheckpoint>
 }
 
 /** A checkpoint in the archive. */
 export interface StoredCheckpoint {
   readonly key: string
-  /** Parts with greater archive ids tell of what came after it. */
+  /** Parts with greater archive ids cover what came after it. */
   readonly archiveId: string
-  /** From this time on it tells all, microseconds. */
+  /** The time from which it is complete, microseconds. */
   readonly until: number
 }
 
@@ -66,7 +68,7 @@ export const archivedJournals: Effect.Effect<
   })
 })
 
-/** It is read in one piece. One of 100,000 streams has about a tenth of it. */
+/** A checkpoint is read in one piece. One of 100,000 streams takes about a tenth of this. */
 const maxCheckpointBytes = 33_554_432
 
 const addTo = <A>(lists: Map<string, Array<A>>, name: string, item: A): void => {
@@ -83,7 +85,7 @@ interface JournalPart {
 
 const byArchiveId = Order.mapInput(Order.string, ({ archiveId }: { readonly archiveId: string }) => archiveId)
 
-/** What the first part that can be read says of where its journal begins; and which entry that part begins with. */
+/** What the first readable part says about where its journal begins, and the entry that this part starts with. */
 export const archivedBegin = (
   { keys }: Pick<ArchivedJournal, "keys">,
   folder: string
@@ -110,28 +112,28 @@ export const archivedBegin = (
   })
 
 /**
- * The entries of an archived journal, then what only the database has of it, in order, each once. One part at a time lies in
- * the folder. A part that cannot be read is left out, if `onDamaged` does not fail. Parts that were made while the clock was
- * set back come in their place. Parts of a database that was restored from a copy have ids that were there before: those of
- * their entries that are others than before follow, from the first one on, with ids that go back.
+ * The entries of an archived journal, followed by those that only the database has, in order, each once. One part at a time is
+ * kept in the folder. A part that cannot be read is left out, unless `onDamaged` fails. Parts made while the clock was set back
+ * are put in their proper place. Parts of a database that was restored from a copy reuse ids: those of their entries that
+ * differ from the earlier ones follow, from the first such entry on, with ids that go back.
  */
 export const archivedEntries = <E, R, E2 = never>(
   { keys }: Pick<ArchivedJournal, "keys">,
   folder: string,
   onDamaged: (key: string, error: ParquetError) => Effect.Effect<void, E, R>,
   options: {
-    /** The journal begins behind this entry. */
+    /** The journal begins after this entry. */
     readonly after: number
-    /** Only what is behind this entry is read. */
+    /** Only entries after this one are read. */
     readonly behind?: {
       readonly id: number
-      /** All that it says. */
+      /** The full text of the entry. */
       readonly text: string
-      /** It is in no part with a greater one. */
+      /** No part with a greater archive id contains it. */
       readonly archiveId: string
     }
     readonly tail?: JournalTail<E2>
-    /** Events with these tags tell the reader nothing: they only count as there. */
+    /** Events with these tags are of no interest to the reader: they only count as present. */
     readonly skip?: ReadonlySet<string>
   }
 ): Stream.Stream<
@@ -145,14 +147,14 @@ export const archivedEntries = <E, R, E2 = never>(
     let last = behind?.id ?? options.after
     let lastText = behind?.text ?? ""
     const waiting = keys.filter((key) => behind === undefined || archiveIdOf(key) > behind.archiveId)
-    /** Parts before which others are missing so far. */
+    /** Parts whose predecessors are still missing. */
     const early: Array<ReadPart> = []
-    /** Those that were read. */
+    /** Parts that were read. */
     const done: Array<ReadPart> = []
-    /** What some of the entries that were read say. */
+    /** The texts of some of the entries that were read. */
     let known: { readonly key: string; readonly texts: ReadonlyMap<number, string> } | undefined
 
-    /** Downloads the part that comes next; none if there are no more. */
+    /** Downloads the next part; none if there are no more. */
     const nextPart = Effect.gen(function* () {
       const reader = yield* ParquetReader
       while (true) {
@@ -195,7 +197,7 @@ export const archivedEntries = <E, R, E2 = never>(
         return known.texts.get(row.id) === textOf(row)
       })
 
-    /** Page by page: what is done for every entry by itself would take most of the time. */
+    /** Works page by page: work done per entry would take most of the time. */
     const entriesOf = <E3, R3>(key: string, rows: Stream.Stream<JournalText, E3, R3>) =>
       rows.pipe(
         Stream.chunks,
@@ -253,7 +255,7 @@ export const archivedEntries = <E, R, E2 = never>(
     return Stream.concat(archived, entriesOf("the database", live))
   })
 
-/** That of a part, by its key. */
+/** The archive id of a part, from its key. */
 export const archiveIdOf = (key: string): string => {
   const parsed = parseKey(key)
   return parsed === undefined ? "" : parsed.archiveId
@@ -272,7 +274,7 @@ export const decodeText = (row: JournalText): Either.Either<JournalEntry, ParseR
 const entryOf = ({ at, id, isKept }: JournalText, event: JournalEvent): JournalEntry =>
   isKept === true ? { id, at, event, isKept } : { id, at, event }
 
-/** The entries of a part that lies in a file. */
+/** The entries of a part in a local file. */
 export const textsIn = (path: string): Stream.Stream<JournalText, ParquetError, ParquetReader> =>
   Stream.unwrap(
     Effect.map(ParquetReader, (reader) => reader.pages(path, { columns: ["id", "at", "tag", "payload"] }))

@@ -41,35 +41,37 @@ import type { ArchiveStore } from "./ArchiveStore.ts"
 import { parquetSeconds, uploadSeconds } from "./metrics.ts"
 
 export interface ArchiverOptions extends PlanOptions {
-  /** Parquet files wait here until their objects are verified. */
+  /** Where Parquet files wait until their objects are verified. */
   readonly outboxDirectory: string
   readonly interval: Duration.Duration
-  /** When a request to the store is tried again within a cycle. */
+  /** When a request to the store is retried within a cycle. */
   readonly retries?: Schedule.Schedule<unknown>
   /** How much of the archived journal stays in the database. */
   readonly journal?: JournalLimits
 }
 
 /**
- * Turns rows into verified objects: an archive is planned, written, uploaded, verified and purged, each step an event in
- * the journal, so that a cycle goes on where an earlier one, or an earlier process, failed or was killed. Rows are deleted
- * only after the store has confirmed the object's length and SHA-256, and only those that are in it. The journal goes the
+ * Turns rows into verified objects. An archive is planned, written, uploaded, verified and purged; each step is an event in the
+ * journal, so that a cycle resumes where an earlier one, or an earlier process, failed or was killed. Rows are deleted only
+ * after the store has confirmed the object's length and SHA-256, and only the rows in that object. The journal is archived the
  * same way, part by part; its entries stay in the database until they are old.
  */
 export class Archiver extends Context.Tag("collector/Archiver")<
   Archiver,
   {
-    /** One cycle: first what is pending, then the rows of every stream. Never fails: what failed is tried again next time. */
+    /**
+     * Runs one cycle: first what is pending, then the rows of every stream. Never fails: the next cycle retries what failed.
+     */
     readonly runCycle: Effect.Effect<CycleReport>
-    /** A cycle now and every interval, for ever. */
+    /** Runs a cycle now and then one every interval, forever. */
     readonly run: Effect.Effect<never>
     /**
-     * Looks every few seconds whether the store is there, where that costs nothing, and tells why not for as long as it is
-     * down, as far as is known. Once it is back there is a cycle.
+     * Checks every few seconds whether the store is there, if that costs nothing, and reports the reason for as long as the
+     * store is known to be down. Runs a cycle once it is back.
      */
     readonly watchStore: (tell: (reason: string) => Effect.Effect<void>) => Effect.Effect<never>
     readonly counts: Effect.Effect<ArchiverCounts>
-    /** The archives that are under way, then the latest of those that are done. */
+    /** The archives under way, followed by the most recently completed ones. */
     readonly recent: Effect.Effect<ReadonlyArray<ArchiveView>>
   }
 >() {
@@ -77,7 +79,7 @@ export class Archiver extends Context.Tag("collector/Archiver")<
     Layer.provide(Layer.scoped(this, make(options)), ArchiveLedger.layer)
 }
 
-/** For so long a cycle tries in vain what the store does not take, although it answers, before it goes on with other things. */
+/** How long a cycle keeps trying objects that the store answers but does not accept, before it moves on to other work. */
 const patienceWithFailing = Duration.minutes(5)
 
 const make = (options: ArchiverOptions) =>
@@ -106,7 +108,7 @@ const make = (options: ArchiverOptions) =>
     const failures = new Map<string, number>()
     const isStoreKnown = yield* Ref.make(false)
 
-    /** Counts an archive of rows that is done, and shows it. */
+    /** Counts a completed archive of rows and shows it. */
     const noteDone = (plan: ArchivePlan, file: ArchiveFile) =>
       Effect.gen(function* () {
         yield* Ref.update(totals, (sum) => ({
@@ -132,10 +134,10 @@ const make = (options: ArchiverOptions) =>
         if (!(yield* Ref.get(isStoreKnown)))
           yield* Effect.flatMap(warnIfGone, (isKnown) => Ref.set(isStoreKnown, isKnown))
 
-        /** Milliseconds for which archives were tried in vain since the last turn. */
+        /** Milliseconds spent on failed attempts since the last turn. */
         let wasted = 0
 
-        /** Whether an archive could be completed. */
+        /** Returns whether an archive could be completed. */
         const attempt = (archive: PendingArchive) =>
           Effect.gen(function* () {
             const { archiveId, key } = archive.plan
@@ -154,7 +156,7 @@ const make = (options: ArchiverOptions) =>
             const before = failures.get(archiveId) ?? 0
             failures.set(archiveId, before + 1)
             if (error.isOfStore) yield* store.probe
-            // Entries may be in two parts, as who reads the journal takes each once; rows may not be in two archives.
+            // Entries can be in two parts, since readers of the journal take each one once; rows must not be in two archives.
             const isGivenUp =
               !isOfRows(archive) &&
               before > 0 &&
@@ -166,7 +168,7 @@ const make = (options: ArchiverOptions) =>
             return false
           })
 
-        /** Takes one after the other, as long as the store answers and there is patience. */
+        /** Takes the items one after the other, while the store answers and patience lasts. */
         const inTurn = <A, R>(
           items: ReadonlyArray<A>,
           take: (item: A) => Effect.Effect<unknown, DatabaseError, R>
@@ -191,7 +193,7 @@ const make = (options: ArchiverOptions) =>
               more = Option.isSome(next) && (yield* attempt(next.value))
             }
           })
-        // What has failed before comes last, and of that what has failed least often comes first.
+        // What has failed before comes last, with the fewest failures first.
         const open = Array.from(HashMap.values(pending)).sort(byId)
         const [fresh, failing] = Array_.partition(open, ({ plan }) => failures.has(plan.archiveId))
         const wasDown = yield* store.isDown
@@ -230,7 +232,9 @@ const make = (options: ArchiverOptions) =>
         Effect.zipRight(Effect.never)
       )
 
-    /** Frees the rows of an archive whose key is taken, or the entries of one that is not: they go into another one. */
+    /**
+     * Releases the rows of an archive whose key is taken, or the entries of one whose key is not: they go into another archive.
+     */
     const abandon = (plan: Plan, { isBlocked, reason, stage }: StageFailed) =>
       (isBlocked === true
         ? Effect.logError("archive key is taken by another object, archiving under a new key")
@@ -298,7 +302,7 @@ const maxPendingShown = 50
 
 const byId = Order.mapInput(Order.string, (archive: PendingArchive) => archive.plan.archiveId)
 
-/** Those that failed least often first, the oldest of them first. */
+/** Orders by the fewest failures, then by age, oldest first. */
 const byFailures = (failures: ReadonlyMap<string, number>) =>
   Order.combine(
     Order.mapInput(Order.number, ({ plan }: PendingArchive) => failures.get(plan.archiveId) ?? 0),

@@ -12,13 +12,14 @@ import { fileDigest } from "./fileDigest.ts"
 import { checkKey, checkPrefix } from "./objectKey.ts"
 
 /**
- * Objects as files below a directory, under their keys. Building it creates the directory and proves that it can be
- * written. Objects share the disk space of the local file where both lie on one file system (hard links). The directory is
- * not made anew later: while another one is in its place, as below the mount point of a disk that is gone, nothing is put.
+ * Stores objects as files below a directory, under their keys. Building the layer creates the directory and proves that it is
+ * writable. Objects share the disk space of the local file if both are on one file system (hard links). The directory is not
+ * recreated later: nothing is put while another one is in its place, such as the folder below the mount point of a disk that is
+ * gone.
  */
 export const layer = (options: {
   readonly directory: string
-  /** Leaves the directory as it is, and does not ask whether it can be written. */
+  /** Leaves the directory as it is, and does not check that it is writable. */
   readonly readOnly?: boolean
 }): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> =>
   Layer.effect(

@@ -11,7 +11,7 @@ import { type ParquetInfo, ParquetReader } from "./ParquetReader.ts"
 import { ParquetError, type ParquetPage, type ParquetValues } from "./ParquetWriter.ts"
 import { loadZstd } from "./zstd.ts"
 
-/** Reads one row group at a time on the calling thread. Fails where there is no zstd. */
+/** Reads one row group at a time on the calling thread. Fails if zstd is not available. */
 export const layer = Layer.effect(
   ParquetReader,
   Effect.map(loadZstd, ({ decompress }) =>
@@ -108,7 +108,7 @@ const rowGroupsOf = (
 
 const decoder = new TextDecoder()
 
-/** One column of the rows; integers become numbers, text becomes strings unless its bytes are wanted. */
+/** One column of the rows. Integers become numbers; text becomes strings unless its bytes are requested. */
 const valuesOf = (
   rows: ReadonlyArray<Record<string, unknown>>,
   name: string,

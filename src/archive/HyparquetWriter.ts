@@ -7,19 +7,19 @@ import { type ParquetColumn, ParquetError, type ParquetPage, ParquetWriter } fro
 import { syncDirectory } from "./syncToDisk.ts"
 import { loadZstd } from "./zstd.ts"
 
-/** When a row group is complete: what it holds is encoded at once, so this bounds both memory and the time that takes. */
+/** When a row group is complete. A group is encoded in one go, so this bounds both its memory and the time it takes. */
 export interface RowGroupLimits {
   readonly rows: number
-  /** Of text, before compression. The row with which they are reached is the group's last. */
+  /** Bytes of text before compression. The row that reaches the limit is the group's last. */
   readonly bytes: number
 }
 
 const defaultLimits: RowGroupLimits = { rows: 4096, bytes: 8 * 1024 * 1024 }
 
-/** Bytes of text: with the length of each value a page still fits into 1 MiB, as its buffer grows by doubling. */
+/** Bytes of text: with the length of each value, a page still fits into 1 MiB, since its buffer grows by doubling. */
 const pageSize = 1_000_000
 
-/** Encodes one row group at a time on the calling thread, with zstd. Fails where there is no zstd. */
+/** Encodes one row group at a time on the calling thread, with zstd. Fails if zstd is not available. */
 export const layer = (limits: RowGroupLimits = defaultLimits) =>
   Layer.effect(
     ParquetWriter,
@@ -33,7 +33,7 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
           const failed = (cause: unknown) => new ParquetError({ path, cause })
           const part = `${path}.part`
           return Effect.gen(function* () {
-            // Loaded with the first file: the start does not wait for it.
+            // Loaded with the first file, so that startup does not wait for it.
             const { ByteWriter, ParquetWriter: Encoder } = yield* Effect.promise(
               () => import("hyparquet-writer")
             )
@@ -51,7 +51,7 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
             })
             let rows = 0
 
-            /** Writes what was encoded since the last call. */
+            /** Writes the bytes encoded since the last call. */
             const flush = Effect.suspend(() => {
               const bytes = output.getBytes()
               hash.update(bytes)
@@ -116,7 +116,7 @@ export const layer = (limits: RowGroupLimits = defaultLimits) =>
     })
   )
 
-/** Rows that are to become a row group, as the encoder takes them. */
+/** Rows collected for a row group, in the form the encoder takes. */
 interface RowGroup {
   rows: number
   bytes: number
@@ -129,7 +129,7 @@ const emptyGroup = (columns: ReadonlyArray<ParquetColumn>): RowGroup => ({
   columns: columns.map(() => [])
 })
 
-/** Up to which row of a page the rows from `from` on go into the group. */
+/** The end of the page's rows, starting at `from`, that go into the group. */
 const endOfGroup = (group: RowGroup, limits: RowGroupLimits, page: ParquetPage, from: number): number => {
   const end = Math.min(page.length, from + limits.rows - group.rows)
   let bytes = group.bytes
@@ -143,7 +143,7 @@ const endOfGroup = (group: RowGroup, limits: RowGroupLimits, page: ParquetPage, 
   return to
 }
 
-/** Adds the rows [from, to) of a page; returns the reason if one of their values does not fit its column. */
+/** Adds the rows [from, to) of a page. Returns the reason if a value does not fit its column. */
 const addRows = (
   group: RowGroup,
   columns: ReadonlyArray<ParquetColumn>,

@@ -1,7 +1,7 @@
 import { Context, type Effect, type Stream } from "effect"
 import type { ParquetError, ParquetPage } from "./ParquetWriter.ts"
 
-/** What the footer of a Parquet file says. */
+/** The contents of a Parquet file's footer. */
 export interface ParquetInfo {
   readonly rows: number
   readonly rowGroups: number
@@ -14,22 +14,22 @@ export interface ParquetInfo {
   readonly metadata: Readonly<Record<string, string>>
 }
 
-/** Reads local Parquet files of flat text and 64-bit integer columns, as the writer and other common tools make them. */
+/** Reads local Parquet files of flat text and 64-bit integer columns, as written by the writer and other common tools. */
 export class ParquetReader extends Context.Tag("collector/ParquetReader")<
   ParquetReader,
   {
-    /** Reads the footer. Fails if the file is not there, no Parquet file, or has columns of another kind. */
+    /** Reads the footer. Fails if the file is missing, is not a Parquet file, or has columns of another kind. */
     readonly info: (path: string) => Effect.Effect<ParquetInfo, ParquetError>
     /**
-     * The file's rows in their order, a few hundred to some thousand at a time, in memory for a page of every column.
-     * Text comes as strings, or as UTF-8 bytes (which may go to the writer as they are) where asked for.
+     * The file's rows in order, a few hundred to some thousand at a time; memory holds one page of every column. Text comes as
+     * strings, or, if requested, as UTF-8 bytes, which can go to the writer as they are.
      */
     readonly pages: (
       path: string,
       options?: {
-        /** Names of the columns to read, in the order in which the pages are to have them; all by default. */
+        /** Names of the columns to read, in the order wanted in the pages; all by default. */
         readonly columns?: ReadonlyArray<string>
-        /** Names of text columns whose values are wanted as bytes. */
+        /** Names of text columns whose values are returned as bytes. */
         readonly bytes?: ReadonlyArray<string>
       }
     ) => Stream.Stream<ParquetPage, ParquetError>

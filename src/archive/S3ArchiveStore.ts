@@ -14,23 +14,23 @@ import { getObject, headObject, listObjects, putObject } from "./s3/objects.ts"
 import { defaultPartLimits, maximalSize, type PartLimits, putParts } from "./s3/parts.ts"
 
 /**
- * Objects in a bucket, on AWS or on any server that speaks S3. Building it finds credentials and looks for the bucket,
- * which is created if it is missing. It fails if there are no credentials or the server refuses them; a server that
- * cannot be reached, or will not create the bucket, is warned of and tried again at the next put.
+ * Stores objects in a bucket, on AWS or on any server that speaks S3. Building the layer finds credentials and looks for the
+ * bucket, which is created if it is missing. Fails if there are no credentials or the server refuses them. A server that cannot
+ * be reached, or will not create the bucket, is logged as a warning and tried again at the next put.
  *
- * What is put is signed with its SHA-256, and is read back before the put is a success: its end where the server was seen
- * to refuse other content than was signed, all of it elsewhere.
+ * What is put is signed with its SHA-256, and is read back before the put succeeds: only its end if the server was seen to
+ * refuse content other than what was signed, otherwise all of it.
  */
 export const layer = (
   settings: S3Settings,
   options: Partial<S3Timeouts> & {
-    /** Leaves the bucket as it is, and does not ask whether it is there. */
+    /** Leaves the bucket as it is, and does not check whether it exists. */
     readonly readOnly?: boolean
     readonly parts?: PartLimits
   } = {}
 ): Layer.Layer<ArchiveStore, ArchiveStoreUnusable> => Layer.scoped(ArchiveStore, make(settings, options))
 
-/** So long does recording wait for a server that takes requests and does not answer them. */
+/** How long recording waits for a server that accepts requests but does not answer them. */
 const readyWithin = Duration.seconds(5)
 
 const make = (
@@ -49,7 +49,7 @@ const make = (
     const dialect = yield* Ref.make({ ...wholeDialect, isProven: false })
     const knowsChecksumMode = yield* Ref.make(true)
     const contentIsChecked = yield* Ref.make(Option.none<boolean>())
-    /** What was put and read back last. */
+    /** The object most recently put and read back. */
     const confirmed = yield* Ref.make(Option.none<LocalObject>())
 
     const prepareBucket = Effect.zipRight(
@@ -89,7 +89,7 @@ const make = (
         )
       })
 
-    /** Whether the server compares contents with their hashes; asked until its answer tells. */
+    /** Whether the server compares contents with their hashes; probed until its answer is conclusive. */
     const isChecked = Effect.gen(function* () {
       const known = yield* Ref.get(contentIsChecked)
       if (Option.isSome(known)) return known.value
@@ -119,8 +119,8 @@ const make = (
       )
 
     /**
-     * Sends the object, in the way in which the server takes one, which is tried out until it has taken one. `over`: what
-     * is there is replaced.
+     * Sends the object in the way the server accepts, which is found by trial until it has accepted one. `over`: replaces an
+     * existing object.
      */
     const sendObject = (object: LocalObject, { over }: { readonly over: boolean }) =>
       Effect.gen(function* () {
@@ -159,8 +159,8 @@ const make = (
       }).pipe(Effect.catchIf(isOfContent, (failure) => contentRefused(object, failure)))
 
     /**
-     * Success if the object is ours, a conflict if it is not, `otherwise` if there is none. One of our own that is not what
-     * was sent is replaced.
+     * Succeeds if the object is ours, fails with a conflict if it is not, and runs `otherwise` if there is none. An object of
+     * our own that differs from what was sent is replaced.
      */
     const compareOr = (
       object: LocalObject,
@@ -192,12 +192,12 @@ const make = (
         Effect.zipRight(confirm(object)),
         Effect.catchIf(
           ({ status }) => status === 412,
-          // an object that vanished after all: whoever has it now will be seen at the next attempt
+          // an object that vanished after all: whatever holds the key now is seen by the next attempt
           (failure) => compareOr(object, Effect.fail({ ...failure, status: undefined }))
         )
       )
 
-    // HEAD first: an upload that was confirmed to nobody is not sent twice, and servers without If-None-Match are safe.
+    // HEAD first: an upload whose confirmation was lost is not sent twice, and servers without If-None-Match are safe.
     const put = (object: LocalObject) =>
       checkLocal(object).pipe(
         Effect.zipRight(Effect.unlessEffect(prepareBucket, Ref.get(bucketIsThere))),
@@ -208,7 +208,7 @@ const make = (
         Effect.mapError(asError("put", object.key))
       )
 
-    /** What HEAD says, with the hash of what can be read where HEAD's may only be the one that was sent along. */
+    /** The result of HEAD, with the hash of the readable content where HEAD's hash may only be the one sent along with it. */
     const head = (key: string): Effect.Effect<Option.Option<StoredObject>, S3Failure> =>
       Effect.gen(function* () {
         const stored = yield* headOf(key)
@@ -237,7 +237,7 @@ const make = (
     })
   })
 
-/** A stream that is shorter or longer than announced hangs at one server and is stored cut off by another. */
+/** A stream that is shorter or longer than announced hangs on one server and is stored truncated by another. */
 const checkLocal = (object: LocalObject): Effect.Effect<void, ArchiveStoreError> => {
   const refuse = (reason: string, cause?: unknown) =>
     new ArchiveStoreError({ operation: "put", key: object.key, kind: "Refused", reason, cause })
@@ -259,7 +259,7 @@ const checkLocal = (object: LocalObject): Effect.Effect<void, ArchiveStoreError>
   )
 }
 
-/** A body that the server has other bytes of than were signed: either the file has them, or they changed on the way. */
+/** The server received other bytes than were signed: either the file has them, or they changed on the way. */
 const contentRefused = (object: LocalObject, failure: S3Failure): Effect.Effect<never, S3Failure> =>
   Effect.flatMap(fileDigest(object.path, toFailure), ({ sha256 }) =>
     Effect.fail(

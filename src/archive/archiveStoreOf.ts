@@ -2,7 +2,7 @@ import { Effect, Layer } from "effect"
 import type { ArchiveStoreSettings } from "../domain/StorageSettings.ts"
 import * as FileArchiveStore from "./FileArchiveStore.ts"
 
-/** The archive store of the settings; `readOnly`: nothing is going to be put into it. The AWS SDK is loaded only for S3. */
+/** The archive store described by the settings; `readOnly`: nothing will be put into it. The AWS SDK is loaded only for S3. */
 export const archiveStoreOf = (
   settings: ArchiveStoreSettings,
   options: { readonly readOnly?: boolean } = {}

@@ -14,9 +14,9 @@ export const archiveColumns: ReadonlyArray<ParquetColumn> = [
 ]
 
 /**
- * What readers by Arrow are to make of these columns, as metadata of a file: a schema message of Arrow's IPC format in base64, in
- * which exchange, symbol and data_type are dictionary<values=string, indices=int32>. That is the type that pyarrow and pandas
- * give to a name in an object's key (exchange=…), and they refuse a file that has another. `test/tools/arrowSchema.py` makes it.
+ * How Arrow-based readers interpret these columns, as metadata of a file: a schema message of Arrow's IPC format in base64, in
+ * which exchange, symbol and data_type are dictionary<values=string, indices=int32>. That is the type pyarrow and pandas give
+ * to a name in an object's key (exchange=…), and they refuse a file that has another. `test/tools/arrowSchema.py` generates it.
  */
 export const arrowMetadata: Readonly<Record<string, string>> = {
   "ARROW:schema":
@@ -39,7 +39,7 @@ export const journalColumns: ReadonlyArray<ParquetColumn> = [
   { name: "payload", type: "string", nullable: false, dictionary: false, statistics: false }
 ]
 
-/** Rows of a stream as a page of an archive. */
+/** Makes a page of an archive from rows of a stream. */
 export const archivePage = (
   stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string },
   rows: ReadonlyArray<Omit<ArchiveRow, "id">>

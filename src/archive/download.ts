@@ -4,14 +4,14 @@ import type { PlatformError } from "@effect/platform/Error"
 import { Effect, Stream } from "effect"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
 
-/** What bytes are known by. */
+/** Identifies bytes by length and hash. */
 interface Digest {
   readonly size: number
   /** Lower-case hex. */
   readonly sha256: string
 }
 
-/** Copies an object into a file; returns its length in bytes and its SHA-256. */
+/** Copies an object into a file. Returns its length in bytes and its SHA-256. */
 export const download = (
   key: string,
   path: string
@@ -22,7 +22,7 @@ export const download = (
     return yield* digesting(store.get(key), (bytes) => Stream.run(bytes, fs.sink(path)))
   })
 
-/** Reads bytes to their end and keeps none of them. */
+/** Reads bytes to their end without keeping them. */
 export const streamDigest = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Digest, E, R> =>
   digesting(bytes, Stream.runDrain)
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { Effect } from "effect"
 
-/** Reads a file from start to end: its length in bytes and its SHA-256 as lower-case hex. */
+/** Reads a file from start to end. Returns its length in bytes and its SHA-256 as lower-case hex. */
 export const fileDigest = <E>(
   path: string,
   failed: (cause: unknown) => E

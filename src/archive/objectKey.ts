@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { ArchiveStoreError } from "./ArchiveStore.ts"
 
-/** Refuses keys that could lead elsewhere: absolute ones, empty segments, `.`, `..`, control characters, backslashes. */
+/** Refuses keys that could escape the store: absolute ones, empty segments, `.`, `..`, control characters, backslashes. */
 export const checkKey = (
   operation: ArchiveStoreError["operation"],
   key: string
@@ -10,7 +10,7 @@ export const checkKey = (
     ? Effect.void
     : new ArchiveStoreError({ operation, key, kind: "Refused", reason: "not a valid object key" })
 
-/** As `checkKey` for a prefix, whose last segment may be a part of one. */
+/** Like `checkKey`, for a prefix, whose last segment can be incomplete. */
 export const checkPrefix = (prefix: string): Effect.Effect<void, ArchiveStoreError> => {
   const segments = prefix.split("/")
   const last = segments.pop() ?? ""

@@ -1,11 +1,11 @@
 import * as NodeFs from "node:fs/promises"
 import { Effect } from "effect"
 
-/** Makes renames, links and removals in a directory outlast a power cut. */
+/** Makes renames, links and removals in a directory survive a power cut. */
 export const syncDirectory = <E>(directory: string, failed: (cause: unknown) => E): Effect.Effect<void, E> =>
   syncPath(directory, failed)
 
-/** Makes a file's content outlast a power cut. */
+/** Makes a file's content survive a power cut. */
 export const syncFile = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<void, E> =>
   syncPath(path, failed)
 

@@ -5,17 +5,17 @@ import { ResourceUnavailable } from "../domain/StartupError.ts"
 /** zstd of whole buffers, on the calling thread. */
 export interface Zstd {
   readonly compress: (bytes: Uint8Array) => Uint8Array
-  /** `length` is what comes out, bytes. */
+  /** `length` is the size of the output, bytes. */
   readonly decompress: (bytes: Uint8Array, length: number) => Uint8Array
 }
 
-/** Node's own where it has one, from 22.15 on, and a native package elsewhere; fails where that cannot be loaded. */
+/** Node's own zstd if it has one, from 22.15 on, and a native package otherwise. Fails if that cannot be loaded. */
 export const loadZstd: Effect.Effect<Zstd, ResourceUnavailable> = Effect.suspend(() => {
   const { zstdCompressSync, zstdDecompressSync } = zlib
   return zstdCompressSync === undefined || zstdDecompressSync === undefined
     ? native
     : Effect.succeed<Zstd>({
-        // In one piece: Node's pieces of 16 kB cost a third more.
+        // In one piece: Node's 16 kB chunks cost a third more.
         compress: (bytes) =>
           zstdCompressSync(bytes, {
             params: { [zlib.constants.ZSTD_c_compressionLevel]: level },
@@ -29,7 +29,7 @@ export const loadZstd: Effect.Effect<Zstd, ResourceUnavailable> = Effect.suspend
 /** Level 1 compresses order books nearly as well as the default level 3, in two thirds of the time. */
 const level = 1
 
-/** What `ZSTD_COMPRESSBOUND` of zstd.h gives, or a little more. */
+/** The value of `ZSTD_COMPRESSBOUND` in zstd.h, or a little more. */
 const longestOutput = (length: number): number => length + (length >> 8) + 128
 
 const native: Effect.Effect<Zstd, ResourceUnavailable> = Effect.map(

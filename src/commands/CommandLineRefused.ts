@@ -1,4 +1,4 @@
 import { Data } from "effect"
 
-/** A command line that cannot be understood, as its user was told. */
+/** A command line that cannot be understood; the user has already been told. */
 export class CommandLineRefused extends Data.TaggedError("CommandLineRefused") {}

@@ -1,7 +1,7 @@
 import { Command } from "@effect/cli"
 import { loaded } from "./loaded.ts"
 
-/** `archive`: one archive cycle now. */
+/** `archive`: runs one archive cycle now. */
 export const archive = Command.make(
   "archive",
   {},

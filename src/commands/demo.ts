@@ -2,7 +2,7 @@ import { Command } from "@effect/cli"
 import { seconds } from "./demo/seconds.ts"
 import { loaded } from "./loaded.ts"
 
-/** `demo`: the whole pipeline on a simulated exchange, in a temporary folder. */
+/** `demo`: runs the whole pipeline on a simulated exchange, in a temporary folder. */
 export const demo = Command.make(
   "demo",
   {},

@@ -12,25 +12,25 @@ import { reasonOf } from "../domain/reasonOf.ts"
 import { openLiveJournal } from "../storage/LiveJournal.ts"
 import type { Reading } from "./reading.ts"
 
-/** What the journals are read from: the archive, and the database if it is our own. */
+/** The sources of the journals: the archive, and the database if it is our own. */
 export interface JournalSources extends Omit<Reading, "settings"> {
   readonly settings: Pick<Reading["settings"], "databasePath" | "serverName">
 }
 
 /**
- * The journals of all servers, from the archive and, if it is our own, from the database; in the order in which they were
- * begun. The database is read first and let go, so that a collector can empty its WAL while the archive is read.
+ * The journals of all servers, from the archive and, for our own, from the database, in the order in which they were started.
+ * The database is read first and then closed, so that a collector can empty its WAL while the archive is read.
  */
 export const wholeJournals = <E, E2>(
   { folder, settings }: JournalSources,
   options: {
-    /** Tags of events that tell the reader nothing. */
+    /** Tags of events that are of no interest to the reader. */
     readonly skip?: ReadonlySet<string>
-    /** Only what is told of the time from here on, microseconds, is asked for. */
+    /** Only what concerns the time from here on, microseconds, is requested. */
     readonly from?: number
-    /** What to do if the archive cannot be read. */
+    /** Handles an archive that cannot be read. */
     readonly orElse: (error: ArchiveStoreError) => Effect.Effect<ReadonlyArray<ArchivedJournal>, E>
-    /** What to do about a part that cannot be read: it is left out, unless this fails. */
+    /** Handles a part that cannot be read: it is left out, unless this fails. */
     readonly onDamaged: (part: {
       readonly server: string
       readonly key: string
@@ -59,11 +59,11 @@ export const wholeJournals = <E, E2>(
           : archivedBegin(journal, folder),
         ({ after, previous }) => {
           const goesBack = Option.exists(previous, isArchived)
-          // Without the journal before, what the database has of it is all that there is.
+          // Without the previous journal, the database's entries are all there is.
           return { after: goesBack || journal.keys.length > 0 ? after : 0, goesBack }
         }
       )
-      /** In order. Those that are counted, but not journalled yet, come last, with the id 0. */
+      /** In order. Entries that are counted but not yet journalled come last, with the id 0. */
       const entriesBehind = (start: Option.Option<FoundCheckpoint>) =>
         Stream.unwrap(
           Effect.map(begin, ({ after }) =>
@@ -83,17 +83,21 @@ export const wholeJournals = <E, E2>(
       return {
         server,
         journal: journal.journal,
-        /** All names that it ever had. */
+        /** All names it ever had. */
         servers: Option.isSome(own) ? [...journal.servers, settings.serverName] : journal.servers,
-        /** Where it begins. */
+        /** Where the journal begins. */
         begin,
         entries: entriesBehind(Option.none()),
-        /** What it says as of an entry, so that only those behind it have to be read; none if that is not to be had. */
+        /**
+         * The journal's state as of an entry, so that only later entries need to be read; none if there is no such checkpoint.
+         */
         checkpoint: options.from === undefined ? Effect.succeedNone : findCheckpoint(journal, options.from),
         entriesBehind,
         /** Whether its database is read, too. */
         isLive: Option.isSome(own),
-        /** Up to here, microseconds, the running process has committed what it received; 0 if none is known to run. */
+        /**
+         * The time, microseconds, up to which the running process has committed what it received; 0 if none is known to run.
+         */
         lastSeen: Option.match(own, { onNone: () => 0, onSome: ({ lastSeen }) => lastSeen }),
         heard: Option.getOrUndefined(own)?.heard
       }

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 
 /**
- * The handler of a command in a module of its own, which is loaded when the command runs: neither the other commands nor
+ * Wraps the handler of a command in a module of its own, which is loaded when the command runs: neither the other commands nor
  * `--help` wait for it.
  */
 export const loaded =

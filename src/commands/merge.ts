@@ -2,7 +2,7 @@ import { Command, Options } from "@effect/cli"
 import { loaded } from "./loaded.ts"
 import { selectionOptions } from "./selection.ts"
 
-/** `merge`: what several servers archived of the same streams, as one. */
+/** `merge`: combines what several servers archived of the same streams. */
 export const merge = Command.make(
   "merge",
   {

@@ -1,12 +1,11 @@
 import { Options } from "@effect/cli"
 import { Layer, Logger, LogLevel } from "effect"
 
-/** `--json`. */
 export const jsonOption = Options.boolean("json").pipe(
   Options.withDescription("Print JSON instead of text for people.")
 )
 
-/** What a command prints is for its reader; what is logged meanwhile, warnings and errors, goes to stderr. */
+/** Keeps stdout for a command's output; what is logged meanwhile, warnings and errors, goes to stderr. */
 export const logsToStderr = Layer.merge(
   Logger.replace(Logger.defaultLogger, Logger.withConsoleError(Logger.logfmtLogger)),
   Logger.minimumLogLevel(LogLevel.Warning)

@@ -9,15 +9,15 @@ import { loadSettings, type Settings } from "../Config.ts"
 import type { StartupError } from "../domain/StartupError.ts"
 import { exchanges } from "../exchange/registry.ts"
 
-/** What a command that only reads has at hand. */
+/** What a read-only command works with. */
 export interface Reading {
   readonly settings: Settings
   readonly services: Context.Context<ArchiveStore | ParquetReader>
-  /** For one file at a time. Removed with the scope. */
+  /** Holds one file at a time. Removed with the scope. */
   readonly folder: string
 }
 
-/** The settings of the collector, and its archive, which is not changed. A folder that is not there is an empty archive. */
+/** Loads the collector's settings, and its archive, which is not changed. A missing folder is an empty archive. */
 export const loadReading: Effect.Effect<
   Reading,
   StartupError,

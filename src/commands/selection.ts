@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import { microsOf } from "../domain/Archive.ts"
 import type { Window } from "../domain/Window.ts"
 
-/** Which streams, and which time. */
+/** Which streams, and which time range. */
 export interface Selection {
   readonly takes: (stream: {
     readonly exchange: string
@@ -17,7 +17,7 @@ export interface Selection {
 const text = (name: string, description: string) =>
   Options.text(name).pipe(Options.withDescription(description), Options.optional)
 
-/** A time, microseconds since the epoch; of a date, what `ofDate` says. */
+/** A time, microseconds since the epoch; a date is converted by `ofDate`. */
 const time = (name: string, description: string, ofDate: (day: ReturnType<typeof microsOf>) => number) =>
   Options.text(name).pipe(
     Options.withDescription(description),
@@ -66,7 +66,7 @@ export interface SelectionOptions {
   readonly to: Option.Option<number>
 }
 
-/** What the options say. */
+/** The selection given by the options. */
 export const selection = (options: SelectionOptions): Selection => {
   const is = (option: Option.Option<string>, value: string) =>
     Option.isNone(option) || option.value.toLowerCase() === value.toLowerCase()

@@ -2,8 +2,8 @@ import type { JournalEntry } from "../domain/JournalEvent.ts"
 import { union, type Window } from "../domain/Window.ts"
 
 /**
- * Hears the entries of a journal in their order, and knows from what times to what others the clock was set back meanwhile,
- * between two processes or during one: receive times in such a window came twice. Windows in order that do not touch.
+ * Takes the entries of a journal in their order, and finds the windows in which the clock was set back, between two processes
+ * or during one: receive times in such a window occurred twice. The windows are in order and do not touch.
  */
 export interface SetBacks {
   readonly hear: (entry: JournalEntry) => void

@@ -2,7 +2,7 @@ import { Command } from "@effect/cli"
 import { loaded } from "./loaded.ts"
 import { simulateOptions } from "./simulate/options.ts"
 
-/** `simulate`: a simulated exchange on loopback. */
+/** `simulate`: runs a simulated exchange on loopback. */
 export const simulate = Command.make(
   "simulate",
   simulateOptions,

@@ -2,7 +2,7 @@ import { Command, Options } from "@effect/cli"
 import { loaded } from "./loaded.ts"
 import { jsonOption } from "./options.ts"
 
-/** `verify`: whether the archive holds what the journal says it holds. */
+/** `verify`: checks whether the archive holds what the journal says it holds. */
 export const verify = Command.make(
   "verify",
   {

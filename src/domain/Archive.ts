@@ -3,18 +3,18 @@ import { microsPerDay } from "./micros.ts"
 import { StreamId } from "./StreamId.ts"
 
 /**
- * An archive: a fixed set of rows of one stream, stored as one Parquet object. Its rows are those of the stream whose
- * `id` lies in [firstId, lastId] and whose receive time lies on `date` (UTC).
+ * An archive: a fixed set of rows of one stream, stored as one Parquet object. It holds the stream's rows whose `id` is in
+ * [firstId, lastId] and whose receive time is on `date` (UTC).
  */
 export const ArchivePlan = Schema.Struct({
-  /** Made once, when the archive is planned; sorts by time. */
+  /** Assigned once, when the archive is planned; sorts by time. */
   archiveId: Schema.String,
   stream: StreamId,
   /** YYYY-MM-DD, UTC. */
   date: Schema.String,
   firstId: Schema.Int,
   lastId: Schema.Int,
-  /** The object's key, made once: every retry writes the same object. */
+  /** The object's key, assigned once: every retry writes the same object. */
   key: Schema.String
 })
 export type ArchivePlan = typeof ArchivePlan.Type
@@ -22,7 +22,10 @@ export type ArchivePlan = typeof ArchivePlan.Type
 /** A part of the journal, stored as one Parquet object: the entries with ids in [firstId, lastId]. */
 export const JournalSegment = Schema.Struct({
   archiveId: Schema.String,
-  /** YYYY-MM-DD, UTC, of its first and its last entry; times need not grow with the ids, and others may lie between. */
+  /**
+   * YYYY-MM-DD, UTC, of its first and last entries. Times need not grow with the ids, so entries of other dates may lie in
+   * between.
+   */
   date: Schema.String,
   firstId: Schema.Int,
   lastId: Schema.Int,
@@ -30,28 +33,28 @@ export const JournalSegment = Schema.Struct({
 })
 export type JournalSegment = typeof JournalSegment.Type
 
-/** What a finished Parquet file is known by. */
+/** What identifies a finished Parquet file. */
 export const ArchiveFile = Schema.Struct({
   rows: Schema.Int,
   /** Bytes. */
   size: Schema.Int,
-  /** Of the whole file, lower-case hex. */
+  /** SHA-256 of the whole file, in lower-case hex. */
   sha256: Schema.String
 })
 export type ArchiveFile = typeof ArchiveFile.Type
 
-/** The UTC date, YYYY-MM-DD, of a time in microseconds since the epoch. */
+/** Returns the UTC date, YYYY-MM-DD, of a time in microseconds since the epoch. */
 export const dateOf = (micros: number): string => new Date(micros / 1000).toISOString().slice(0, 10)
 
-/** The receive times, microseconds, that lie on a date: [start, end). */
+/** Returns the range of receive times on a date, in microseconds: [start, end). */
 export const microsOf = (date: string): { readonly start: number; readonly end: number } => {
   const start = Date.parse(`${date}T00:00:00Z`) * 1000
   return { start, end: start + microsPerDay }
 }
 
 /**
- * The key of an archive's object, Hive-partitioned. Every value is percent-encoded, so that a symbol or a server name
- * can never leave its folder. `firstTimestamp` is in microseconds.
+ * Builds the Hive-partitioned key of an archive's object. Every value is percent-encoded, so a symbol or server name can never
+ * escape its folder. `firstTimestamp` is in microseconds.
  */
 export const archiveKey = (options: {
   readonly stream: { readonly exchange: string; readonly symbol: string; readonly dataType: string }
@@ -70,28 +73,28 @@ export const archiveKey = (options: {
   ].join("/")
 }
 
-/** Where the parts of the journal go. pyarrow and Spark pass over names that begin with `_`. */
+/** Prefix of the parts of the journal. pyarrow and Spark skip names that begin with `_`. */
 export const journalPrefix = "_journal/"
 
-/** Where they may lie: until November 2026 they went to the second one. */
+/** All prefixes under which parts of the journal can be found: the second one was used until November 2026. */
 export const journalPrefixes: ReadonlyArray<string> = [journalPrefix, "journal/"]
 
-/** Where those of a date may lie. */
+/** The prefixes under which the parts of one date can be found. */
 export const journalPrefixesOf = (date: string): ReadonlyArray<string> => [
   `${journalPrefix}${date}/`,
   `journal/date=${date}/`
 ]
 
-/** Nothing lies here for longer than a moment: what is done with this key shows what a store does. */
+/** Key of the probe object, which shows how a store behaves. It exists only for a moment. */
 export const probeKey = `${journalPrefix}probe`
 
-/** Whether a key is that of a probe: a process that is killed may leave one. */
+/** Whether a key belongs to a probe: a killed process may leave one behind. */
 export const isProbe = (key: string): boolean => key === probeKey || key === "journal/probe"
 
 /**
- * The key of a part of the journal. `journal` names the database's journal, in which alone its ids are unique. It is a Parquet
- * file with another ending, and its folder is of no Hive partition: readers that take all `.parquet` files, as DuckDB and
- * Polars do, are to find rows alone.
+ * Builds the key of a part of the journal. `journal` names the database's journal; ids are unique only within it. The object is a
+ * Parquet file with a different extension, in a folder that is not a Hive partition, so that readers that take all `.parquet`
+ * files, as DuckDB and Polars do, find only rows.
  */
 export const segmentKey = (options: {
   readonly date: string
@@ -101,7 +104,10 @@ export const segmentKey = (options: {
 }): string =>
   `${journalPrefix}${options.date}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}.journal`
 
-/** The key of a checkpoint of coverage, beside the parts of the journal that it spares. `until` is in microseconds. */
+/**
+ * Builds the key of a coverage checkpoint, stored beside the parts of the journal that it makes unnecessary. `until` is in
+ * microseconds.
+ */
 export const checkpointKey = (options: {
   readonly serverName: string
   readonly journal: string
@@ -110,10 +116,10 @@ export const checkpointKey = (options: {
 }): string =>
   `${journalPrefix}${dateOf(options.until)}/${encodeSegment(options.serverName)}_${options.journal}_${options.archiveId}_${options.until}${checkpointSuffix}`
 
-/** The end of a checkpoint's name. */
+/** Suffix of a checkpoint's name. */
 export const checkpointSuffix = ".checkpoint.json.gz"
 
-/** What the key of an object says about it; undefined if it is no key of ours. */
+/** Parses the key of an object; undefined if it is not one of our keys. */
 export const parseKey = (
   key: string
 ):
@@ -129,7 +135,7 @@ export const parseKey = (
       readonly date: string
       readonly server: string
       readonly journal: string
-      /** Parts of the journal with greater ones tell of what came after it. */
+      /** Parts of the journal with greater archive ids describe what came after the checkpoint. */
       readonly archiveId: string
       /** Microseconds. */
       readonly until: number
@@ -143,7 +149,7 @@ export const parseKey = (
       }
       readonly date: string
       readonly server: string
-      /** When its first message was received, microseconds, to the millisecond. */
+      /** Receive time of its first message, microseconds, truncated to the millisecond. */
       readonly firstTimestamp: number
       readonly archiveId: string
     }
@@ -192,7 +198,7 @@ export const parseKey = (
   }
 }
 
-/** When an archive was planned, milliseconds since the epoch: its id begins with it. */
+/** Returns when an archive was planned, milliseconds since the epoch, read from the start of its id. */
 export const millisOfArchiveId = (archiveId: string): number => Number.parseInt(archiveId.slice(0, 12), 16)
 
 const decodeSegment = (text: string): string =>
@@ -203,7 +209,7 @@ const decodeSegment = (text: string): string =>
       )
     : text
 
-/** Percent-encodes all but letters, digits, `-`, `_` and inner dots: what is left is safe in a path and in a key. */
+/** Percent-encodes everything except letters, digits, `-`, `_` and inner dots, which are safe in a path and in a key. */
 const encodeSegment = (value: string): string =>
   encodeURIComponent(value)
     .replace(/[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)

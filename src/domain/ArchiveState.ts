@@ -2,14 +2,14 @@ import { HashMap, Option } from "effect"
 import type { ArchiveFile, ArchivePlan, JournalSegment } from "./Archive.ts"
 import type { JournalEvent } from "./JournalEvent.ts"
 
-/** An archive that was planned and whose rows have not all left the database. */
+/** An archive that was planned and still has rows in the database. */
 export interface PendingArchive<Plan = ArchivePlan | JournalSegment> {
   readonly plan: Plan
-  /** The last step that is done. */
+  /** The last completed step. */
   readonly step: "planned" | "written" | "uploaded" | "verified"
-  /** The Parquet file, once it was written. */
+  /** The Parquet file, once it has been written. */
   readonly file: Option.Option<ArchiveFile>
-  /** All files that were ever written for it, the latest last: one of them may be what the store has. */
+  /** All files that were ever written for it, the latest last: any of them can be what the store has. */
   readonly files: ReadonlyArray<ArchiveFile>
   /** How many of its rows have left the database. */
   readonly purged: number
@@ -18,16 +18,16 @@ export interface PendingArchive<Plan = ArchivePlan | JournalSegment> {
 /** The pending archives by archive id. */
 export type PendingArchives = HashMap.HashMap<string, PendingArchive>
 
-/** What archiving goes by: a fold over those entries of the journal whose tags are `archiveTags`. */
+/** The state that archiving works from: a fold over the journal entries whose tags are in `archiveTags`. */
 export interface ArchiveState {
   readonly pending: PendingArchives
-  /** Up to this id the journal's entries belong to planned segments. */
+  /** Journal entries up to this id belong to planned segments. */
   readonly plannedThrough: number
 }
 
 export const emptyArchiveState: ArchiveState = { pending: HashMap.empty(), plannedThrough: 0 }
 
-/** An archive of which nothing is done but its plan. */
+/** An archive for which nothing has been done beyond its plan. */
 export const planned = <Plan>(plan: Plan): PendingArchive<Plan> => ({
   plan,
   step: "planned",
@@ -36,11 +36,11 @@ export const planned = <Plan>(plan: Plan): PendingArchive<Plan> => ({
   purged: 0
 })
 
-/** Whether an archive is of the rows of a stream, not of the journal. */
+/** Whether an archive holds rows of a stream rather than a part of the journal. */
 export const isOfRows = (archive: PendingArchive): archive is PendingArchive<ArchivePlan> =>
   "stream" in archive.plan
 
-/** Tags of events that change the state. */
+/** Tags of the events that change the state. */
 export const archiveTags = [
   "ArchivePlanned",
   "JournalSegmentPlanned",
@@ -55,13 +55,13 @@ export const archiveTags = [
   "JournalEpochBegan"
 ] as const satisfies ReadonlyArray<JournalEvent["_tag"]>
 
-/** The state after an event. Events of archives that are not pending change nothing. */
+/** Returns the state after an event. Events of archives that are not pending change nothing. */
 export const applyToArchives = (state: ArchiveState, event: JournalEvent): ArchiveState => ({
   pending: pendingAfter(state.pending, event),
   plannedThrough: plannedAfter(state, event)
 })
 
-/** Up to this id the entries are in verified objects. */
+/** Returns the id up to which entries are in verified objects. */
 export const archivedThrough = (state: ArchiveState): number => {
   let through = state.plannedThrough
   for (const archive of HashMap.values(state.pending)) {
@@ -70,7 +70,7 @@ export const archivedThrough = (state: ArchiveState): number => {
   return through
 }
 
-/** The entries of a part that is given up, which is always the latest, are to be planned again. */
+/** An abandoned part is always the latest one; its entries must be planned again. */
 const plannedAfter = ({ pending, plannedThrough }: ArchiveState, event: JournalEvent): number => {
   switch (event._tag) {
     case "JournalSegmentPlanned":

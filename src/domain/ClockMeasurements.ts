@@ -1,19 +1,21 @@
 import { Schema } from "effect"
 import type { JournalEvent } from "./JournalEvent.ts"
 
-/** What the journal says about the wall clock of a server, over some time. Microseconds. */
+/** What the journal says about a server's wall clock over a period. Microseconds. */
 export const ClockMeasurements = Schema.Struct({
-  /** How often it was measured, and of these, how often a time daemon said how far it was from the true time. */
+  /**
+   * How many times it was measured, and how many of those included a time daemon's estimate of its distance from the true time.
+   */
   measured: Schema.Number,
   estimated: Schema.Number,
-  /** The furthest that it was ahead of the true time, and behind it, as far as was estimated; null if it never was. */
+  /** The largest estimated distance ahead of the true time, and behind it; null if it was never estimated. */
   maxOffset: Schema.NullOr(Schema.Number),
   minOffset: Schema.NullOr(Schema.Number),
-  /** The most by which an estimate may be wrong. */
+  /** The largest error bound of any estimate. */
   maxBound: Schema.NullOr(Schema.Number),
-  /** The most by which it went, within a minute, from where the monotonic clock says it should be; without a sign. */
+  /** The largest deviation, within a minute, from where the monotonic clock says it should be; unsigned. */
   maxDrift: Schema.Number,
-  /** How often it was set. */
+  /** How many times it was set. */
   steps: Schema.Number
 })
 export type ClockMeasurements = typeof ClockMeasurements.Type
@@ -28,7 +30,7 @@ export const noClockMeasurements: ClockMeasurements = {
   steps: 0
 }
 
-/** Of two times that do not overlap. */
+/** Combines the measurements of two periods that do not overlap. */
 export const combined = (a: ClockMeasurements, b: ClockMeasurements): ClockMeasurements => ({
   measured: a.measured + b.measured,
   estimated: a.estimated + b.estimated,
@@ -48,7 +50,7 @@ const either = (
 export const isAboutClock = ({ _tag }: JournalEvent): boolean =>
   _tag === "ClockStepped" || _tag === "ClockMeasured"
 
-/** The evidence after an event. */
+/** Returns the measurements after an event. */
 export const applyToClock = (of: ClockMeasurements, event: JournalEvent): ClockMeasurements => {
   switch (event._tag) {
     case "ClockStepped":

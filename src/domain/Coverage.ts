@@ -10,12 +10,12 @@ import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { streamKey } from "./StreamId.ts"
 
 /**
- * The state after an entry. Where its id does not follow on the one before, entries are missing: from the last sign of life
- * before to this one all is in doubt. One whose id is not above the one before is of a database that was restored from a
- * copy: it begins anew.
+ * Returns the state after an entry. If its id does not follow the previous one, entries are missing, and everything from the last
+ * sign of life before it to this one is in doubt. An id that is not above the previous one means the database was restored from a
+ * copy: the journal starts over.
  */
 export const applyToCoverage = (before: Coverage, entry: JournalEntry): Coverage => {
-  // What gave way may be told long after it did, and so says nothing of until when entries are missing.
+  // Drops can be journalled long after they happened, so they do not tell until when entries are missing.
   const isLate = entry.event._tag === "MessagesDropped" && Option.isSome(before.missingSince)
   const state = applyEvent(isLate ? before : joined(before, entry), entry)
   return entry.id === 0 || entry.isKept === true ? state : { ...state, lastId: entry.id }
@@ -55,7 +55,7 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
     case "ArchivePlanned": {
       const { archiveId, firstId, stream } = event.plan
       const key = streamKey(stream)
-      // It takes the rows of those that were given up.
+      // It takes over the rows of abandoned archives.
       const others = HashMap.filter(
         state.archives,
         (archive) => archive.end !== "given up" || archive.stream !== key || archive.firstId < firstId
@@ -81,7 +81,7 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
   }
 }
 
-/** Tags of events, most of them the steps of archives, that say nothing of the recording: coverage is the same without them. */
+/** Tags of events that say nothing about the recording, mostly steps of archives: coverage is the same without them. */
 export const withoutBearing: ReadonlySet<string> = new Set<JournalEvent["_tag"]>([
   "ArchiveUploaded",
   "ArchiveVerified",

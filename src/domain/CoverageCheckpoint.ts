@@ -12,36 +12,38 @@ import { Heard, type JournalEntry } from "./JournalEvent.ts"
 import { StreamId } from "./StreamId.ts"
 import { lastingReasons } from "./Unsettled.ts"
 
-/** Raised when the fold comes to other states than before: checkpoints of other versions are not taken, and made anew. */
+/** Raised whenever the fold produces different states: checkpoints of other versions are discarded and rebuilt. */
 const checkpointVersion = 3
 
 /**
- * What a journal says of the recording, as of one of its entries, for who asks of a time from then on: the fold over the
- * entries up to it, without what ended before. Who has it need not read what came before it.
+ * What a journal says about the recording, as of one of its entries, for queries about any time from then on: the fold over the
+ * entries up to it, without what ended before it. A reader that has it need not read the entries before it.
  */
 export interface CoverageCheckpoint {
   readonly version: typeof checkpointVersion
   /** Names the journal. */
   readonly journal: string
-  /** What the last entry says, as `textOf` has it: a database with another entry of that id is not the same any more. */
+  /**
+   * The text of the last entry, as `textOf` returns it: a database with a different entry under that id is not the same any more.
+   */
   readonly lastText: string
   /**
-   * From this time on, microseconds, it tells all: that of the latest entry, or of the latest message that was counted, if that
-   * is later because the clock was set back. No archive that was planned before it has messages from this time on.
+   * The time, microseconds, from which it is complete: that of the latest entry, or of the latest counted message, if that is
+   * later because the clock was set back. No archive planned before the checkpoint has messages from this time on.
    */
   readonly until: number
-  /** What is known of the wall clock, by UTC date, of the dates that are not over. */
+  /** What is known of the wall clock, by UTC date, for the dates that are not over. */
   readonly clock: ReadonlyMap<string, ClockMeasurements>
-  /** What exchanges say of themselves since before. */
+  /** The status messages of exchanges that are still in effect. */
   readonly statuses: ExchangeStatuses["current"]
   readonly coverage: Coverage
 }
 
-/** All that an entry says, to be compared. */
+/** Returns the full text of an entry, for comparison. */
 export const textOf = ({ at, payload }: { readonly at: number; readonly payload: string }): string =>
   `${at} ${payload}`
 
-/** Of a journal without entries. */
+/** The checkpoint of a journal without entries. */
 export const emptyCheckpoint = (journal: string): CoverageCheckpoint => ({
   version: checkpointVersion,
   journal,
@@ -52,7 +54,10 @@ export const emptyCheckpoint = (journal: string): CoverageCheckpoint => ({
   coverage: noCoverage
 })
 
-/** The checkpoint as of the last of these entries, whose text is `lastText`; with all that ended before it. */
+/**
+ * Advances the checkpoint to the last of these entries, whose text is `lastText`; it still contains everything that ended before
+ * it.
+ */
 export const advanced = (
   { clock, coverage, statuses, until, ...rest }: CoverageCheckpoint,
   entries: ReadonlyArray<JournalEntry>,
@@ -80,7 +85,7 @@ export const advanced = (
   }
 }
 
-/** Without what ended before `until`. */
+/** Removes what ended before `until`. */
 export const shortened = ({ clock, coverage, ...rest }: CoverageCheckpoint): CoverageCheckpoint => {
   const { until } = rest
   const kept = forgetOutside(coverage, { from: until, to: Number.POSITIVE_INFINITY })
@@ -92,8 +97,8 @@ export const shortened = ({ clock, coverage, ...rest }: CoverageCheckpoint): Cov
 }
 
 /**
- * The journal goes on under another name behind the entry `after`, since its database was restored from a copy. What the
- * checkpoint knows of times is in the journal before, which is read by itself.
+ * Continues the checkpoint in a journal that goes on under another name behind the entry `after`, because its database was
+ * restored from a copy. What the checkpoint knows of times is in the previous journal, which is read separately.
  */
 export const inNewEpoch = (
   { coverage, ...rest }: CoverageCheckpoint,
@@ -110,7 +115,9 @@ export const inNewEpoch = (
   })
 })
 
-/** The state from which the entries after the checkpoint go on, where `before` is what earlier journals of the server say. */
+/**
+ * Returns the state from which the entries after the checkpoint continue; `before` is what earlier journals of the server say.
+ */
 export const resumed = (before: Coverage, { coverage }: CoverageCheckpoint): Coverage => ({
   ...coverage,
   missing: Chunk.appendAll(before.missing, coverage.missing),
@@ -141,7 +148,7 @@ const joined = (before: StreamCoverage, of: StreamCoverage): StreamCoverage => (
 
 const Span = { from: Schema.Number, to: Schema.Number }
 
-/** JSON has no infinity. */
+/** JSON has no infinity: null stands for it. */
 const Messages = Schema.transform(Schema.NullOr(Schema.Number), Schema.Number, {
   strict: true,
   decode: (count) => count ?? Number.POSITIVE_INFINITY,
@@ -214,14 +221,14 @@ const State = Schema.Struct({
     value: Schema.Struct({
       stream: Schema.String,
       rows: Schema.Number,
-      // Those of before the order of archives counted have none.
+      // Checkpoints from before archives were ordered have none.
       firstId: Schema.optionalWith(Schema.Number, { default: () => 0 }),
       end: Schema.optionalWith(Schema.Literal("purged", "given up"), { exact: true })
     })
   })
 })
 
-/** A checkpoint as text, JSON. */
+/** A checkpoint as JSON text. */
 export const CheckpointText: Schema.Schema<CoverageCheckpoint, string> = Schema.parseJson(
   Schema.Struct({
     version: Schema.Literal(checkpointVersion),
@@ -229,7 +236,7 @@ export const CheckpointText: Schema.Schema<CoverageCheckpoint, string> = Schema.
     lastText: Schema.String,
     until: Schema.Number,
     clock: Schema.ReadonlyMap({ key: Schema.String, value: ClockMeasurements }),
-    // Those of before exchanges were listened to have none.
+    // Checkpoints from before status messages were recorded have none.
     statuses: Schema.optionalWith(Statuses, { default: () => noStatuses.current }),
     coverage: State
   })

@@ -13,7 +13,7 @@ export interface ExcludedWindow extends Window {
   readonly reasons: ReadonlyArray<Reason>
 }
 
-/** An hour of a day: how long it was to be recorded, and how much of that is a hole. Microseconds. */
+/** An hour of a day: how long the stream was to be recorded, and how much of that is a hole. Microseconds. */
 export interface HourCoverage {
   readonly wanted: number
   readonly excluded: number
@@ -21,14 +21,14 @@ export interface HourCoverage {
 }
 
 /**
- * A stream on one day, or the part of it that is asked for. Messages are counted by the hour: those of an hour that lies
- * in it in part are counted whole. The percentages are of the time in which it was to be recorded, and add up to 100.
+ * A stream on one day, or on the requested part of it. Messages are counted by the hour, and an hour that is only partly in range
+ * is counted whole. The percentages refer to the time in which the stream was to be recorded, and add up to 100.
  */
 export interface DayCoverage {
   readonly stream: StreamId
   readonly date: string
   readonly messages: number
-  /** Microseconds in which it was to be recorded. */
+  /** How long the stream was to be recorded, microseconds. */
   readonly wanted: number
   readonly connected: number
   readonly down: number
@@ -43,8 +43,8 @@ export interface DayCoverage {
 }
 
 /**
- * What is known of a stream on each day of a range of time. `isProvable`: the exchange's messages prove that none is
- * missing; else what looks whole is unverifiable.
+ * Returns what is known of a stream on each day of a time range. `isProvable`: the exchange's messages prove that none is
+ * missing; otherwise what looks whole is unverifiable.
  */
 export const daysOf = (
   of: StreamCoverage,
@@ -63,11 +63,11 @@ export const daysOf = (
   return days
 }
 
-/** When it was to be recorded. */
+/** Returns the times in which the stream was to be recorded. */
 export const wantedIn = (of: StreamCoverage, within: Window): ReadonlyArray<Window> =>
   difference(intersection([spanOf(of)], [within]), of.unwanted)
 
-/** The times that should be left out of those in which it was to be recorded, with the reasons of each. */
+/** Returns the times to be left out of those in which the stream was to be recorded, with the reasons for each. */
 export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<ExcludedWindow> => {
   const of = during(whole, within)
   const wanted = wantedIn(of, within)
@@ -80,7 +80,7 @@ export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<Ex
   const clipped = causes.flatMap(([reason, windows]) =>
     intersection(windows, wanted).map((window) => ({ ...window, reason }))
   )
-  // Each of them lies in one window of their union: both are passed once, in order.
+  // Each lies in one window of their union, so both are walked once, in order.
   const order = new Map(causes.map(([reason], i) => [reason, i]))
   const rest = clipped.toSorted((a, b) => a.from - b.from)
   let next = 0
@@ -96,7 +96,7 @@ export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<Ex
   })
 }
 
-/** At least a microsecond, for a stream of which only a moment is known. */
+/** At least one microsecond, for a stream of which only a moment is known. */
 const spanOf = (of: StreamCoverage): Window => {
   const from = beginOf(of)
   return { from, to: Math.max(of.wanted.to, from + 1) }

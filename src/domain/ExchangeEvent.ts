@@ -4,10 +4,10 @@ import { Micros } from "./micros.ts"
 import { SkipReason } from "./SkipReason.ts"
 import { StreamId } from "./StreamId.ts"
 
-/** When it happened. */
+/** When the event happened. */
 const at = { at: Micros }
 
-/** For how many such events in a row it stands, and for what lies between them; for itself by default. */
+/** How many such events in a row it stands for, including what lies between them; only itself by default. */
 const count = { count: Schema.optionalWith(Schema.Int, { exact: true }) }
 
 /** The receive times of the messages before and after it; null where there is none. */
@@ -17,7 +17,7 @@ const between = { after: Schema.NullOr(Micros), before: Schema.NullOr(Micros) }
 export const EndKind = Schema.Literal(
   /** It could not be made. */
   "connect",
-  /** The exchange, or the network between, closed it. */
+  /** The exchange, or the network in between, closed it. */
   "closed",
   /** Nothing at all was heard. */
   "idle",
@@ -25,22 +25,23 @@ export const EndKind = Schema.Literal(
   "pong",
   /** Most of what came could not be read. */
   "unreadable",
-  /** The exchange told of an error, and not of which request or stream. */
+  /** The exchange reported an error without saying which request or stream it is about. */
   "error",
   /** No subscription was answered. */
   "unanswered",
   /** Its streams were silent. */
   "silent",
-  /** Another connection has taken over: its lifetime was up, or the exchange announced that it will close it. */
+  /** Another connection has taken over: its lifetime was up, or the exchange announced that it would close it. */
   "replaced",
-  /** It has no streams any more. */
+  /** It has no streams left. */
   "empty"
 )
 export type EndKind = typeof EndKind.Type
 
 /**
- * The first message of a stream came on a connection: only then is it known that its messages can be read. `since`: the exchange
- * had confirmed it already then, and it is connected since. `connection` names the connection within this process.
+ * The first message of a stream arrived on a connection: only then is it known that its messages can be read. `since`: when the
+ * exchange had already confirmed it; the stream has been connected since then. `connection` names the connection within this
+ * process.
  */
 export const StreamConnected = Schema.TaggedStruct("StreamConnected", {
   ...at,
@@ -50,8 +51,8 @@ export const StreamConnected = Schema.TaggedStruct("StreamConnected", {
 })
 
 /**
- * The connection that carried the stream ended. `code` is the WebSocket close code, where there was one; `heard` is when
- * anything was last heard on the connection: nothing is known of the time after it.
+ * The connection that carried the stream ended. `code` is the WebSocket close code, where there was one; `heard` is when anything
+ * was last heard on the connection: nothing is known of the time after it.
  */
 export const StreamDisconnected = Schema.TaggedStruct("StreamDisconnected", {
   ...at,
@@ -63,7 +64,7 @@ export const StreamDisconnected = Schema.TaggedStruct("StreamDisconnected", {
   code: Schema.NullOr(Schema.Int)
 })
 
-/** The exchange refused a stream; `reason` in its words. It is asked for again at `retryAt`. */
+/** The exchange refused a subscription; `reason` is in its words. The stream is requested again at `retryAt`. */
 export const SubscriptionRefused = Schema.TaggedStruct("SubscriptionRefused", {
   ...at,
   stream: StreamId,
@@ -71,18 +72,18 @@ export const SubscriptionRefused = Schema.TaggedStruct("SubscriptionRefused", {
   retryAt: Micros
 })
 
-/** A stream that was accepted says nothing, or nothing any more, and what was done about it. */
+/** An accepted stream has been silent from the start, or has fallen silent; `action` is what was done about it. */
 export const StreamSilent = Schema.TaggedStruct("StreamSilent", {
   ...at,
   stream: StreamId,
-  /** Since the last message, or since it was asked for. */
+  /** Since the last message, or since it was subscribed to. */
   seconds: Schema.Number,
   action: Schema.Literal("resubscribed", "moved"),
-  /** Whether it lasts until a `StreamHeard`. */
+  /** Whether the silence lasts until a `StreamHeard`. */
   isOpen: Schema.optionalWith(Schema.Boolean, { exact: true })
 })
 
-/** A message came of a stream of which it had been told that it is silent. `after` is the receive time of the one before. */
+/** A message arrived on a stream that had been reported as silent. `after` is the receive time of the message before it. */
 export const StreamHeard = Schema.TaggedStruct("StreamHeard", {
   ...at,
   stream: StreamId,
@@ -90,9 +91,9 @@ export const StreamHeard = Schema.TaggedStruct("StreamHeard", {
 })
 
 /**
- * A frame of the stream came that cannot be used, or one that may be of any stream of its connection: what it said is not
- * known, until a `StreamReadable`. `after` is the receive time of what was read before it, null where there was nothing.
- * Frames that follow are not told by themselves.
+ * A frame of the stream, or one that may belong to any stream of its connection, could not be used: what it said is unknown,
+ * until a `StreamReadable`. `after` is the receive time of the last readable frame before it, null if there was none. Further
+ * unreadable frames are not reported individually.
  */
 export const StreamUnreadable = Schema.TaggedStruct("StreamUnreadable", {
   ...at,
@@ -102,9 +103,9 @@ export const StreamUnreadable = Schema.TaggedStruct("StreamUnreadable", {
 })
 
 /**
- * The stream can be read again since `at`: that is the receive time of what was read after the last of `frames` that could not be
- * used, of which `kept` are recorded as they came. Of a frame that may be of several streams each one tells. `after` is that of
- * the `StreamUnreadable`, which may be in a part of the journal that is missing.
+ * The stream has been readable again since `at`, the receive time of the first readable frame after the last of `frames` unusable
+ * ones, `kept` of which are recorded as received. A frame that may belong to several streams is reported for each. `after` is
+ * that of the `StreamUnreadable`, which may be in a missing part of the journal.
  */
 export const StreamReadable = Schema.TaggedStruct("StreamReadable", {
   ...at,
@@ -119,20 +120,20 @@ export const GapDetected = Schema.TaggedStruct("GapDetected", {
   ...at,
   stream: StreamId,
   rule: Schema.Literal("counter", "range", "chain"),
-  /** `connection`: so many frames of the connection, and nobody knows of which of its streams. */
+  /** `connection`: frames of the connection are missing, and it is unknown which of its streams they belong to. */
   scope: Schema.Literal("stream", "connection"),
   expected: Integer,
   received: Integer,
-  /** How many numbers are missing; null where that cannot be known. */
+  /** How many numbers are missing; null if unknown. */
   size: Schema.NullOr(Schema.Number),
   ...count,
   ...between
 })
 
 /**
- * The stream began anew, as its exchange defines it: nothing says whether messages are missing in between. `untold`: so
- * much happened while could not write to the journal that it was not kept. `id reused`: the exchange gave a message an id
- * that another message of the stream had.
+ * The stream started over, as its exchange defines it: nothing says whether messages are missing in between. `untold`: so much
+ * happened while the journal could not be written that it was not kept. `id reused`: the exchange gave a message an id that
+ * another message of the stream already had.
  */
 export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
   ...at,
@@ -142,20 +143,20 @@ export const Discontinuity = Schema.TaggedStruct("Discontinuity", {
   ...between
 })
 
-/** So many messages out of order since the last such event of the stream: they had been reported as missing. */
+/** How many messages arrived out of order since the last such event of the stream: they had been reported as missing. */
 export const OutOfOrder = Schema.TaggedStruct("OutOfOrder", { ...at, stream: StreamId, count: Schema.Int })
 
-/** So many duplicate messages since the last such event of the stream. */
+/** How many duplicate messages arrived since the last such event of the stream. */
 export const Repeated = Schema.TaggedStruct("Repeated", { ...at, stream: StreamId, count: Schema.Int })
 
-/** A symbol that a pattern of MARKETS matches is in the exchange's list for the first time. */
+/** A symbol that matches a pattern of MARKETS is in the exchange's list for the first time. */
 export const SymbolListed = Schema.TaggedStruct("SymbolListed", {
   ...at,
   exchange: Schema.String,
   symbol: Schema.String
 })
 
-/** A symbol is not in the exchange's list any more. */
+/** A symbol is no longer in the exchange's list. */
 export const SymbolDelisted = Schema.TaggedStruct("SymbolDelisted", {
   ...at,
   exchange: Schema.String,
@@ -163,9 +164,9 @@ export const SymbolDelisted = Schema.TaggedStruct("SymbolDelisted", {
 })
 
 /**
- * What the exchange says of itself, in its own word, and since `at`: told when it changes, once for all connections. `subject`:
- * what it is about, as a product or a maintenance; the exchange as a whole without. `isPassing`: an announcement of which nothing
- * will tell that it is over. It says nothing of what was recorded.
+ * A status message of an exchange, in its own words, valid since `at`: journalled when it changes, once for all connections.
+ * `subject`: what it is about, such as a product or a maintenance; absent if it is about the exchange as a whole. `isPassing`: an
+ * announcement whose end will not be announced. It says nothing about what was recorded.
  */
 export const ExchangeStatus = Schema.TaggedStruct("ExchangeStatus", {
   ...at,
@@ -194,7 +195,7 @@ export const ConnectionEnded = Schema.TaggedStruct("ConnectionEnded", {
   code: Schema.NullOr(Schema.Int)
 })
 
-/** What was seen of the exchanges, besides their messages. */
+/** What was observed of the exchanges, apart from their messages. */
 export const ExchangeEvent = Schema.Union(
   StreamConnected,
   StreamDisconnected,

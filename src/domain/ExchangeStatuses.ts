@@ -2,7 +2,7 @@ import { Chunk, HashMap, Option } from "effect"
 import type { ExchangeStatus } from "./ExchangeEvent.ts"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 
-/** What an exchange said of itself, in its own words, and since when, microseconds. */
+/** What an exchange reports about itself, in its own words, and since when, microseconds. */
 export interface SaidStatus {
   readonly exchange: string
   readonly subject: string | null
@@ -11,30 +11,31 @@ export interface SaidStatus {
   readonly from: number
 }
 
-/** The same until it said something else, or the process ended; null while it lasts, `from` if it was said of a moment. */
+/**
+ * A status up to the exchange's next one, or the end of the process; `to` is null while it lasts, and `from` if it was about a
+ * moment.
+ */
 export interface StatusWindow extends SaidStatus {
   readonly to: number | null
 }
 
-/**
- * What exchanges said of themselves: a fold of its own over the journal. It explains holes, and neither makes nor closes one.
- */
+/** The status messages of exchanges: a separate fold over the journal. It explains holes, and neither creates nor closes one. */
 export interface ExchangeStatuses {
   readonly current: HashMap.HashMap<string, SaidStatus>
-  /** The latest that are over. */
+  /** The latest statuses that are over. */
   readonly past: Chunk.Chunk<StatusWindow>
 }
 
 export const noStatuses: ExchangeStatuses = { current: HashMap.empty(), past: Chunk.empty() }
 
-/** Words for an exchange that works as usual, or is going to be in maintenance, or was. */
+/** Words for an exchange that works as usual, or whose maintenance is scheduled or over. */
 const usualWords: ReadonlySet<string> = new Set(["online", "scheduled", "completed", "canceled", "cancelled"])
 
-/** Whether an exchange that says so does not work as usual. */
+/** Whether an exchange with this status does not work as usual. */
 export const isImpaired = ({ status }: { readonly status: string }): boolean =>
   !usualWords.has(status.toLowerCase())
 
-/** Of what exchange, and of what of it. */
+/** A key for the exchange and the subject of a status. */
 export const statusKey = ({
   exchange,
   subject
@@ -53,13 +54,13 @@ export const saidBy = ({ at, exchange, status, subject, text }: typeof ExchangeS
 
 const aboutStatus = ["ExchangeStatus", "ProcessStarted", "ProcessStopped"] as const
 
-/** Whether the fold has to see the event. */
+/** Whether the fold needs to see the event. */
 export const isAboutStatus = (
   event: JournalEvent
 ): event is Extract<JournalEvent, { readonly _tag: (typeof aboutStatus)[number] }> =>
   aboutStatus.some((tag) => tag === event._tag)
 
-/** The state after an entry. */
+/** Returns the state after an entry. */
 export const applyToStatuses = (state: ExchangeStatuses, { at, event }: JournalEntry): ExchangeStatuses => {
   switch (event._tag) {
     case "ExchangeStatus": {
@@ -86,7 +87,7 @@ export const applyToStatuses = (state: ExchangeStatuses, { at, event }: JournalE
   }
 }
 
-/** All windows that there were in a time, and what lasts, in the order of their begin. */
+/** Returns all status windows within a time, and those that last, in order of their start. */
 export const statusesIn = (
   { current, past }: ExchangeStatuses,
   { from, to }: { readonly from: number; readonly to: number }
@@ -95,7 +96,7 @@ export const statusesIn = (
     .filter((window) => window.from < to && (window.to === null || window.to >= from))
     .sort((a, b) => a.from - b.from)
 
-/** Nobody listens any more. */
+/** Ends all current statuses, because nothing listens any more. */
 const endAll = ({ current, past }: ExchangeStatuses, at: number): ExchangeStatuses => ({
   current: HashMap.empty(),
   past: HashMap.reduce(current, past, (all, said) => add(all, until(said, at)))
@@ -106,5 +107,5 @@ const until = (said: SaidStatus, at: number): StatusWindow => ({ ...said, to: Ma
 const add = (past: ExchangeStatuses["past"], window: StatusWindow): ExchangeStatuses["past"] =>
   Chunk.append(Chunk.size(past) < maxPast ? past : Chunk.drop(past, 1), window)
 
-/** Of about 150 bytes each. */
+/** At about 150 bytes each. */
 const maxPast = 10_000

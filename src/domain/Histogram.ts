@@ -1,6 +1,6 @@
-/** Counts by size, cheap enough for every message. */
+/** Counts values by size, cheap enough for every message. */
 export interface Histogram {
-  /** Upper bounds, inclusive, ascending; what is above the last is in one more bucket. */
+  /** Inclusive upper bounds, ascending; one more bucket holds what is above the last. */
   readonly bounds: ReadonlyArray<number>
   /** Not cumulative; one longer than `bounds`. */
   readonly counts: Array<number>

@@ -8,7 +8,7 @@ import { Unsettled } from "./Unsettled.ts"
 /** The row set and the key of an archive are fixed. */
 export const ArchivePlanned = Schema.TaggedStruct("ArchivePlanned", { plan: ArchivePlan })
 
-/** The entries and the key of a part of the journal that is to be archived are fixed. */
+/** The entries and the key of a part of the journal that will be archived are fixed. */
 export const JournalSegmentPlanned = Schema.TaggedStruct("JournalSegmentPlanned", { plan: JournalSegment })
 
 /** The Parquet file of an archive is complete on the local disk, or known to be what the store has. */
@@ -17,13 +17,13 @@ export const ArchiveWritten = Schema.TaggedStruct("ArchiveWritten", {
   file: ArchiveFile
 })
 
-/** The store took the object. */
+/** The store accepted the object. */
 export const ArchiveUploaded = Schema.TaggedStruct("ArchiveUploaded", { archiveId: Schema.String })
 
-/** The store says that it has the object with our length and SHA-256. */
+/** The store confirms that it has the object with our length and SHA-256. */
 export const ArchiveVerified = Schema.TaggedStruct("ArchiveVerified", { archiveId: Schema.String })
 
-/** Rows of a verified archive left the database in this event's transaction: those up to `throughId`. */
+/** Rows of a verified archive, those up to `throughId`, left the database in this event's transaction. */
 export const ArchiveRowsPurged = Schema.TaggedStruct("ArchiveRowsPurged", {
   archiveId: Schema.String,
   throughId: Schema.Int,
@@ -33,12 +33,12 @@ export const ArchiveRowsPurged = Schema.TaggedStruct("ArchiveRowsPurged", {
 /** All rows of a verified archive have left the database. */
 export const ArchivePurged = Schema.TaggedStruct("ArchivePurged", { archiveId: Schema.String })
 
-/** A part of the journal is in a verified object; its entries may leave the database when they are old. */
+/** A part of the journal is in a verified object; its entries may leave the database once they are old. */
 export const JournalSegmentArchived = Schema.TaggedStruct("JournalSegmentArchived", {
   archiveId: Schema.String
 })
 
-/** A step of an archive failed; it is tried again in the next cycle. */
+/** A step of an archive failed; it is retried in the next cycle. */
 export const ArchiveFailed = Schema.TaggedStruct("ArchiveFailed", {
   archiveId: Schema.String,
   stage: Schema.Literal("write", "upload", "verify", "purge"),
@@ -46,8 +46,8 @@ export const ArchiveFailed = Schema.TaggedStruct("ArchiveFailed", {
 })
 
 /**
- * An archive is given up, none of whose rows had left the database: under its key the store has an object that is not its
- * file. The rows, or the entries of the journal, go into another archive with another key; that object is not ours.
+ * An archive is given up before any of its rows left the database: the store has an object under its key that is not its file.
+ * The rows, or the entries of the journal, go into another archive under another key; that object is not ours.
  */
 export const ArchiveAbandoned = Schema.TaggedStruct("ArchiveAbandoned", {
   archiveId: Schema.String,
@@ -56,34 +56,33 @@ export const ArchiveAbandoned = Schema.TaggedStruct("ArchiveAbandoned", {
 })
 
 /**
- * The database was restored from a copy: the archive has parts of its journal, by then called `previous`, that tell of other
- * things under ids above `after`. From here on the journal has another name, and what is above `after` belongs to it.
+ * The database was restored from a copy: the archive has parts of its journal, by then called `previous`, that record other
+ * events under ids above `after`. From here on the journal has another name, and what is above `after` belongs to it.
  */
 export const JournalEpochBegan = Schema.TaggedStruct("JournalEpochBegan", {
   previous: Schema.String,
   after: Schema.Int
 })
 
-/** Entries up to `throughId` that are in verified segments left the journal, but for those that its folds need. */
+/** Entries up to `throughId` that are in verified segments left the journal, except those that its folds need. */
 export const JournalPruned = Schema.TaggedStruct("JournalPruned", {
   throughId: Schema.Int,
   entries: Schema.Int
 })
 
-/** When anything was last heard on each connection that was open, by its name. */
+/** When anything was last heard on each open connection, by connection name. */
 export const Heard = Schema.Record({ key: Schema.String, value: Micros })
 export type Heard = typeof Heard.Type
 
-/** What a process says of itself at a time; in journals of before, nothing. */
+/** What a process reports about itself at a time; journals of older versions have none of it. */
 const condition = {
   heard: Schema.optionalWith(Heard, { exact: true }),
   unsettled: Schema.optionalWith(Unsettled, { exact: true })
 }
 
 /**
- * A process began to collect, at a time before it received anything: what is received is kept until the database is open.
- * `previous` is the one before it, if that left no `ProcessStopped`: it was killed, and
- * `lastSeen` is its last sign of life.
+ * A process started to collect, at a time before it received anything: what is received is kept until the database is open.
+ * `previous` is the process before it, if that left no `ProcessStopped`: it was killed, and `lastSeen` is its last sign of life.
  */
 export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   at: Schema.optionalWith(Micros, { exact: true }),
@@ -93,13 +92,13 @@ export const ProcessStarted = Schema.TaggedStruct("ProcessStarted", {
   previous: Schema.NullOr(Schema.Struct({ process: Schema.String, lastSeen: Micros, ...condition }))
 })
 
-/** These streams are to be recorded, as long as the process lives. */
+/** These streams are to be recorded for as long as the process lives. */
 export const RecordingStarted = Schema.TaggedStruct("RecordingStarted", {
   at: Micros,
   streams: Schema.Array(StreamId)
 })
 
-/** A process ended in good order. `lastSeen`: what it received up to here is committed; without it, all. */
+/** A process ended in good order. `lastSeen`: everything it received up to then is committed; without it, everything is. */
 export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
   process: Schema.String,
   lastSeen: Schema.optionalWith(Micros, { exact: true }),
@@ -107,8 +106,8 @@ export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
 })
 
 /**
- * The process lived at this time: in front of every archived part of the journal, which may be all that a reader has.
- * `archivedBefore`: what was received before it has left the database, for archives that the journal told of by then.
+ * The process was alive at this time. Precedes every archived part of the journal, which may be all that a reader has.
+ * `archivedBefore`: what was received before this time has left the database for archives that the journal had recorded by then.
  */
 export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {
   process: Schema.String,
@@ -118,8 +117,8 @@ export const ProcessAlive = Schema.TaggedStruct("ProcessAlive", {
 })
 
 /**
- * So many messages of a stream were committed whose receive times lie in `hour` (hours since the epoch). There may be
- * several for an hour: they add up. Their sum up to now was in `message_counts`, which this event's transaction empties.
+ * How many messages of a stream were committed whose receive times are in `hour` (hours since the epoch). There can be several
+ * events for an hour: they add up. The sum so far was in `message_counts`, which this event's transaction empties.
  */
 export const MessagesCommitted = Schema.TaggedStruct("MessagesCommitted", {
   stream: StreamId,
@@ -129,7 +128,7 @@ export const MessagesCommitted = Schema.TaggedStruct("MessagesCommitted", {
   last: Micros
 })
 
-/** So many messages of a stream, received from `first` to `last`, gave way in the queue: a hole of our own. */
+/** How many messages of a stream, received from `first` to `last`, were dropped from the queue: a hole of our own. */
 export const MessagesDropped = Schema.TaggedStruct("MessagesDropped", {
   stream: StreamId,
   count: Schema.Int,
@@ -139,15 +138,14 @@ export const MessagesDropped = Schema.TaggedStruct("MessagesDropped", {
 
 /**
  * The wall clock was set, or ran on while the machine slept or the process did not run: it went from one time to another,
- * microseconds since the epoch.
- * What was received in between by the one reckoning was not by the other.
+ * microseconds since the epoch. What was received in between by one reckoning was not by the other.
  */
 export const ClockStepped = Schema.TaggedStruct("ClockStepped", { at: Micros, from: Micros, to: Micros })
 
 /**
- * The wall clock was compared with others. `drift` is how far it went since the last time from where the monotonic clock says
- * it should be; `offset` how far it was ahead of the true time, as the machine's time daemon estimates, and `bound` by how much
- * that may be wrong: null where nobody knows. Microseconds.
+ * The wall clock was compared with others. `drift` is how far it moved since the last measurement from where the monotonic clock
+ * says it should be; `offset` is how far it was ahead of the true time, as the machine's time daemon estimates, and `bound` is
+ * the possible error of that estimate: null if unknown. Microseconds.
  */
 export const ClockMeasured = Schema.TaggedStruct("ClockMeasured", {
   at: Micros,
@@ -157,7 +155,7 @@ export const ClockMeasured = Schema.TaggedStruct("ClockMeasured", {
   source: Schema.Literal("chrony", "unknown")
 })
 
-/** The disk has less room than MIN_FREE_DISK, or has it again. Bytes. */
+/** The disk has less room than MIN_FREE_DISK, or has enough again. Bytes. */
 export const DiskSpace = Schema.TaggedStruct("DiskSpace", {
   at: Micros,
   state: Schema.Literal("low", "enough"),
@@ -166,8 +164,8 @@ export const DiskSpace = Schema.TaggedStruct("DiskSpace", {
 })
 
 /**
- * The database's file, or the write-ahead log beside it, was removed or replaced while it was in use, and is about to be put
- * back with all that was committed.
+ * The database's file, or the write-ahead log beside it, was removed or replaced while in use, and is about to be put back with
+ * everything that was committed.
  */
 export const DatabaseRestored = Schema.TaggedStruct("DatabaseRestored", {
   reason: Schema.Literal("removed", "replaced", "log removed")
@@ -204,7 +202,7 @@ export type JournalEvent = typeof JournalEvent.Type
 /** Stands for an event that says nothing to a reader. */
 export const nothing: JournalEvent = RecordingStarted.make({ at: 0, streams: [] })
 
-/** What receiving tells the journal of. */
+/** The events that the receiving side journals. */
 export const ReceivingEvent = Schema.Union(
   RecordingStarted,
   MessagesDropped,
@@ -214,17 +212,17 @@ export const ReceivingEvent = Schema.Union(
 )
 export type ReceivingEvent = typeof ReceivingEvent.Type
 
-/** An event with its place in the journal. */
+/** An event with its position in the journal. */
 export interface JournalEntry {
   readonly id: number
   /** Microseconds since the epoch. */
   readonly at: number
   readonly event: JournalEvent
-  /** Others around it have left the database; it is there because the folds need it. */
+  /** Whether entries around it have left the database; it is still there because the folds need it. */
   readonly isKept?: boolean
 }
 
-/** The key of the stream that an event is about, if it is about one. */
+/** Returns the key of the stream that an event is about, if any. */
 export const streamOf = (event: JournalEvent): string | null => {
   if ("stream" in event) return streamKey(event.stream)
   return event._tag === "ArchivePlanned" ? streamKey(event.plan.stream) : null

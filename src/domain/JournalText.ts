@@ -1,18 +1,18 @@
 import type { Option, Stream } from "effect"
 
-/** Where a journal begins. */
+/** Where a journal starts. */
 export interface JournalBegin {
   /** Its first entry is the one above this id. */
   readonly after: number
-  /** The journal that it goes on from, of which the database was a copy. */
+  /** The journal that it continues, of which the database was a copy. */
   readonly previous: Option.Option<string>
 }
 
-/** What only the database has of a journal, as of one moment. */
+/** The part of a journal that only the database has, as of one moment. */
 export interface JournalTail<E> {
   /** The id of its last entry. */
   readonly lastId: number
-  /** The entries above an id, in order; `text` is all that an entry says. */
+  /** The entries above an id, in order; `text` is the full text of an entry. */
   readonly rowsAfter: (after: number) => Stream.Stream<JournalText, E>
 }
 

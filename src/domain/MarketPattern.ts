@@ -1,6 +1,6 @@
 import type { MarketType } from "./StreamId.ts"
 
-/** Symbols of an exchange by a pattern, in which `*` stands for any text: `*` alone means all that it trades. */
+/** A pattern for symbols of an exchange, in which `*` stands for any text: `*` alone means everything that it trades. */
 export interface MarketPattern {
   readonly exchange: string
   readonly pattern: string

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import type { Histogram } from "./Histogram.ts"
 
-/** One line of a family. `suffix` is what histograms put behind the name. */
+/** One line of a family. `suffix` is what histograms append to the name. */
 export const Sample = Schema.Struct({
   labels: Schema.Record({ key: Schema.String, value: Schema.String }),
   value: Schema.Number,
@@ -9,7 +9,7 @@ export const Sample = Schema.Struct({
 })
 export type Sample = typeof Sample.Type
 
-/** A metric with all its label combinations, as Prometheus understands it. */
+/** A metric with all its label combinations, as Prometheus defines it. */
 export const MetricFamily = Schema.Struct({
   name: Schema.String,
   help: Schema.String,
@@ -20,7 +20,7 @@ export type MetricFamily = typeof MetricFamily.Type
 
 export type Labels = Sample["labels"]
 
-/** Families in the text format of Prometheus, version 0.0.4. */
+/** Renders families in the Prometheus text format, version 0.0.4. */
 export const prometheusText = (families: Iterable<MetricFamily>): string => {
   const lines: Array<string> = []
   for (const { help, name, samples, type } of families) {
@@ -37,7 +37,7 @@ export const prometheusText = (families: Iterable<MetricFamily>): string => {
 
 export const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-/** A family without labels. */
+/** Makes a family without labels. */
 export const unlabelled = (
   name: string,
   type: "counter" | "gauge",
@@ -50,7 +50,7 @@ export const unlabelled = (
   samples: [{ labels: {}, value }]
 })
 
-/** The lines of one histogram. `buckets` are cumulative, from the lowest bound to the highest that is finite. */
+/** Returns the lines of one histogram. `buckets` are cumulative, from the lowest bound to the highest finite one. */
 export const histogramSamples = (
   labels: Labels,
   buckets: Iterable<readonly [bound: number, count: number]>,
@@ -70,7 +70,7 @@ export const histogramSamples = (
   { suffix: "_count", labels, value: count }
 ]
 
-/** The lines of a histogram in a family. */
+/** Returns the lines of a histogram in a family. */
 export const samplesOfHistogram = (
   { bounds, counts, sum }: Histogram,
   labels: Labels

@@ -5,20 +5,20 @@ import type { StreamId } from "./StreamId.ts"
 import { maxSetBacks } from "./Unsettled.ts"
 
 /**
- * By what each is needed for, the ids of the entries without which the folds over the journal would come to another state: the plan
- * and the steps of a pending archive, the connections that are open, the doubts that last, the symbols that were delisted, what
- * exchanges say of themselves that is not as usual, the process that runs, the latest times that the clock was set back, the latest
- * segment, the latest epoch. A fold over the journal.
+ * The ids of the entries without which the folds over the journal would reach a different state, by what needs them: the plan and
+ * the steps of a pending archive, the open connections, the doubts that last, the delisted symbols, the status messages of
+ * exchanges that are not as usual, the running process, the latest times the clock was set back, the latest segment, the latest
+ * epoch. A fold over the journal.
  */
 export type NeededEntries = HashMap.HashMap<string, ReadonlyArray<number>>
 
 export const noneNeeded: NeededEntries = HashMap.empty()
 
-/** The ids of the entries that have to stay whatever their age. */
+/** Returns the ids of the entries that must stay whatever their age. */
 export const neededIds = (needed: NeededEntries): ReadonlySet<number> =>
   new Set(Array.from(HashMap.values(needed)).flat())
 
-/** What is needed after an entry. */
+/** Returns what is needed after an entry. */
 export const applyToNeeded = (needed: NeededEntries, { event, id }: JournalEntry): NeededEntries => {
   switch (event._tag) {
     case "JournalSegmentPlanned":
@@ -80,7 +80,9 @@ export const applyToNeeded = (needed: NeededEntries, { event, id }: JournalEntry
   }
 }
 
-/** The doubts of a delisted symbol's streams are over, unless these are recorded by name: the next entry of each begins anew. */
+/**
+ * Ends the doubts of a delisted symbol's streams, unless the streams are recorded by name: the next entry of each starts over.
+ */
 const delistDoubts = (needed: NeededEntries, symbol: Symbol): NeededEntries =>
   HashMap.reduce(needed, needed, (all, ids, key) => {
     if (!key.startsWith(doubtsOf(symbol)) || key.endsWith(delisted)) return all
@@ -88,13 +90,13 @@ const delistDoubts = (needed: NeededEntries, symbol: Symbol): NeededEntries =>
     return HashMap.set(HashMap.remove(all, key), beforeDelisting(key), earlier)
   })
 
-/** Times that came twice are in doubt for ever. */
+/** Times that came twice stay in doubt for good. */
 const withSetBack = (needed: NeededEntries, id: number): NeededEntries =>
   HashMap.modifyAt(needed, "set back", (before) =>
     Option.some([...Option.getOrElse(before, () => []), id].slice(-maxSetBacks))
   )
 
-/** What begins with this ends with the process. */
+/** Prefix of what ends with the process. */
 const ofProcess = "process "
 
 const withoutProcess = (needed: NeededEntries): NeededEntries =>

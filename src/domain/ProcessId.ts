@@ -1,8 +1,8 @@
 import { Schema } from "effect"
 
-/** A process that collects. */
+/** A collecting process. */
 export const ProcessId = Schema.Struct({
-  /** No other process has it. */
+  /** Unique among all processes. */
   name: Schema.String,
   /** A time before it received anything, microseconds since the epoch. */
   startedAt: Schema.Number

@@ -1,8 +1,8 @@
 import type { StreamId } from "./StreamId.ts"
 
-/** One recorded message of an exchange. */
+/** One recorded message from an exchange. */
 export interface Snapshot {
-  /** The stream it belongs to: one object per stream, so that it can be compared and looked up by identity. */
+  /** The stream it belongs to: one object per stream, so it can be compared and looked up by identity. */
   readonly stream: StreamId
   /** Identifies the message within its stream. */
   readonly exchangeSequenceId: string
@@ -10,6 +10,6 @@ export interface Snapshot {
   readonly timestamp: number
   /** The exchange's own time, integer microseconds since the epoch, or null where it sends none. */
   readonly exchangeTimestamp: number | null
-  /** The message as it came over the wire, UTF-8. May be a view into a larger buffer that is soon reused. */
+  /** The message exactly as received, UTF-8. Can be a view into a larger buffer that is soon reused. */
   readonly data: Uint8Array
 }

@@ -2,8 +2,8 @@ import type { Snapshot } from "./Snapshot.ts"
 import type { StreamId } from "./StreamId.ts"
 
 /**
- * Snapshots in columns, their payloads one after the other in one buffer. Row `i` has the payload
- * `bytes[ends[i - 1] ?? 0, ends[i])`. Columns may be longer than `length`.
+ * Snapshots in columns, with their payloads concatenated in one buffer. The payload of row `i` is `bytes[ends[i - 1] ?? 0,
+ * ends[i])`. Columns can be longer than `length`.
  */
 export interface SnapshotBlock {
   readonly length: number
@@ -18,16 +18,16 @@ export interface SnapshotBlock {
   readonly bytes: Uint8Array
 }
 
-/** What is committed at once: blocks in order of receipt. */
+/** What is committed together: blocks in order of receipt. */
 export interface SnapshotBatch {
-  /** Rises from batch to batch of a queue. */
+  /** Increases from batch to batch of a queue. */
   readonly number: number
   readonly length: number
   readonly streams: ReadonlyArray<StreamId>
   readonly blocks: ReadonlyArray<SnapshotBlock>
 }
 
-/** The Snapshots of a batch in order; their payloads are views into its blocks. */
+/** Yields the Snapshots of a batch in order; their payloads are views into its blocks. */
 export function* snapshotsOf(batch: SnapshotBatch): Generator<Snapshot> {
   for (const block of batch.blocks) {
     let start = 0

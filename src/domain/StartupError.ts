@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 
-/** Settings that are missing or malformed; one line each, naming the setting, what it was and what is allowed. */
+/** Settings are missing or malformed; one line for each, naming the setting, its value and what is allowed. */
 export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
   problems: Schema.Array(Schema.String)
 }) {
@@ -9,7 +9,7 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
   }
 }
 
-/** The database cannot be opened, is none, or belongs to a newer version. */
+/** The database cannot be opened, is not a database, or belongs to a newer version. */
 export class DatabaseUnusable extends Schema.TaggedError<DatabaseUnusable>()("DatabaseUnusable", {
   path: Schema.String,
   reason: Schema.String
@@ -37,7 +37,7 @@ export class ResourceUnavailable extends Schema.TaggedError<ResourceUnavailable>
   }
 }
 
-/** Whatever may end the start of the collector: one clear line on stderr and exit code 1. */
+/** Any reason for which the collector cannot start: one clear line on stderr and exit code 1. */
 export const StartupError = Schema.Union(
   SettingsInvalid,
   DatabaseUnusable,

@@ -1,14 +1,14 @@
 import { Schema } from "effect"
 import { ArchiveFile, ArchivePlan } from "./Archive.ts"
 
-/** What became of a batch. */
+/** The outcome of a batch. */
 export const Appended = Schema.Struct({
   inserted: Schema.Int,
-  /** Rows that were there already. */
+  /** Rows that were already stored. */
   duplicates: Schema.Int,
-  /** Rows that the database refused by themselves. */
+  /** Rows that the database refused individually. */
   rejected: Schema.Int,
-  /** Of which streams these are, by their position in the batch; absent where all were inserted. */
+  /** The streams with duplicates or rejected rows, by their position in the batch; absent if all rows were inserted. */
   exceptions: Schema.optionalWith(
     Schema.Array(Schema.Struct({ stream: Schema.Int, duplicates: Schema.Int, rejected: Schema.Int })),
     { exact: true }
@@ -16,7 +16,7 @@ export const Appended = Schema.Struct({
 })
 export type Appended = typeof Appended.Type
 
-/** What one archive cycle did, also one that failed half-way. */
+/** What one archive cycle did, including a cycle that failed half-way. */
 export const CycleReport = Schema.Struct({
   archived: Schema.Array(Schema.Struct({ plan: ArchivePlan, file: ArchiveFile })),
   /** `what`: the key of an object, of rows or of the journal, or "the cycle". */
@@ -24,12 +24,12 @@ export const CycleReport = Schema.Struct({
 })
 export type CycleReport = typeof CycleReport.Type
 
-/** Archiving since the start of storage. */
+/** Archiving totals since storage was started. */
 export const ArchiverCounts = Schema.Struct({
   /** Archives whose rows have left the database. */
   archives: Schema.Int,
   rows: Schema.Int,
-  /** Bytes of their objects. */
+  /** Size of their objects, bytes. */
   bytes: Schema.Int,
   /** Archives that are planned and not yet purged. */
   pending: Schema.Int

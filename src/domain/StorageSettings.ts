@@ -13,7 +13,7 @@ export const ArchiveStoreSettings = Schema.Union(
     bucket: Schema.String,
     region: Schema.String,
     endpoint: Schema.OptionFromNullOr(Schema.URL),
-    /** None: the AWS provider chain finds them. */
+    /** If none, the AWS provider chain finds them. */
     credentials: Schema.OptionFromNullOr(Credentials)
   })
 )
@@ -28,7 +28,7 @@ const LogLevelFromTag = Schema.transform(
   { strict: true, decode: LogLevel.fromLiteral, encode: (level) => level._tag }
 )
 
-/** A level for all modules and levels for some: LOG_LEVEL=info,archive=debug. */
+/** A level for all modules and levels for individual ones: LOG_LEVEL=info,archive=debug. */
 export const LogDirectives = Schema.Struct({
   level: LogLevelFromTag,
   modules: Schema.ReadonlyMap({ key: Schema.String, value: LogLevelFromTag })
@@ -38,20 +38,20 @@ export type LogDirectives = typeof LogDirectives.Type
 /** 1 GiB. */
 export const defaultMinFreeDisk = 1_073_741_824
 
-/** What storage is told: the part of the settings that crosses to its thread. */
+/** The part of the settings that crosses to the storage thread. */
 export const StorageSettings = Schema.Struct({
   databasePath: Schema.String,
-  /** Where Parquet files wait until they are verified. */
+  /** Where Parquet files are kept until they are verified. */
   outboxDirectory: Schema.String,
-  /** Names this collector in object keys. */
+  /** Identifies this collector in object keys. */
   serverName: Schema.String,
   archiveInterval: Schema.DurationFromMillis,
   archiveStore: ArchiveStoreSettings,
-  /** MIN_FREE_DISK, bytes: with less room than this on the database's disk archiving begins at once; 1 GiB if absent. */
+  /** MIN_FREE_DISK, bytes: with less free space than this on the database's disk, archiving starts at once; 1 GiB if absent. */
   minFreeDisk: Schema.optionalWith(Schema.Number, { exact: true }),
   logDirectives: LogDirectives,
   logDirectory: Schema.String,
-  /** Where traces go, if anywhere. */
+  /** Where traces are sent, if anywhere. */
   otlpEndpoint: Schema.optionalWith(Schema.URL, { exact: true })
 })
 export type StorageSettings = typeof StorageSettings.Type

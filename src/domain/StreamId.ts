@@ -1,10 +1,13 @@
 import { Schema } from "effect"
 
-/** What an exchange can be asked for. `orderbook_diff` holds the changes of a book, `orderbook` whole or self-sufficient books. */
+/**
+ * The data types that can be requested from an exchange. `orderbook_diff` holds the changes of a book, `orderbook` whole or
+ * self-sufficient books.
+ */
 export const MarketType = Schema.Literal("orderbook", "trade", "orderbook_diff")
 export type MarketType = typeof MarketType.Type
 
-/** What a stream carries. `unreadable` holds frames that no decoder understood, as they came; nobody can ask for them. */
+/** The data type of a stream. `unreadable` holds frames that no decoder understood, as received; it cannot be requested. */
 export const DataType = Schema.Literal(...MarketType.literals, "unreadable")
 export type DataType = typeof DataType.Type
 
@@ -16,12 +19,12 @@ export const StreamId = Schema.Struct({
 })
 export type StreamId = typeof StreamId.Type
 
-/** A stream that an exchange can be asked for. */
+/** A stream that can be requested from an exchange. */
 export interface MarketStream extends StreamId {
   readonly dataType: MarketType
 }
 
-/** `exchange:symbol:data_type`, unique per stream: for logs, labels and map keys. */
+/** Returns `exchange:symbol:data_type`, unique per stream: for logs, labels and map keys. */
 export const streamKey = (stream: {
   readonly exchange: string
   readonly symbol: string

@@ -4,7 +4,7 @@ export interface Window {
   readonly to: number
 }
 
-/** The same times as windows that are in order and do not touch. Windows without length are left out. */
+/** Returns the same times as sorted windows that do not touch. Empty windows are left out. */
 export const union = (windows: Iterable<Window>): ReadonlyArray<Window> => {
   const sorted = Array.from(windows)
     .filter(({ from, to }) => to > from)
@@ -18,7 +18,7 @@ export const union = (windows: Iterable<Window>): ReadonlyArray<Window> => {
   return merged
 }
 
-/** What lies in both. */
+/** Returns the times that lie in both. */
 export const intersection = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyArray<Window> => {
   const left = union(a)
   const right = union(b)
@@ -36,7 +36,7 @@ export const intersection = (a: Iterable<Window>, b: Iterable<Window>): Readonly
   return common
 }
 
-/** What lies in the first and not in the second. */
+/** Returns the times that lie in the first and not in the second. */
 export const difference = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyArray<Window> => {
   const holes = union(b)
   const rest: Array<Window> = []
@@ -48,7 +48,7 @@ export const difference = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyAr
       if (hole === undefined || hole.from >= window.to) break
       if (hole.from > from) rest.push({ from, to: hole.from })
       from = Math.max(from, hole.to)
-      // One that goes on beyond this window may reach into the next one.
+      // A hole that extends beyond this window may reach into the next one.
       if (hole.to > window.to) break
       next++
     }
@@ -57,6 +57,6 @@ export const difference = (a: Iterable<Window>, b: Iterable<Window>): ReadonlyAr
   return rest
 }
 
-/** How long they are in all, microseconds. */
+/** Returns their total length, microseconds. */
 export const lengthOf = (windows: Iterable<Window>): number =>
   union(windows).reduce((sum, { from, to }) => sum + to - from, 0)

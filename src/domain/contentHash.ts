@@ -1,9 +1,9 @@
 import { crc32 } from "node:zlib"
 
 /**
- * A hash of what a message says, unsigned 32 bits: two messages of a stream with the same id and the same hash are the same
- * message, sent twice. Left out are the members that an exchange writes anew when it sends a message again or over another
- * connection, which say nothing of the market.
+ * Hashes what a message says, unsigned 32 bits: two messages of a stream with the same id and the same hash are the same message,
+ * sent twice. Members that an exchange rewrites when it sends a message again or over another connection, and that say nothing
+ * about the market, are left out.
  */
 export const contentHash = (exchange: string, data: Uint8Array): number => {
   const members = writtenAnew.get(exchange)
@@ -18,7 +18,7 @@ export const contentHash = (exchange: string, data: Uint8Array): number => {
   return crc32(text.subarray(from), hash)
 }
 
-/** The id of another message that came under an id that was known. */
+/** Makes the id of a different message that came under an id already in use. */
 export const idOfReuse = (id: string, hash: number): string => `${id}~${hash.toString(16).padStart(8, "0")}`
 
 interface Span {
@@ -28,7 +28,7 @@ interface Span {
 
 const byStart = (a: Span, b: Span) => a.start - b.start
 
-/** Where the value of the first member of this name stands: a number, or a text without commas and braces. */
+/** Finds the value of the first member of this name: a number, or a text without commas and braces. */
 const spanOf = (text: Buffer, member: Buffer): ReadonlyArray<Span> => {
   const at = text.indexOf(member)
   if (at < 0) return []
@@ -42,9 +42,10 @@ const comma = 0x2c
 const brace = 0x7d
 
 /**
- * By exchange; only the first member of each name in a message counts. Binance: `E`, when a frame was sent. Bybit: `ts`, the
- * same. Coinbase: the envelope's `timestamp` and `sequence_num`, and `type`: the trades that a subscription begins with are a
- * snapshot. Kraken: `type`, for the same reason. Upbit: `stream_type` and `timestamp`: the last trade comes again as SNAPSHOT.
+ * The members left out, by exchange; only the first member of each name in a message counts. Binance: `E`, when a frame was sent.
+ * Bybit: `ts`, the same. Coinbase: the envelope's `timestamp` and `sequence_num`, and `type`: the trades at the start of a
+ * subscription are a snapshot. Kraken: `type`, for the same reason. Upbit: `stream_type` and `timestamp`: the last trade is sent
+ * again as SNAPSHOT.
  */
 const writtenAnew: ReadonlyMap<string, ReadonlyArray<Buffer>> = new Map(
   Object.entries({

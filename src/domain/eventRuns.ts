@@ -3,21 +3,21 @@ import type { ReceivingEvent } from "./JournalEvent.ts"
 import { streamKey } from "./StreamId.ts"
 import type { Window } from "./Window.ts"
 
-/** What may happen to a stream with every frame. */
+/** Events that can occur on a stream with every frame. */
 type Repeating = Extract<ExchangeEvent, { readonly _tag: "GapDetected" | "Discontinuity" }>
 
-/** Tells runs of events of one stream and kind as one: only the first ones in a row are handed on by themselves. */
+/** Merges runs of events of one stream and kind into one: only the first ones in a row are passed on individually. */
 export interface EventRuns<Event> {
-  /** Hands an event on, or keeps it. Before whatever else happens to the stream, what was kept of it is handed on. */
+  /** Passes an event on, or keeps it. Any other event of the stream first releases what was kept of it. */
   readonly pass: (event: Event) => void
   /**
-   * Hands on what was kept: for each run one event, from the begin of the first to the end of the last one, that says for how
-   * many it stands. Returns how many runs there were.
+   * Releases what was kept: one event for each run, from the start of the first event to the end of the last, with the number of
+   * events it stands for. Returns how many runs there were.
    */
   readonly take: () => number
 }
 
-/** Remembers two numbers for each stream and kind. */
+/** Keeps two numbers for each stream and kind. */
 export const makeEventRuns = <Event extends ReceivingEvent>(
   onto: (event: Event | Repeating) => void
 ): EventRuns<Event> => {
@@ -62,7 +62,7 @@ export const makeEventRuns = <Event extends ReceivingEvent>(
   }
 }
 
-/** One event for two of a kind, and for what lies between them. */
+/** Merges two events of a kind, and what lies between them, into one. */
 const merge = (first: Repeating, second: Repeating): Repeating => {
   const [a, b] = [windowOf(first), windowOf(second)]
   const both = {
@@ -72,7 +72,7 @@ const merge = (first: Repeating, second: Repeating): Repeating => {
     count: (first.count ?? 1) + (second.count ?? 1)
   }
   if (first._tag === "Discontinuity" || second._tag === "Discontinuity") return { ...second, ...both }
-  // Where the numbers do not grow there is no range of them that is missing, nor is there with those that follow.
+  // Where the numbers do not increase there is no missing range of numbers, and neither is there together with later ones.
   const grows =
     first.expected < first.received && first.received <= second.expected && second.expected < second.received
   return {
@@ -83,7 +83,7 @@ const merge = (first: Repeating, second: Repeating): Repeating => {
   }
 }
 
-/** The time that is in doubt; of one without a message before or after, the moment. */
+/** Returns the time that is in doubt; for an event without a message before or after it, the moment itself. */
 const windowOf = ({ after, at, before }: Repeating): Window => {
   const to = before ?? at
   return { from: Math.min(after ?? at, to - 1), to }
@@ -91,5 +91,5 @@ const windowOf = ({ after, at, before }: Repeating): Window => {
 
 const toldByThemselves = 10
 
-/** A run is over after as long without another one. */
+/** A run is over after this long without another event. */
 const restMicros = 10_000_000

@@ -2,7 +2,7 @@ import type { JournalEvent } from "./JournalEvent.ts"
 import { type StreamId, streamKey } from "./StreamId.ts"
 import { type LastingReason, maxSetBacks, maxUnsettledDoubts, type Unsettled } from "./Unsettled.ts"
 
-/** The tags of the events that change what is unsettled. */
+/** Tags of the events that change what is unsettled. */
 export const unsettling = [
   "ProcessStarted",
   "ProcessStopped",
@@ -13,7 +13,7 @@ export const unsettling = [
   "ClockStepped"
 ] as const satisfies ReadonlyArray<JournalEvent["_tag"]>
 
-/** Takes the events of a journal in order, and says what is unsettled after them. */
+/** Folds the events of a journal in order, and returns what is unsettled after them. */
 export const makeUnsettled = (): {
   readonly add: (event: JournalEvent) => void
   readonly now: () => Unsettled

@@ -1,7 +1,10 @@
 import { Effect, Metric, type MetricKey, MetricKeyType, MetricState, Option } from "effect"
 import { histogramSamples, type Labels, type MetricFamily, type Sample } from "./MetricFamily.ts"
 
-/** The collector's metrics of the calling thread, as of now: each from the first time that its value was asked for. Prometheus counts in seconds: what is in milliseconds becomes that. */
+/**
+ * Reads the collector's metrics of the calling thread as of now: each is present from the first time its value was requested.
+ * Milliseconds are converted to seconds, as is the convention of Prometheus.
+ */
 export const metricsOfThread: Effect.Effect<ReadonlyArray<MetricFamily>> = Effect.map(
   Metric.snapshot,
   (pairs) => {

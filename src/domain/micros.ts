@@ -1,8 +1,8 @@
 import { Schema } from "effect"
 
-/** Times are microseconds throughout. */
+/** All times are in microseconds. */
 export const microsPerHour = 3_600_000_000
 export const microsPerDay = 24 * microsPerHour
 
-/** A time. */
+/** A point in time. */
 export const Micros = Schema.Number.annotations({ description: "Microseconds since the epoch." })

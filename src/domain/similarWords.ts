@@ -1,17 +1,19 @@
-/** ` (did you mean "x"?)` for a word that is nearly one of the candidates, else nothing. */
+/** Returns ` (did you mean "x"?)` if a word is close to one of the candidates, otherwise an empty text. */
 export const didYouMean = (word: string, candidates: Iterable<string>): string => {
   const best = mostSimilar(word, candidates)
   return best === undefined ? "" : ` (did you mean "${best}"?)`
 }
 
-/** The candidate that a word is nearly: one character in four may be wrong, at least one, and at most `most`. */
+/** Returns the candidate closest to a word: one character in four can be wrong, at least one, and at most `most`. */
 export const mostSimilar = (
   word: string,
   candidates: Iterable<string>,
   most = Number.POSITIVE_INFINITY
 ): string | undefined => similar(word, candidates, most)[0]
 
-/** All such candidates, the nearest first; of equally near ones first that which begins most like it. */
+/**
+ * Returns all close candidates, the closest first; among equally close ones, the one with the longest common start comes first.
+ */
 export const similar = (
   word: string,
   candidates: Iterable<string>,
@@ -36,8 +38,8 @@ const commonStart = (a: string, b: string): number => {
 }
 
 /**
- * How many characters must be inserted, removed, replaced or exchanged with the next one (the optimal string alignment
- * distance); anything above `limit` where it is more than that.
+ * Counts how many characters must be inserted, removed, replaced or swapped with the next one (the optimal string alignment
+ * distance); returns anything above `limit` if it is more than that.
  */
 const distance = (a: string, b: string, limit: number): number => {
   if (Math.abs(a.length - b.length) > limit) return limit + 1

@@ -1,20 +1,20 @@
-/** Lets through so many things of so many bytes. */
+/** Admits a limited number of things and of bytes. */
 export interface Allowance {
-  /** Whether something of this size may go through now (milliseconds, never less than before). */
+  /** Whether something of this size can pass now (`now` in milliseconds, never decreasing). */
   readonly take: (bytes: number, now: number) => boolean
 }
 
 export interface AllowanceLimits {
-  /** How many a second, and how many at once. */
+  /** How many per second, and how many at once. */
   readonly perSecond: number
   readonly burst: number
   readonly bytesPerSecond: number
   readonly burstBytes: number
-  /** The largest. */
+  /** The largest size admitted. */
   readonly maxBytes: number
 }
 
-/** What was not used is saved up to a burst. What is refused costs nothing. */
+/** Makes an allowance. Unused capacity is saved up to one burst. A refusal costs nothing. */
 export const makeAllowance = (limits: AllowanceLimits): Allowance => {
   const { burst, burstBytes, bytesPerSecond, maxBytes, perSecond } = limits
   let count = burst

@@ -2,18 +2,20 @@ import { Duration, Effect, Queue } from "effect"
 import { monotonicMillis } from "../monotonicMillis.ts"
 import type { Quota } from "./Exchange.ts"
 
-/** Lets attempts begin so that no quota is exceeded, whatever moment of an attempt the other side counts. */
+/** Starts attempts so that no quota is exceeded, whichever moment of an attempt the other side counts. */
 export interface AttemptLimiter {
   /** Waits for its turn, then makes the attempt. */
   readonly admit: <A, E, R>(attempt: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** No attempt begins for so many milliseconds. */
+  /** Starts no attempt for this many milliseconds. */
   readonly hold: (millis: number) => Effect.Effect<void>
 }
 
 /**
- * An attempt counts from its beginning until the time of a quota has passed since its end, however long it took. Of a large quota
- * only half can be used at once, the other half is spread evenly over its time: no burst leaves a connection that is lost without
- * an attempt for minutes.
+ * Makes a limiter for quotas.
+ *
+ * An attempt counts from its start until the period of the quota has passed since its end, however long it took. Only half of a
+ * large quota can be used at once, the other half is spread evenly over the period, so that no burst leaves a lost connection
+ * without an attempt for minutes.
  */
 export const makeAttemptLimiter = (quotas: ReadonlyArray<Quota>): Effect.Effect<AttemptLimiter> =>
   Effect.map(
@@ -42,11 +44,11 @@ export const makeAttemptLimiter = (quotas: ReadonlyArray<Quota>): Effect.Effect<
 
 const largeCount = 20
 
-/** Half of the quota at once, and what is beyond that one after the other. */
+/** Admits half of the quota at once, and the rest one after the other. */
 const makeSpacing = ({ count, per }: Quota) => {
   const atOnce = Math.floor(count / 2)
   const spacing = Duration.toMillis(per) / (count - atOnce)
-  /** When all of the half can be used again. */
+  /** When the whole half can be used again. */
   let restedAt = Number.NEGATIVE_INFINITY
   return <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.flatMap(monotonicMillis, (now) => {
@@ -55,7 +57,7 @@ const makeSpacing = ({ count, per }: Quota) => {
     })
 }
 
-/** Has a place for each attempt that a quota allows: the time, in milliseconds, from when on it can be taken. */
+/** Keeps a slot for each attempt that the quota allows: the time in milliseconds from which it can be taken. */
 const makeLimit = ({ count, per }: Quota): Effect.Effect<AttemptLimiter["admit"]> =>
   Effect.gen(function* () {
     const places = yield* Queue.bounded<number>(count)
@@ -75,5 +77,5 @@ const makeLimit = ({ count, per }: Quota): Effect.Effect<AttemptLimiter["admit"]
       )
   })
 
-/** The clocks of both sides do not run alike. */
+/** The clocks of the two sides do not run at the same rate. */
 const clockToleranceMillis = 50

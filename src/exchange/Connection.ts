@@ -16,35 +16,35 @@ import type { TrackedStream } from "./TrackedStream.ts"
 import { makeUnreadable } from "./Unreadable.ts"
 import { ConnectionLost } from "./WebSocket.ts"
 
-/** One connection, from its opening to its end. */
+/** One connection, from opening to end. */
 export interface Connection {
   readonly id: string
-  /** How it ended, once it did. */
+  /** How the connection ended, once it has. */
   readonly ended: Effect.Effect<ConnectionLost>
-  /** Returns when another connection should take over, with the reason. */
+  /** Returns, with the reason, when another connection should take over. */
   readonly handover: Effect.Effect<Handover>
-  /** Returns when every stream that it was opened for was taken or refused. */
+  /** Returns when every stream that the connection was opened for has been accepted or refused. */
   readonly ready: Effect.Effect<void>
-  /** Whether all that is live here goes on there. */
+  /** Whether every stream that is live here continues on the other connection. */
   readonly isCaughtUpBy: (other: Connection) => boolean
-  /** Whether messages come here, and the connection before has none left to deliver that were sent before them. */
+  /** Whether messages arrive here, and the previous connection has none left to deliver that were sent before them. */
   readonly continues: (stream: TrackedStream) => boolean
-  /** Asks for streams. */
+  /** Subscribes to streams. */
   readonly subscribe: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Ends streams, for this reason. */
+  /** Unsubscribes from streams, giving this reason. */
   readonly unsubscribe: (streams: ReadonlyArray<TrackedStream>, end: ConnectionLost) => void
-  /** Takes over from the connection before: what comes here is what counts from now on. */
+  /** Takes over from the previous connection: from now on the messages of this one count. */
   readonly promote: () => void
-  /** Asks for streams that another connection keeps: what comes here counts after `adopt`. */
+  /** Subscribes to streams that another connection keeps: their messages count after `adopt`. */
   readonly subscribeGuests: (streams: ReadonlyArray<TrackedStream>) => void
   readonly adopt: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Whether the exchange sends the stream here, as far as is known. */
+  /** Whether, to our knowledge, the exchange sends the stream here. */
   readonly carries: (stream: TrackedStream) => boolean
-  /** The streams that the exchange took here. */
+  /** The streams that the exchange accepted here. */
   readonly carried: () => ReadonlyArray<TrackedStream>
-  /** Tells of the end of every stream that was told to be connected here. */
+  /** Reports the end of every stream that was reported as connected here. */
   readonly reportEnds: (end: ConnectionLost, at: number) => void
-  /** Whether any message came. */
+  /** Whether any message arrived. */
   readonly hadData: () => boolean
   readonly status: () => ConnectionStatus
 }
@@ -61,38 +61,38 @@ export interface ConnectionStatus {
   readonly streams: number
   /** Microseconds since the epoch. */
   readonly openedAt: number
-  /** When anything was last heard, pings and pongs included, microseconds since the epoch. */
+  /** When anything was last received, pings and pongs included, microseconds since the epoch. */
   readonly heardAt: number
-  /** Frames received, of whatever kind. */
+  /** Frames received, of any kind. */
   readonly frames: number
-  /** Pings sent by us, and their answers. */
+  /** Pings that we sent, and the answers to them. */
   readonly pings: number
   readonly pongs: number
-  /** Pings of the exchange, all answered. */
+  /** Pings from the exchange, all of them answered. */
   readonly pingsAnswered: number
 }
 
 export interface ConnectionOptions {
   readonly id: string
   readonly streams: ReadonlyArray<TrackedStream>
-  /** Whether its messages count at once, or only after `promote`. */
+  /** Whether its messages count immediately, or only after `promote`. */
   readonly primary: boolean
-  /** Those of `streams` that another connection keeps until they are adopted. */
+  /** The `streams` that another connection keeps until they are adopted. */
   readonly guests: ReadonlySet<TrackedStream>
-  /** How many frames that cannot be read are kept. */
+  /** Limits how many unreadable frames are kept. */
   readonly allowance: Allowance
   readonly silence: SilenceWatch
-  /** Streams that were asked for again in vain: they should get another connection. Answers whether they do. */
+  /** Called with streams that stayed silent after resubscribing and need another connection. Returns whether they get one. */
   readonly onMove: (streams: ReadonlyArray<TrackedStream>) => boolean
 }
 
 /**
- * Opens a connection, asks for the streams, and keeps it alive in the scope until something ends it.
+ * Opens a connection, subscribes to the streams, and keeps the connection alive in the scope until something ends it.
  *
- * A frame is stamped and decoded here, on the call stack of the socket. What becomes of it is in `connection/`: data are delivered and
- * judged (`delivery`), answers settle what was asked for (`subscribing`), what cannot be used is counted and kept
- * (`skippedFrames`). Once a second the connection (`liveness`) and its streams (`silence`) are looked at. Two connections that bring the same
- * streams until the next one takes over are compared in `handover`.
+ * Frames are stamped and decoded here, on the call stack of the socket, and handled in `Connection/`: data are delivered and
+ * judged (`delivery`), answers settle requests (`subscribing`), unusable frames are counted and kept (`skippedFrames`). The
+ * connection (`liveness`) and its streams (`silence`) are checked once a second. While a successor is being prepared, two
+ * connections bring the same streams; `handover` compares them.
  */
 export const openConnection = (
   context: ConnectionContext,
@@ -220,7 +220,7 @@ export const openConnection = (
       }
     })
 
-    /** No other connection has to do with the stream any more. */
+    /** Detaches a stream: no other connection is compared with it any more. */
     const leave = (subscription: Parameters<typeof endStandby>[0]): void => {
       unreadable.leave(subscription.stream)
       endStandby(subscription)

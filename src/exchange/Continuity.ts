@@ -3,9 +3,9 @@ import { distance, greatest, type Integer, least, plus } from "../domain/Integer
 /**
  * How a stream proves that no message is missing.
  *
- * - `counter`: numbers that step by one with every message, or with every part of it;
- * - `range`: every message covers a range of numbers that begins where the one before ended;
- * - `chain`: every message names the one before; the numbers themselves may jump, or even go back;
+ * - `counter`: numbers that increase by one with every message, or with every part of it;
+ * - `range`: every message covers a range of numbers that starts where the previous one ended;
+ * - `chain`: every message names the previous one; the numbers themselves can jump, or even go back;
  * - `none`: nothing on the wire proves it.
  */
 export type ContinuityRule = NumberedRule | { readonly kind: "none" }
@@ -13,70 +13,70 @@ export type ContinuityRule = NumberedRule | { readonly kind: "none" }
 /** The rule of a stream whose messages are numbered. */
 export interface NumberedRule {
   readonly kind: "counter" | "range" | "chain"
-  /** Of what the numbers are: of each stream, or of all frames of a connection together. */
+  /** What is numbered: each stream by itself, or all frames of a connection together. */
   readonly scope: "stream" | "connection"
-  /** Whether the numbers go on over a reconnect: those of the exchange do, those of a connection do not. */
+  /** Whether the numbers continue across a reconnect: numbers of the exchange do, numbers of a connection do not. */
   readonly spansConnections: boolean
-  /** The number that every connection begins with; without, any may be the first. */
+  /** The number that every connection starts with; if undefined, any number can be the first. */
   readonly first?: number
 }
 
 export const unproven: ContinuityRule = { kind: "none" }
 
-/** Whether the numbers of a stream go on over a reconnect. */
+/** Whether the numbers of a stream continue across a reconnect. */
 export const spansConnections = (rule: ContinuityRule): rule is NumberedRule =>
   rule.kind !== "none" && rule.scope === "stream" && rule.spansConnections
 
-/** Which numbers a message covers: those above `previous`, up to and including `last`. NaN where it has none. */
+/** The numbers that a message covers: those above `previous`, up to and including `last`. NaN if it has none. */
 export interface Place {
   readonly previous: Integer
   readonly last: Integer
-  /** How many of these numbers it leaves out: of a counter, where a message has several parts. None by default. */
+  /** How many of these numbers are missing, for counters whose messages have several parts. None by default. */
   readonly missing?: number
-  /** Whether the message stands for itself, whatever came before: a whole book, or the begin of a new numbering. */
+  /** Whether the message stands on its own, whatever came before it: a whole book, or the start of a new numbering. */
   readonly snapshot: boolean
 }
 
-/** What was seen of a numbering so far. */
+/** What has been seen of a numbering so far. */
 export interface Continuity {
-  /** The number up to which messages were seen; NaN before the first one. */
+  /** The number up to which messages have been seen; NaN before the first one. */
   readonly last: Integer
-  /** The newest holes: what arrives late lies in one of them. At most `maxHoles`. */
+  /** The newest holes, in which late messages fall. At most `maxHoles`. */
   readonly holes: ReadonlyArray<Hole>
-  /** Messages in a row that had been seen before. */
+  /** Consecutive messages that had already been seen. */
   readonly repeats: number
 }
 
-/** Numbers above `from`, up to and including `to`, that were not seen. */
+/** Numbers above `from`, up to and including `to`, that have not been seen. */
 export interface Hole {
   readonly from: Integer
   readonly to: Integer
 }
 
-/** How a message stands to those before it. */
+/** How a message relates to those before it. */
 export type Verdict =
-  /** The first one, or the next one, or it has no number. */
+  /** The first message, the next one, or one without a number. */
   | { readonly _tag: "Continues" }
-  /** Messages are missing before it, or parts within it; `size` is how many numbers, null where that cannot be known. */
+  /** Messages are missing before it, or parts within it; `size` is how many numbers are missing, null if that is unknown. */
   | { readonly _tag: "Gap"; readonly hole: Hole; readonly size: number | null }
-  /** It was missing and arrives late. */
+  /** It was missing, and arrived late. */
   | { readonly _tag: "OutOfOrder" }
-  /** It was seen before. */
+  /** It had already been seen. */
   | { readonly _tag: "Repeated" }
-  /** A snapshot: what came before is replaced, and nothing is said about it. */
+  /** A snapshot: it replaces what came before, and proves nothing about it. */
   | { readonly _tag: "Restarted" }
-  /** The exchange set its numbers back: it said so in a message that continues the chain, or a message's time does. */
+  /** The exchange set its numbers back, as shown by a message that continues the chain, or by the time of a message. */
   | { readonly _tag: "SetBack" }
 
 export const nothingSeen: Continuity = { last: Number.NaN, holes: [], repeats: 0 }
 
-/** Judges a message against what was seen before it. Pure: the state is changed by `advance`. */
+/** Judges a message against what was seen before it. Pure: `advance` changes the state. */
 export const judge = (rule: ContinuityRule["kind"], seen: Continuity, place: Place): Verdict => {
   const verdict = judgeEnds(rule, seen, place)
   const missing = place.missing ?? 0
   if (!(missing > 0) || place.snapshot || (verdict._tag !== "Continues" && verdict._tag !== "Gap"))
     return verdict
-  // Which ones is not known, but that they lie between its first and its last.
+  // The exact numbers are unknown, only that they lie between the first and the last of the message.
   const from = verdict._tag === "Gap" ? verdict.hole.from : plus(place.previous, 1)
   const before = verdict._tag === "Gap" ? verdict.size : 0
   return {
@@ -99,7 +99,7 @@ const judgeEnds = (rule: ContinuityRule["kind"], seen: Continuity, place: Place)
   return seen.repeats < maxRepeats ? repeated : gap("chain", last, previous)
 }
 
-/** What was seen after a message with this verdict. Remembers so many holes. */
+/** Returns what has been seen after a message with this verdict. Remembers at most `remembered` holes. */
 export const advance = (
   seen: Continuity,
   place: Place,
@@ -126,13 +126,13 @@ export const advance = (
   }
 }
 
-/** What another connection has seen of a numbering: the numbers above `start`, but for its holes. NaN before the first. */
+/** What another connection has seen of a numbering: the numbers above `start`, except its holes. NaN before the first. */
 export interface DeliveredNumbers {
   readonly start: Integer
   readonly seen: Continuity
 }
 
-/** What of a hole another connection has not delivered either, so far. */
+/** Returns the parts of a hole that another connection has not delivered either, so far. */
 export const missingOn = ({ seen, start }: DeliveredNumbers, hole: Hole): ReadonlyArray<Hole> =>
   Number.isNaN(start)
     ? [hole]
@@ -146,21 +146,21 @@ export const missingOn = ({ seen, start }: DeliveredNumbers, hole: Hole): Readon
         return to > from ? [{ from, to }] : []
       })
 
-/** How many numbers a hole has; null where that cannot be known. */
+/** How many numbers a hole has; null if that is unknown. */
 export const sizeOf = (rule: ContinuityRule["kind"], { from, to }: Hole): number | null =>
   rule === "chain" ? null : distance(from, to)
 
-/** The number that was to come and the one that came, as the exchange writes them. */
+/** Returns the number that was expected and the one that was received, as the exchange writes them. */
 export const numbersAround = (
   rule: ContinuityRule["kind"],
   { from, to }: Hole
 ): { readonly expected: Integer; readonly received: Integer } =>
   rule === "chain" ? { expected: from, received: to } : { expected: plus(from, 1), received: plus(to, 1) }
 
-/** Holes of a stream that are remembered, to know what arrives late from what arrives twice. */
+/** How many holes of a stream are remembered, to tell late messages from repeated ones. */
 export const maxHoles = 16
 
-/** So many repeated messages in a row, and none that is new, mean that the numbers were set back unseen. */
+/** This many repeated messages in a row, without a new one, mean that the numbers were set back unnoticed. */
 export const maxRepeats = 1000
 
 const continues: Verdict = { _tag: "Continues" }
@@ -175,7 +175,7 @@ const gap = (rule: ContinuityRule["kind"], from: Integer, to: Integer): Verdict 
   size: sizeOf(rule, { from, to })
 })
 
-/** A hole without the numbers of a message that lies in it. */
+/** Returns a hole without the numbers of a message that lies in it. */
 const without = (hole: Hole, { last, previous }: Place): ReadonlyArray<Hole> =>
   previous < hole.from || last > hole.to
     ? [hole]

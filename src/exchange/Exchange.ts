@@ -8,115 +8,115 @@ import type { Said } from "./StatusWatch.ts"
 import type { StatusFeed } from "./statusFeed.ts"
 
 /**
- * All that the collector knows about an exchange: a description and a pure decoder. The connection actor is written once
- * for all of them, and knows none by name.
+ * Everything the collector knows about an exchange: a description and a pure decoder. The connection code is written once for
+ * all exchanges, and knows none of them by name.
  */
 export interface Exchange {
-  /** As in MARKETS and in rows. */
+  /** The name, as in MARKETS and in rows. */
   readonly name: string
   /** The public endpoint. */
   readonly url: string
   readonly dataTypes: ReadonlyArray<MarketType>
-  /** The symbol in the exchange's own spelling, or what is allowed. */
+  /** Returns the symbol in the exchange's own spelling, or a description of what is allowed. */
   readonly parseSymbol: (text: string) => Either.Either<string, string>
-  /** What a stream is called in frames: under this name its decoder looks it up. */
+  /** The name of a stream in frames, under which its decoder looks it up. */
   readonly channelOf: (stream: MarketStream) => string
-  /** Another name under which its messages may come: that of a stream which no connection carries beside it. */
+  /** Another name that its messages can carry: the name of a stream that no connection carries together with it. */
   readonly otherChannelOf?: (stream: MarketStream) => string | undefined
-  /** How the streams of each type prove that nothing is missing. */
+  /** How the streams of each type prove that no message is missing. */
   readonly continuity: (dataType: MarketType) => ContinuityRule
   readonly limits: Limits
   readonly keepalive: Keepalive
-  /** How long nothing at all may be heard, pings and heartbeats included, before the connection counts as dead. */
+  /** How long nothing can be received, pings and heartbeats included, before the connection counts as dead. */
   readonly idleTimeout: Duration.Duration
-  /** After what time the exchange closes every connection; without, it does not say. */
+  /** The age at which the exchange closes every connection; undefined if it is not documented. */
   readonly lifetime?: Duration.Duration
-  /** How long before it closes a connection it announces that; without, it does not say. */
+  /** How far in advance the exchange announces that it closes a connection; undefined if it is not documented. */
   readonly notice?: Duration.Duration
   /** Messages to send as soon as a connection is open. */
   readonly opening: ReadonlyArray<string>
-  /** Messages to send once a connection has lasted for a minute: what is not about its streams, which come first. */
+  /** Messages to send once a connection has lasted for a minute: those that are not about its streams, which come first. */
   readonly later?: ReadonlyArray<string>
-  /** Where it tells of itself on a connection of its own. */
+  /** The feed of status messages on a connection of its own. */
   readonly statusFeed?: StatusFeed
-  /** Whether it answers requests. One that does not is taken to have refused what has no data within some seconds. */
+  /** Whether it answers requests. If not, a stream that has no data within some seconds is taken to be refused. */
   readonly acknowledges: boolean
-  /** Whether its errors name no request: then the next one waits until the one before is answered. */
+  /** Whether its errors name no request: then each request waits until the previous one is answered. */
   readonly asksOneByOne?: boolean
-  /** The messages that make a change. `nextId` makes an id that is unique on the connection. */
+  /** Returns the messages that make a change. `nextId` generates an id that is unique on the connection. */
   readonly requests: (change: SubscriptionChange, nextId: () => string) => ReadonlyArray<Request>
   /**
-   * A decoder for one connection. `streams` are those that it was asked for, by `channelOf`; they change as time goes by.
-   * `connection` is a text that no other connection has or had.
+   * Makes a decoder for one connection. `streams` holds the subscribed streams by `channelOf`; it changes over time.
+   * `connection` is a string that no other connection has or had.
    */
   readonly makeDecoder: (streams: ReadonlyMap<string, MarketStream>, connection: string) => Decoder
-  /** Where the exchange lists what it trades. */
+  /** Where the exchange lists its instruments. */
   readonly instruments: Instruments
-  /** For exchanges that may want messages to be signed. */
+  /** For exchanges that may require signed messages. */
   readonly authentication?: Authentication
 }
 
-/** So many within a time, whatever moment it begins. */
+/** A maximum count within any period of this length, whenever it starts. */
 export interface Quota {
   readonly count: number
   readonly per: Duration.Duration
 }
 
-/** Of messages that a client sends. */
+/** A quota for the messages that a client sends. */
 export interface MessageQuota extends Quota {
-  /** Whether it counts only requests, and no pings. */
+  /** Whether it counts only requests, not pings. */
   readonly requestsOnly?: boolean
 }
 
 export interface Limits {
-  /** Messages that a client may send. */
+  /** Limits on the messages that a client sends. */
   readonly messages: ReadonlyArray<MessageQuota>
-  /** Of what: of each connection, or of all connections of this address together. */
+  /** What these limits apply to: each connection, or all connections of this address together. */
   readonly messagesOf: "connection" | "address"
-  /** Attempts to connect that one address may make. */
+  /** Limits on the connection attempts of one address. */
   readonly connections: ReadonlyArray<Quota>
-  /** Whether one connection to this URL may carry these streams. */
+  /** Whether one connection to this URL can carry these streams. */
   readonly fits: (streams: ReadonlyArray<MarketStream>, url: string) => boolean
 }
 
-/** What keeps a connection open. */
+/** How a connection is kept open. */
 export interface Keepalive {
-  /** What we send: a ping of the WebSocket protocol, a text, or nothing where the exchange pings or sends heartbeats. */
+  /** What we send: a ping of the WebSocket protocol, a text, or nothing if the exchange pings or sends heartbeats. */
   readonly ping:
     | { readonly _tag: "Protocol" }
     | { readonly _tag: "Text"; readonly text: string }
     | { readonly _tag: "None" }
   readonly every: Duration.Duration
-  /** The time for the answer: a pong, or a frame that decodes as `Pong`. */
+  /** The time limit for the answer: a pong, or a frame that decodes as `Pong`. */
   readonly pongWithin: Duration.Duration
 }
 
-/** Streams to begin and to end. Those in both are to be asked for again. */
+/** Streams to subscribe to and to unsubscribe from. Streams in both are to be resubscribed. */
 export interface SubscriptionChange {
   readonly subscribe: ReadonlyArray<MarketStream>
   readonly unsubscribe: ReadonlyArray<MarketStream>
-  /** All that the connection should carry after the change: for exchanges where a request replaces the one before. */
+  /** All streams of the connection after the change, for exchanges where a request replaces the previous one. */
   readonly all: ReadonlyArray<MarketStream>
 }
 
-/** A message that asks for something, and how its answer is recognised. */
+/** A request, and how its answer is recognised. */
 export interface Request {
   /** The text to send. */
   readonly frame: string
-  /** Stands in the answer as `request`, where the exchange repeats it. */
+  /** Appears in the answer as `request`, if the exchange repeats it. */
   readonly id: string
-  /** The streams that begin with it. */
+  /** The streams that it subscribes to. */
   readonly streams: ReadonlyArray<MarketStream>
-  /** Whether its streams cannot be asked for in several requests. */
+  /** Whether its streams cannot be split over several requests. */
   readonly indivisible?: boolean
-  /** Streams that it asks for once more: the exchange may send their state anew. */
+  /** Streams that it subscribes to once more: the exchange may send their state again. */
   readonly repeated?: ReadonlyArray<MarketStream>
 }
 
 /**
- * A message of a stream. `start` and `end` bound its own bytes within the frame: an envelope lies outside. Its place is that
- * among the messages of its stream, or among all frames of its connection, by the continuity rule of its type. `snapshot`:
- * it tells a state, sent because the stream was asked for, and not something that happened.
+ * A message of a stream. `start` and `end` delimit its own bytes within the frame, without the envelope. Its place is the one
+ * among the messages of its stream, or among all frames of its connection, depending on the continuity rule of its type.
+ * `snapshot`: the message describes a state, sent because of the subscription, and not an event.
  */
 export interface Data extends Part {
   readonly _tag: "Data"
@@ -124,49 +124,49 @@ export interface Data extends Part {
   readonly end: number
   /** Other streams that the same frame belongs to. */
   readonly also: ReadonlyArray<Part>
-  /** When the exchange sent it, microseconds since the epoch, where its frames are numbered. */
+  /** When the exchange sent it, microseconds since the epoch, for exchanges whose frames are numbered. */
   readonly sent?: number | null
 }
 
-/** What a frame is to one stream. */
+/** What a frame means to one stream. */
 export interface Part extends Place {
   readonly stream: MarketStream
   readonly exchangeSequenceId: string
-  /** Integer microseconds since the epoch, or null where the exchange sends no time. */
+  /** Integer microseconds since the epoch, or null if the exchange sends no time. */
   readonly exchangeTimestamp: number | null
 }
 
-/** What a frame of an exchange is. */
+/** A decoded frame of an exchange. */
 export type Frame =
   | Data
-  /** The exchange took a request: all of it where `streams` is null, else only these of its streams. */
+  /** The exchange accepted a request: all of it if `streams` is null, otherwise only these of its streams. */
   | (Answer & { readonly _tag: "Acknowledged"; readonly streams: ReadonlyArray<MarketStream> | null })
-  /** The exchange refused streams, in its own words; nobody knows which where `streams` is empty. */
+  /** The exchange refused streams, in its own words; if `streams` is empty, it is unknown which. */
   | (Answer & {
       readonly _tag: "Refused"
       readonly streams: ReadonlyArray<MarketStream>
       readonly reason: string
     })
-  /** The answer to a ping of ours. */
+  /** The answer to our ping. */
   | (Counted & { readonly _tag: "Pong" })
   /** A sign of life that carries no data. */
   | (Counted & { readonly _tag: "Heartbeat" })
-  /** An error that names neither a request nor a stream: what it is about is not known. */
+  /** An error that names neither a request nor a stream: what it refers to is unknown. */
   | (Counted & { readonly _tag: "Failed"; readonly reason: string })
-  /** The exchange is going to close the connection; `status` is its word for that. */
+  /** The exchange is about to close the connection; `status` is its word for that. */
   | (Counted & { readonly _tag: "Closing"; readonly status: string; readonly reason: string })
-  /** What the exchange says of itself. */
+  /** Status messages of the exchange. */
   | (Counted & { readonly _tag: "Status"; readonly said: ReadonlyArray<Said> })
   /**
-   * None of these: it is kept as it came, and its stream is in doubt. `stream` is the one that it names; without, it may
-   * belong to any on the connection.
+   * None of the above: it is kept as received, and its stream is in doubt. `stream` is the one that it names; if undefined, the
+   * frame can belong to any stream on the connection.
    */
   | (Counted & {
       readonly _tag: "Malformed"
       readonly reason: Exclude<SkipReason, "of a stream that was not asked for">
       readonly stream?: MarketStream
     })
-  /** It belongs to a stream, by `channelOf`, that is not among those of the connection: skipped. */
+  /** A frame of a stream, by `channelOf`, that is not on the connection: skipped. */
   | (Counted & {
       readonly _tag: "Malformed"
       readonly reason: "of a stream that was not asked for"
@@ -174,9 +174,9 @@ export type Frame =
     })
 
 interface Answer extends Counted {
-  /** The id of the request; null where the exchange does not repeat it. */
+  /** The id of the request; null if the exchange does not repeat it. */
   readonly request: string | null
-  /** What became of the other streams of the request: their answers come, or the exchange dropped them with it. */
+  /** What happens to the other streams of the request: their answers follow, or the exchange dropped them with it. */
   readonly others: "pending" | "dropped"
 }
 
@@ -187,30 +187,32 @@ interface Counted {
   readonly sent?: number | null
 }
 
-/** Reads frames of one connection. Never throws, whatever the bytes are. */
+/** Reads the frames of one connection. Never throws, whatever the bytes are. */
 export type Decoder = (frame: Buffer) => Frame
 
-/** The list of what an exchange trades. */
+/** The list of an exchange's instruments. */
 export interface Instruments {
   /** The public REST interface. */
   readonly url: string
-  /** Path and query of each part of the list; any but the first may be empty. */
+  /** Path and query of each part of the list; all but the first can be empty. */
   readonly paths: readonly [string, ...ReadonlyArray<string>]
-  /** What the beginning of an answer has where it says, in spite of its status, that the list cannot be had now. */
+  /** Matches the start of an answer which says, in spite of its status, that the list is unavailable. */
   readonly refusal?: RegExp
-  /** How many levels deep in the answer the instruments lie, each of them an object: 1 for those of an array. */
+  /** How many levels deep in the answer the instruments lie, each of them an object: 1 for the items of an array. */
   readonly depth: number
-  /** Reads an object of that depth: undefined if it is no instrument; left if it is one that cannot be read. */
+  /**
+   * Reads an object of that depth. Returns undefined if it is not an instrument, and a left if it is one that cannot be read.
+   */
   readonly read: (item: string) => Either.Either<Instrument | undefined, string>
-  /** Whether a symbol would be in the list if it existed; without, all would. */
+  /** Whether a symbol would be in the list if it existed; if undefined, every symbol would. */
   readonly lists?: (symbol: string) => boolean
 }
 
 /**
- * What an exchange says of a symbol, in its spelling for streams.
+ * The state of a symbol, in the spelling that the exchange uses for streams.
  *
- * - `traded`: patterns mean it, though its trading may be limited or suspended for a time: it comes back by itself;
- * - `resting`: it exists, and goes on if it is recorded, but patterns do not begin it;
+ * - `traded`: patterns include it, even if its trading is limited or suspended for a time: it comes back by itself;
+ * - `resting`: it exists, and continues if it is being recorded, but patterns do not start it;
  * - `ended`: it is delisted.
  */
 export interface Instrument {
@@ -218,14 +220,14 @@ export interface Instrument {
   readonly state: "traded" | "resting" | "ended"
 }
 
-/** Finishes a message just before it is sent. */
+/** Completes a message just before it is sent. */
 export type Signer = (frame: string) => Effect.Effect<string>
 
 export interface Authentication {
-  /** Names of the settings it takes. */
+  /** The names of the settings that it takes. */
   readonly settings: ReadonlyArray<string>
   /**
-   * A signer, or none where no setting is given. Fails with a line that says what is wrong, beginning with the name of the
+   * Makes a signer, or none if no setting is given. Fails with a line that describes the problem, starting with the name of the
    * setting and never showing a secret.
    */
   readonly signer: (

@@ -22,14 +22,14 @@ export interface ExchangeRunner {
 }
 
 /**
- * Divides streams into groups, each on one connection, as the limits allow, moves those that stay silent to another group, and
- * follows the exchange's list of instruments where a pattern asks for it.
+ * Divides streams into groups of one connection each, as the limits allow, moves streams that stay silent to another group, and
+ * follows the exchange's list of instruments if there are patterns.
  */
 export const makeExchangeRunner = (options: {
   readonly context: Omit<ConnectionContext, "onFirst" | "statuses">
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
-  /** The REST interface that lists what this endpoint has; without, nothing is looked up. */
+  /** The REST interface that lists the instruments of this endpoint; if undefined, nothing is looked up. */
   readonly restUrl: string | undefined
   readonly refreshEvery: Duration.Duration
 }): ExchangeRunner => {
@@ -55,7 +55,7 @@ export const makeExchangeRunner = (options: {
     emit(doubt)
   }
 
-  /** The same object for a stream that comes back. */
+  /** Returns the same object for a stream that comes back. */
   const track = (id: MarketStream): TrackedStream => {
     const key = streamKey(id)
     const stream = known.get(key) ?? trackStream(exchange, id)
@@ -100,9 +100,9 @@ export const makeExchangeRunner = (options: {
     }
 
     /**
-     * To another group: one that is there and has room, or a new one while there are not too many. It asks for them first,
-     * and only then does the old one let them go, so that nothing is missed of a stream that was only quiet. Answers whether
-     * there is such a group.
+     * Moves streams to another group: an existing one that has room, or a new one unless there are too many. The new group
+     * subscribes first, and only then does the old one let the streams go, so that nothing is missed of a stream that was
+     * merely quiet. Returns whether there is such a group.
      */
     const move = (from: StreamGroup, streams: ReadonlyArray<TrackedStream>): boolean => {
       if (streams.some((stream) => from.guests.has(stream) || isGuest(stream))) return false
@@ -133,7 +133,7 @@ export const makeExchangeRunner = (options: {
         )
       )
 
-    /** Each group that has room is asked for all of its new streams at once. */
+    /** Adds all new streams of a group at once, to the groups that have room. */
     const add = (streams: ReadonlyArray<TrackedStream>): void => {
       const rooms = Array.from(groups, (group) => {
         const added: Array<TrackedStream> = []
@@ -216,10 +216,10 @@ const notTaken = new ConnectionLost({
   reason: "the exchange does not take it on another connection"
 })
 
-/** Groups beyond those that the streams need, for streams that were silent. */
+/** Maximum number of extra groups, beyond those that the streams need, for streams that were silent. */
 const maxExtraGroups = 4
 
-/** Whatever goes wrong in a group is a mistake of ours: it is told, and its connection begins anew. */
+/** Keeps a group running. Any failure in it is a bug of ours: it is logged, and its connection restarts. */
 const keep = (group: StreamGroup): Effect.Effect<void> =>
   group.run.pipe(
     Effect.tapErrorCause((cause) => Effect.logError("connection failed, restarting it", cause)),

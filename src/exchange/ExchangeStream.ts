@@ -19,22 +19,22 @@ import { type ReaderTooSlow, streamOf } from "./snapshots.ts"
 import { type StreamState, type TrackedStream, timeOf } from "./TrackedStream.ts"
 import { connect } from "./WebSocket.ts"
 
-/** A stream, now. */
+/** The current status of a stream. */
 export interface StreamStatus extends MarketStream {
   readonly state: StreamState
-  /** Receive time of the newest message, microseconds since the epoch, null before the first one. */
+  /** Receive time of the newest message, microseconds since the epoch; null before the first one. */
   readonly lastMessageAt: number | null
-  /** After so many seconds without a message it counts as silent, by what is usual for it. */
+  /** After how many seconds without a message it counts as silent, based on what is usual for it. */
   readonly patienceSeconds: number
-  /** Messages received since the start, those received twice counted twice. */
+  /** Messages received since the start; messages received twice count twice. */
   readonly messages: number
   /** Gaps proven since the start. */
   readonly gaps: number
-  /** Whether nothing on the wire would prove a gap. */
+  /** Whether nothing on the wire could prove a gap. */
   readonly unverifiable: boolean
-  /** The connection that its messages come from, null before the first one. */
+  /** The connection that its messages come from; null before the first one. */
   readonly connection: string | null
-  /** How often its connection ended, by what ended it. */
+  /** How often its connection ended, by kind of end. */
   readonly reconnects: ReadonlyMap<EndKind, number>
 }
 
@@ -43,10 +43,11 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
   ExchangeStream,
   {
     /**
-     * Receives for ever and hands every Snapshot to `offer`, and every event to `onEvent`, on the call stack of its socket: no
-     * fiber and no buffer lie between, because an Effect Stream costs tens of microseconds for a message that arrives by
-     * itself. Neither may throw or wait. Events are logged in any case. To be run once. `before` brings the last message
-     * of each stream that an earlier process committed: what is missing since then, by the exchange's numbers, is a gap.
+     * Receives forever and passes every Snapshot to `offer` and every event to `onEvent`, on the call stack of the socket.
+     * There is no fiber and no buffer in between, because an Effect Stream costs tens of microseconds for a message that
+     * arrives alone. Neither callback may throw or block. Events are logged in any case. To be run once. `before` provides the
+     * last message of each stream that an earlier process committed: whatever is missing since then, by the exchange's numbers,
+     * is a gap.
      */
     readonly runForEach: (
       offer: (snapshot: Snapshot) => void,
@@ -54,25 +55,25 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
       before?: Effect.Effect<ReadonlyArray<LastMessage>>
     ) => Effect.Effect<never>
     /**
-     * The same for programs that embed the collector, and for tests: a Stream of copies, in chunks of what came meanwhile. Who
-     * reads more slowly than messages come is told so before any is lost, by an error, once `capacity` of them wait (16,384 unless
-     * told otherwise).
+     * The same for programs that embed the collector, and for tests: a Stream of copies, in chunks of what arrived in the
+     * meantime. It fails before any message is lost if the reader is slower than the messages, once `capacity` of them wait
+     * (16,384 by default).
      */
     readonly snapshots: (options?: {
       readonly onEvent?: (event: ExchangeEvent) => void
       readonly before?: Effect.Effect<ReadonlyArray<LastMessage>>
       readonly capacity?: number
     }) => Stream.Stream<Snapshot, ReaderTooSlow>
-    /** Every stream. */
+    /** The status of every stream. */
     readonly status: Effect.Effect<ReadonlyArray<StreamStatus>>
-    /** Every open connection. */
+    /** The status of every open connection. */
     readonly connections: Effect.Effect<ReadonlyArray<ConnectionStatus>>
   }
 >() {
   /**
-   * Connections to the exchanges of these streams, as few as their limits allow. `endpoints` replace their WebSocket URLs,
-   * `restEndpoints` those of their REST interfaces, where the symbols of `patterns` are looked up, hourly, and those of
-   * `streams` once.
+   * Connects to the exchanges of these streams, with as few connections as their limits allow. `endpoints` replaces their
+   * WebSocket URLs, `restEndpoints` the URLs of their REST interfaces, where the symbols of `patterns` are looked up hourly,
+   * and those of `streams` once.
    */
   static readonly layer = (options: ExchangeStreamOptions) =>
     Layer.effect(
@@ -131,10 +132,10 @@ export interface ExchangeStreamOptions {
   readonly patterns?: ReadonlyArray<MarketPattern>
   readonly endpoints: ReadonlyMap<string, URL>
   readonly restEndpoints?: ReadonlyMap<string, URL>
-  /** By exchange, for those that messages are signed for. */
+  /** Signers by exchange, for those whose messages are signed. */
   readonly signers?: ReadonlyMap<string, Signer>
   readonly silenceTimeout: Duration.Duration
-  /** How often the lists of instruments are looked up: every hour by default. */
+  /** How often the lists of instruments are fetched: every hour by default. */
   readonly refreshEvery?: Duration.Duration
 }
 
@@ -146,12 +147,14 @@ const makeRunners = (
   habitOf: (exchange: string) => PauseHabit
 ): Effect.Effect<ReadonlyArray<ExchangeRunner>> => {
   let lastConnection = 0
-  /** The microsecond of its making, or one not yet used: no other connection of this or another run has it. */
+  /** The microsecond of its creation, or the next unused one: no other connection of this or another run has the same id. */
   const nextConnection = () => {
     lastConnection = Math.max(clock.unsafeNow(), lastConnection + 1)
     return lastConnection.toString(36)
   }
-  /** Another endpoint than the exchange's own may have other symbols: without its list only patterns are looked up. */
+  /**
+   * An endpoint other than the exchange's own may have other symbols: unless its list is given, only patterns are looked up.
+   */
   const restUrlOf = (exchange: Exchange, patterns: ReadonlyArray<MarketPattern>): string | undefined => {
     const url = options.endpoints.get(exchange.name)
     const isOwn = url === undefined || url.href === new URL(exchange.url).href
@@ -200,7 +203,7 @@ const makeRunners = (
   )
 }
 
-/** The same object for the same symbol. */
+/** Returns the same object for the same symbol. */
 const unreadableOf = (exchange: string) => {
   const known = new Map<string, StreamId>()
   return (symbol: string): StreamId => {

@@ -1,8 +1,8 @@
 import type { Place } from "./Continuity.ts"
 
-/** The first message of a stream since the process began. `at` is when it was received, microseconds since the epoch. */
+/** The first message of a stream since the process started. `at` is its receive time, microseconds since the epoch. */
 export interface FirstMessage extends Place {
   readonly at: number
-  /** When the exchange had taken the stream. */
+  /** When the exchange accepted the stream. */
   readonly since: number
 }

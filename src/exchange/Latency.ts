@@ -1,6 +1,9 @@
 import { Metric, MetricBoundaries, MetricKey, MetricLabel } from "effect"
 
-/** Milliseconds from the exchange's own time to our receipt, by exchange. Clocks differ: it may be off, and below 0. */
+/**
+ * A histogram of the milliseconds from the exchange's own time of a message to its receipt, by exchange. Clocks differ: values
+ * can be off, and below 0.
+ */
 export const latencyOf = (exchange: string) =>
   Metric.fromMetricKey(MetricKey.taggedWithLabels(key, [MetricLabel.make("exchange", exchange)]))
 

@@ -2,21 +2,21 @@ import type { Instrument } from "./Exchange.ts"
 
 /** What an exchange has listed so far. */
 export interface Listing {
-  /** The symbols that patterns may mean. */
+  /** The symbols that patterns can match. */
   readonly symbols: ReadonlySet<string>
-  /** All that was in the last list that was believed, but for what had ended. */
+  /** All symbols of the last list that was believed, except the ended ones. */
   readonly last: ReadonlySet<string>
-  /** The same of each list after it that was too short to be believed. */
+  /** The same for each later list that was too short to be believed. */
   readonly doubted: ReadonlyArray<ReadonlySet<string>>
 }
 
 export const nothingListed: Listing = { symbols: new Set(), last: new Set(), doubted: [] }
 
 /**
- * What is listed after another list. A symbol is begun as soon as it is traded. It goes when it has ended, or when two lists in a
- * row do not have it, and stays whatever else is said of it: an exchange that limits or suspends a symbol takes it up again. A
- * list that has less than half of the one before may be a part of one, and changes nothing until `timesSeen` in a row were
- * so short. Pure.
+ * Returns the listing after another list. A symbol starts as soon as it is traded. It is removed when it has ended, or when two
+ * lists in a row lack it, and stays whatever else its status is: an exchange that limits or suspends a symbol resumes it later.
+ * A list with less than half as many symbols as the previous one may be incomplete, and changes nothing until `timesSeen` lists
+ * in a row were that short. Pure.
  */
 export const readList = (before: Listing, list: ReadonlyArray<Instrument>): Listing => {
   const present = symbolsOf(list, ({ state }) => state !== "ended")
@@ -40,7 +40,7 @@ export const readList = (before: Listing, list: ReadonlyArray<Instrument>): List
 /** Whether the last list was too short to be believed. */
 export const isDoubted = ({ doubted }: Listing): boolean => doubted.length > 0
 
-/** So often a list must have been too short to be believed. */
+/** How many lists in a row must be too short before one is believed. */
 export const timesSeen = 3
 
 const symbolsOf = (list: ReadonlyArray<Instrument>, isWanted: (instrument: Instrument) => boolean) =>

@@ -1,18 +1,21 @@
 import { Duration } from "effect"
 import type { MessageQuota } from "./Exchange.ts"
 
-/** Spaces things out so that quotas are never exceeded, whatever moment their time is counted from. */
+/** Spaces messages so that quotas are never exceeded, whatever moment their periods are counted from. */
 export interface Pacer {
-  /** Milliseconds to wait from `now` (milliseconds, never less than before). Whoever asks has to go then. */
+  /**
+   * Reserves a slot, and returns the milliseconds to wait from `now` (milliseconds, never decreasing). The caller must send
+   * then.
+   */
   readonly reserve: (now: number) => number
-  /** A ping goes now: it takes a place where pings count. */
+  /** Records a ping sent now: it takes a slot where pings count. */
   readonly ping: (now: number) => void
 }
 
 /**
- * A pacer for quotas. It stays one below each, because answers to pings count too, and counts its time half a second longer:
- * what leaves us may be held up so long on its way, and then arrives together with what left later. Remembers as many times
- * as the counts of its quotas.
+ * Makes a pacer for quotas. It stays one below each, because answers to pings count too, and extends each period by half a
+ * second: what we send can be delayed that long on its way, and then arrives together with what was sent later. Remembers as
+ * many times as the counts of its quotas.
  */
 export const makePacer = (quotas: ReadonlyArray<MessageQuota>): Pacer => {
   const windows = quotas.map(({ count, per, requestsOnly = false }) => ({

@@ -1,14 +1,14 @@
 /**
- * How long a stream usually says nothing: its pauses in buckets whose upper ends grow by the square root of two, from a second to
- * twelve days. When they add up to two days all counts are halved, so that what was a day ago counts half.
+ * The usual pauses of a stream, in buckets whose upper ends grow by the square root of two, from a second to twelve days. When
+ * the pauses add up to two days all counts are halved, so that those of a day ago count half.
  */
 export interface PauseHabit {
   readonly counts: Float32Array
-  /** The sum of the pauses in `counts`, seconds. */
+  /** The sum of the pauses in `counts`, in seconds. */
   seconds: number
-  /** How many were learned, ever. */
+  /** How many pauses were ever learned. */
   pauses: number
-  /** `usualPause` as of `pauses`, NaN before it is asked for. */
+  /** `usualPause` as of `pauses`, NaN until it is computed. */
   usual: number
 }
 
@@ -19,7 +19,7 @@ export const makePauseHabit = (): PauseHabit => ({
   usual: 0
 })
 
-/** A pause of so many seconds has ended, one at least. */
+/** Learns a pause that has ended, of at least one second. */
 export const learnPause = (habit: PauseHabit, seconds: number): void => {
   const bucket = Math.min(Math.ceil(2 * Math.log2(seconds)), buckets - 1)
   habit.counts[bucket] = (habit.counts[bucket] ?? 0) + 1
@@ -33,8 +33,9 @@ export const learnPause = (habit: PauseHabit, seconds: number): void => {
 }
 
 /**
- * Seconds: a tenth of the time is spent in pauses that are longer. So an hour of every night counts, however many short pauses
- * the day has. Of 20 pauses and more the longest one does not count, which may have been a fault. 0 if none is known.
+ * Returns the usual pause in seconds: a tenth of the time is spent in longer pauses. So an hour of every night counts, however
+ * many short pauses the day has. From 20 pauses on, the longest does not count, because it may have been a fault. 0 if no pause
+ * is known.
  */
 export const usualPause = (habit: PauseHabit): number => {
   if (Number.isNaN(habit.usual)) habit.usual = usualOf(habit)
@@ -62,8 +63,8 @@ const usualOf = ({ counts, pauses }: PauseHabit): number => {
 }
 
 /**
- * Seconds after which a silence is no pause any more. What is known of few messages is stretched: the next pause is longer than
- * the longest of a few by chance.
+ * Returns after how many seconds a silence is no longer a pause. The value is stretched while few messages are known, because
+ * the next pause is easily longer than the longest of a few.
  */
 export const patienceOf = (habit: PauseHabit, messages = habit.pauses): number =>
   usualPause(habit) * (unusualFactor + fewFactor / Math.max(messages, 1) ** 2)

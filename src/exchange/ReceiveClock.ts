@@ -1,14 +1,14 @@
 import { Context, Layer } from "effect"
 
-/** Two clocks of the machine, both in microseconds. */
+/** Two clocks of the host, both in microseconds. */
 export interface TimeSources {
   /** Since the epoch, in whole milliseconds: the true time lies in [wall, wall + 1000). */
   readonly wall: () => number
-  /** Never goes back; exact to the microsecond; counts from any moment. */
+  /** Never goes back; exact to the microsecond; its zero is arbitrary. */
   readonly monotonic: () => number
 }
 
-/** The wall clock was set, or ran on while the machine slept: from one time to another, microseconds since the epoch. */
+/** The wall clock was set, or kept running while the host slept: from one time to another, microseconds since the epoch. */
 export interface ClockStep {
   readonly from: number
   readonly to: number
@@ -19,13 +19,13 @@ export class ReceiveClock extends Context.Tag("collector/ReceiveClock")<
   ReceiveClock,
   {
     /**
-     * Now, integer microseconds since the epoch; never less than the stamp before, unless the wall clock was set back by a
-     * second or more.
+     * The current time, integer microseconds since the epoch; never less than the previous stamp, unless the wall clock was set
+     * back by a second or more.
      */
     readonly unsafeNow: () => number
-    /** Microseconds of a clock that nobody sets, as of the last `unsafeNow`: for intervals. */
+    /** Microseconds of a clock that is never set, as of the last `unsafeNow`: for intervals. */
     readonly unsafeElapsed: () => number
-    /** Hears of every step of the wall clock, before the first stamp after it. One listener. */
+    /** Registers the listener for steps of the wall clock, called before the first stamp after each. Only one listener. */
     readonly onStep: (listener: (step: ClockStep) => void) => void
   }
 >() {
@@ -38,10 +38,10 @@ export class ReceiveClock extends Context.Tag("collector/ReceiveClock")<
 }
 
 /**
- * A clock of microseconds out of a wall clock of milliseconds: the monotonic clock plus an anchor. The anchor moves just
- * as far as it takes to keep the sum within the millisecond that the wall clock shows: a few readings make it exact, and
- * then it follows the wall clock when that is set, is slewed, or has run on while the machine slept. After a step back of
- * less than a second the stamps stand still until the wall clock has caught up; after a longer one they go back with it.
+ * Makes a microsecond clock from a wall clock of milliseconds: the monotonic clock plus an anchor. The anchor moves only as far
+ * as needed to keep the sum within the millisecond that the wall clock shows: a few readings make it exact, and then it follows
+ * the wall clock when that is set, is slewed, or kept running while the host slept. After a step back of less than a second the
+ * stamps stand still until the wall clock has caught up; after a longer one they go back with it.
  */
 export const makeReceiveClock = (sources: TimeSources): ReceiveClock["Type"] => {
   let anchor = sources.wall() - sources.monotonic()
@@ -92,11 +92,11 @@ export const makeReceiveClock = (sources: TimeSources): ReceiveClock["Type"] => 
   }
 }
 
-/** Readings of both clocks that took longer were interrupted in between and say nothing about their distance. */
+/** Readings of both clocks that took longer were interrupted in between, and say nothing about their difference. */
 const maxReadingMicros = 50
 
-/** What moves the wall clock by so much at once is no slewing. */
+/** A correction of the wall clock by this much at once is a step, not slewing. */
 const stepMicros = 100_000
 
-/** Set back by so much, stamps follow. */
+/** Stamps follow when the clock is set back by this much. */
 const epochMicros = 1_000_000

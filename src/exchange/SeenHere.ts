@@ -2,14 +2,14 @@ import type { Integer } from "../domain/Integer.ts"
 import { type Continuity, type ContinuityRule, judge, type Place, type Verdict } from "./Continuity.ts"
 
 /**
- * What one connection has brought of a numbering. Messages come in order on a connection: one that does not go beyond those
- * before is one of them that came twice, or late, or else the exchange has set its numbers back, perhaps with its clock. Its own
- * time tells which.
+ * What one connection has brought of a numbering. Messages arrive in order on a connection, so one that does not go beyond the
+ * earlier ones is repeated or late, or else the exchange has set its numbers back, perhaps together with its clock. The time
+ * that the exchange gave the message tells which.
  */
 export interface SeenHere {
   /**
-   * The first and the highest number, and the newest time of the exchange, microseconds, since they were set back. NaN before the
-   * first one.
+   * The first and the highest number, and the newest time of the exchange in microseconds, since the numbers were set back. NaN
+   * before the first message.
    */
   first: Integer
   last: Integer
@@ -17,9 +17,9 @@ export interface SeenHere {
   readonly remembered: Remembered
 }
 
-/** The latest messages of a numbering, whatever connection brought them. */
+/** The latest messages of a numbering, from any connection. */
 export interface Remembered {
-  /** Number and time of each, in turn, 2 kB at most; the next one goes to `next`. */
+  /** Number and time of each message, alternating, at most 2 kB; `next` is where the next one goes. */
   readonly recent: Array<Integer>
   next: number
 }
@@ -34,10 +34,10 @@ export const makeSeenHere = (remembered: Remembered): SeenHere => ({
 })
 
 /**
- * Judges a message against what was seen before, here and elsewhere, by its number and, where that is known, by the time that the
- * exchange gave it; null where it sends none: then nothing says that it is not another message. `newest` is that time of the
- * newest message of any connection. One that came twice has the number and the time of one of the latest
- * `rememberedMessages`; that of another connection may be lower than all of these, and its time is not quite the same.
+ * Judges a message against what was seen before, here and elsewhere, by its number and, if known, by the time that the exchange
+ * gave it. The time is null if the exchange sends none: then nothing rules out that it is a different message. `newest` is the
+ * exchange time of the newest message of any connection. A repeated message has the number and the time of one of the latest
+ * `rememberedMessages`; one from another connection can have a lower number than all of these, and its time differs slightly.
  */
 export const judgeHere = (
   rule: ContinuityRule["kind"],
@@ -67,11 +67,14 @@ const isKnown = (
   return isRemembered(remembered, place, time, place.last <= here.first ? toleranceMicros : 0)
 }
 
-/** Whether a message that came by another connection than the newest one is another one: servers may give one message two times. */
+/**
+ * Whether a message from another connection than the newest one is different from it. Servers may stamp the same message with
+ * slightly different times.
+ */
 export const isLater = (time: number | null, newest: number): boolean =>
   time === null || !(time <= newest + toleranceMicros)
 
-/** So far behind another no server is that works: its clock was set back. */
+/** Whether a message is further behind than any working server lags: its clock was set back. */
 const isLongBefore = (time: number | null, newest: number): boolean =>
   time !== null && time < newest - lagMicros
 
@@ -87,7 +90,7 @@ const isRemembered = (
   return false
 }
 
-/** Whether another message is remembered by its number, or none of its number can have been forgotten. */
+/** Whether a different message is remembered under its number, or none with its number can have been forgotten. */
 const isOther = (remembered: Remembered, place: Place, time: number | null): boolean => {
   const { recent } = remembered
   let isThere = false
@@ -100,7 +103,7 @@ const isOther = (remembered: Remembered, place: Place, time: number | null): boo
   return isBelow || (isThere && time !== null && !isRemembered(remembered, place, time, toleranceMicros))
 }
 
-/** Whether it is no older than the message before it, as far as that is remembered. */
+/** Whether it is no older than the message before it in the numbering, if that one is remembered. */
 const isLate = ({ recent }: Remembered, { last }: Place, time: number): boolean => {
   let before: Integer = Number.NEGATIVE_INFINITY
   let begin = Number.NEGATIVE_INFINITY
@@ -114,7 +117,7 @@ const isLate = ({ recent }: Remembered, { last }: Place, time: number): boolean 
   return time >= begin - toleranceMicros
 }
 
-/** Notes a message. */
+/** Records a message. */
 export const seeHere = (here: SeenHere, { last }: Place, time: number | null, { _tag }: Verdict): void => {
   if (time !== null && (_tag === "SetBack" || !(time <= here.time))) here.time = time
   if (Number.isNaN(last)) return
@@ -128,7 +131,7 @@ export const seeHere = (here: SeenHere, { last }: Place, time: number | null, { 
   remembered.next = (remembered.next + 2) % (2 * rememberedMessages)
 }
 
-/** Whether a message with this verdict had not been known. */
+/** Whether a message with this verdict was previously unknown. */
 export const isNew = ({ _tag }: Verdict): boolean => _tag !== "Repeated" && _tag !== "OutOfOrder"
 
 const setBack: Verdict = { _tag: "SetBack" }

@@ -1,9 +1,9 @@
 import type { PauseHabit } from "./PauseHabit.ts"
 import { isSilent, patience, type StreamWatch, tick } from "./StreamWatch.ts"
 
-/** Watches the streams of a connection together: when none of them speaks it is not the habit of each that is to be learned. */
+/** Watches the streams of a connection together: when all of them are quiet, that is not learned as the habit of each. */
 export interface SilenceWatch {
-  /** One second has passed for these, which are all that the exchange has taken. */
+  /** Counts one second for these watches, which are those of all streams that the exchange accepted. */
   readonly tick: (watches: ReadonlyArray<StreamWatch>) => void
   /** Whether it is time to do something about a stream's silence. */
   readonly isSilent: (watch: StreamWatch) => boolean
@@ -12,9 +12,9 @@ export interface SilenceWatch {
 }
 
 /**
- * `timeoutSeconds`: how long a lively stream may say nothing. `all` learns the pauses of all streams of the exchange. A time in
- * which nothing came on the connection, although several of its streams should have spoken, is a halt of the exchange: but for
- * `timeoutSeconds` of it, nobody learns from it.
+ * Makes a watch. `timeoutSeconds` is how long a lively stream can be quiet. `all` learns the pauses of all streams of the
+ * exchange. A period without any message on the connection, although several of its streams were due, is a halt of the
+ * exchange: except for its first `timeoutSeconds`, nothing is learned from it.
  */
 export const makeSilenceWatch = (timeoutSeconds: number, all: PauseHabit): SilenceWatch => {
   let quietFor = 0

@@ -2,28 +2,31 @@ import type { ExchangeEvent, ExchangeStatus } from "../domain/ExchangeEvent.ts"
 import { statusKey } from "../domain/ExchangeStatuses.ts"
 import { microsPerHour } from "../domain/micros.ts"
 
-/** What exchange status changed. */
+/** A status message of an exchange. */
 export interface Said {
-  /** In its own word. */
+  /** The status, in the exchange's own word. */
   readonly status: string
-  /** What it is about: a product, a maintenance; the exchange as a whole without. */
+  /** What it is about: a product, a maintenance; the exchange as a whole if undefined. */
   readonly subject?: string
   readonly text?: string
-  /** Whether nothing will tell that it is over. */
+  /** Whether its end will never be announced. */
   readonly isPassing?: boolean
-  /** Whether it is only told where something else was: where an exchange tells of each product, mostly that all is well. */
+  /** Whether it is reported only after a different status: for exchanges that report every product, mostly that all is well. */
   readonly isUsual?: boolean
 }
 
-/** Tells what exchange status changed: once, on however many connections it says it, and only what is new. */
+/** Reports status changes of an exchange: only what is new, and once, however many connections it arrives on. */
 export interface StatusWatch {
   /** `now`: the stamp of the frame. */
   readonly hear: (said: Said, now: number) => void
-  /** To be called now and then: tells what had to wait. */
+  /** To be called now and then: reports what had to wait. */
   readonly tick: (now: number) => void
 }
 
-/** Tells at most `maxPerHour` changes an hour; of what changes more often, the latest state when there is room again. */
+/**
+ * Makes a watch that reports at most `maxPerHour` changes an hour. Of what changes more often it reports the latest state when
+ * there is room again.
+ */
 export const makeStatusWatch = (exchange: string, emit: (event: ExchangeEvent) => void): StatusWatch => {
   const told = new Map<string, Status>()
   const waiting = new Map<string, Status>()
@@ -82,7 +85,7 @@ type Status = typeof ExchangeStatus.Type
 const isSame = (before: Status | undefined, { status, text }: Status): boolean =>
   before !== undefined && before.status === status && before.text === text
 
-/** The latest ones only. */
+/** Sets a value, and keeps only the latest `maxKept`. */
 const keep = <A>(of: Map<string, A>, key: string, value: A): void => {
   of.delete(key)
   of.set(key, value)
@@ -90,7 +93,7 @@ const keep = <A>(of: Map<string, A>, key: string, value: A): void => {
   if (of.size > maxKept && oldest !== undefined) of.delete(oldest)
 }
 
-/** It is printed: no control characters, and no more than so many. */
+/** Makes a text printable: without control characters, and at most `length` characters long. */
 const plain = (text: string, length: number): string => text.replace(/\p{Cc}+/gu, " ").slice(0, length)
 
 const maxWord = 64
@@ -98,5 +101,5 @@ const maxText = 500
 const maxKept = 200
 const maxPerHour = 60
 
-/** An announcement that comes again sooner is the same one, on another connection. */
+/** An announcement repeated sooner is the same one, received on another connection. */
 const repeatMicros = 600_000_000

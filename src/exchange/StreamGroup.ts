@@ -9,29 +9,29 @@ import { makeSilenceWatch } from "./SilenceWatch.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
 import { ConnectionLost } from "./WebSocket.ts"
 
-/** Streams that are kept alive together, on one connection after the other. */
+/** Streams that are kept alive together, on one connection after another. */
 export interface StreamGroup {
   readonly streams: ReadonlySet<TrackedStream>
-  /** Asks for more streams, now or with the next connection. */
+  /** Adds more streams, on the current connection or with the next one. */
   readonly add: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Asks for streams that another group keeps until `adopt`. */
+  /** Adds streams that another group keeps until `adopt`. */
   readonly addGuests: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Keeps those of its guests that the exchange sends here. Returns them: the other group can let them go. */
+  /** Takes over the guests that the exchange sends here. Returns them, so that the other group can let them go. */
   readonly adopt: () => ReadonlyArray<TrackedStream>
   readonly guests: ReadonlySet<TrackedStream>
-  /** Ends streams, for this reason. Without any left the group ends. */
+  /** Ends streams, giving this reason. The group ends when it has none left. */
   readonly remove: (streams: ReadonlyArray<TrackedStream>, end: ConnectionLost) => void
-  /** The connections that are open: two while one takes over from the other. */
+  /** The open connections: two while one takes over from the other. */
   readonly connections: () => ReadonlyArray<Connection>
-  /** Keeps them alive. Returns when the last stream has gone. */
+  /** Keeps the streams alive. Returns when the last stream has been removed. */
   readonly run: Effect.Effect<void>
 }
 
 /**
  * Opens a connection, and the next one when it ends. When the exchange is about to end it, the next one is opened first and
- * takes over once it has caught up; where the next one is to end soon too, it is kept for a while before. Data reset the
- * waiting time between attempts. `onMove` hears of streams that stay silent in this group, and answers whether they get
- * into another one. `guests` are kept by another group until they are adopted.
+ * takes over once it has caught up; if the end of the new one is announced soon as well, it is kept for a while first.
+ * Receiving data resets the waiting time between attempts. `onMove` is called with streams that stay silent in this group, and
+ * returns whether another one takes them. `guests` are kept by another group until they are adopted.
  */
 export const makeStreamGroup = (
   context: ConnectionContext,
@@ -57,7 +57,7 @@ export const makeStreamGroup = (
       code: end.code ?? null
     })
 
-  /** Tells of the end of a connection, and closes it. */
+  /** Reports the end of a connection, and closes it. */
   const close = (ending: Opened, end: ConnectionLost, isTakenOver = false) =>
     Effect.suspend(() => {
       opened.delete(ending)
@@ -65,7 +65,7 @@ export const makeStreamGroup = (
       const others = new Set(Array.from(opened).flatMap(({ connection }) => connection.carried()))
       for (const stream of ending.connection.carried()) {
         if (!isTakenOver) {
-          // It was to take over: the stream lives on.
+          // It was meant to take over: the stream lives on.
           if (others.has(stream)) continue
           stream.state = "connecting"
         }
@@ -76,7 +76,7 @@ export const makeStreamGroup = (
       return Scope.close(ending.scope, Exit.void)
     })
 
-  /** One attempt to open a connection. What it opens is in `opened` before anything can interrupt it. */
+  /** Makes one attempt to open a connection. What it opens is in `opened` before anything can interrupt it. */
   const attempt = (parent: Scope.Scope, primary: boolean) =>
     Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
@@ -106,7 +106,7 @@ export const makeStreamGroup = (
         )
         const opening: Opened = { connection, scope }
         opened.add(opening)
-        // Those that came and went while it was being opened.
+        // Streams that were added or removed while it was being opened.
         const late = [...wanted].filter((stream) => !asked.has(stream))
         connection.subscribe(late.filter((stream) => !guests.has(stream)))
         connection.subscribeGuests(late.filter((stream) => guests.has(stream)))
@@ -118,7 +118,7 @@ export const makeStreamGroup = (
       })
     )
 
-  /** Returns once there is a stream that the exchange may be asked for. */
+  /** Returns once there is a stream that can be requested from the exchange. */
   const awaitWanted = Effect.repeat(Effect.sleep("1 second"), {
     until: () => hasWanted()
   }).pipe(Effect.unless(() => hasWanted()))
@@ -135,7 +135,7 @@ export const makeStreamGroup = (
     const parent = yield* Effect.scope
     const backoff = yield* Schedule.driver(reconnecting)
 
-    /** A connection, however long that takes. */
+    /** Opens a connection, however long that takes. */
     const open = (primary: boolean) =>
       Effect.zipRight(awaitWanted, attempt(parent, primary)).pipe(
         Effect.tapError((end) => context.attempts.hold(end.retryAfter ?? 0)),
@@ -143,7 +143,7 @@ export const makeStreamGroup = (
         Effect.eventually
       )
 
-    /** Opens the connection that takes over from one that is going to end; none if that ends before. */
+    /** Opens the connection that takes over from one that is about to end; returns undefined if that one ends first. */
     const successorOf = ({ connection }: Opened) =>
       Effect.gen(function* () {
         while (true) {
@@ -161,7 +161,7 @@ export const makeStreamGroup = (
         }
       })
 
-    /** Keeps one whose end is announced for so long. Answers whether it ended meanwhile. */
+    /** Keeps a connection whose end is announced for this many milliseconds. Returns whether it ended in the meantime. */
     const isCutWithin = ({ connection }: Opened, millis: number) =>
       millis <= 0
         ? Effect.succeed(false)
@@ -202,7 +202,7 @@ export const makeStreamGroup = (
         }
       }
       const end = yield* current.connection.ended
-      // One that has had data before every error would be made anew without a pause.
+      // Otherwise a connection that receives data before every error would be reopened without a pause.
       const isCalm = end.kind !== "error" || (yield* monotonicMillis) - began >= calmMillis
       if (isCalm && current.connection.hadData()) yield* backoff.reset
       yield* close(current, end)
@@ -251,7 +251,7 @@ export const makeStreamGroup = (
         Effect.zipRight(
           closeAll(new ConnectionLost({ kind: "empty", reason: "it has no streams any more" }))
         ),
-        // What is open ends with it.
+        // Connections that are open end with it.
         Effect.onError((cause) =>
           Cause.isInterruptedOnly(cause)
             ? Effect.void
@@ -265,8 +265,8 @@ export const makeStreamGroup = (
 }
 
 /**
- * Of frames that cannot be read, over all connections of a group: enough for a few streams that changed their format, and for
- * some whole books of 5 MB; at most 11 GB a day, however fast garbage comes.
+ * Limits for unreadable frames, over all connections of a group: enough for a few streams that changed their format, and for
+ * some whole books of 5 MB; at most 11 GB a day, however fast garbage arrives.
  */
 const unreadableLimits: AllowanceLimits = {
   perSecond: 100,
@@ -276,16 +276,16 @@ const unreadableLimits: AllowanceLimits = {
   maxBytes: 8 * 1024 * 1024
 }
 
-/** How long a connection lasts whose error says nothing about the next one. */
+/** The age of a connection from which its error says nothing about the next one. */
 const calmMillis = 60_000
 
-/** A connection and the scope that keeps it open. */
+/** A connection, and the scope that keeps it open. */
 interface Opened {
   readonly connection: Connection
   readonly scope: Scope.CloseableScope
 }
 
-/** Waits until all streams were taken by the next connection, and those that are live are live there too. */
+/** Waits until the next connection has all streams accepted, and those that are live here are live there too. */
 const caughtUp = (connection: Connection, next: Connection) =>
   next.ready.pipe(
     Effect.timeoutOption("20 seconds"),

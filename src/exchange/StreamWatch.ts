@@ -2,21 +2,23 @@ import { learnPause, makePauseHabit, type PauseHabit, patienceOf } from "./Pause
 
 /**
  * Notices that a stream is silent. Time is counted in ticks, once a second, by the `SilenceWatch` of its connection; a message
- * only counts up.
+ * only increments a counter.
  */
 export interface StreamWatch {
-  /** Messages so far, those that only tell a state not counted. */
+  /** Messages so far, not counting those that only describe a state. */
   messages: number
-  /** Whether anything came on this connection. */
+  /** Whether anything arrived on this connection. */
   live: boolean
   /** Seconds since the last message. */
   quietFor: number
-  /** How many of these nothing came on the whole connection although several streams should have spoken: nothing is learned of them. */
+  /**
+   * How many of these seconds the whole connection was quiet although several streams were due: nothing is learned from them.
+   */
   sharedQuiet: number
   readonly habit: PauseHabit
-  /** Messages as of the last tick. */
+  /** The value of `messages` at the last tick. */
   counted: number
-  /** How often something was done about its silence since the last message, and the seconds since the last time. */
+  /** How many attempts were made to end its silence since the last message, and the seconds since the last attempt. */
   attempts: number
   sinceAttempt: number
 }
@@ -32,7 +34,7 @@ export const makeStreamWatch = (): StreamWatch => ({
   sinceAttempt: 0
 })
 
-/** One second has passed. What is learned of the stream is learned of `all` of the exchange as well. */
+/** Counts one second. What is learned about the stream is also learned for `all` streams of the exchange. */
 export const tick = (watch: StreamWatch, all: PauseHabit): void => {
   if (watch.messages > watch.counted) {
     const pause = watch.quietFor + 1 - watch.sharedQuiet
@@ -53,11 +55,11 @@ export const tick = (watch: StreamWatch, all: PauseHabit): void => {
 }
 
 /**
- * Whether it is time to do something about a stream's silence: after `timeoutSeconds`, or much more than is usual for it where
- * that is longer; of one that has had few messages after ten times the timeout at least, and of one that has had none after
- * much more than is usual for `all` of its exchange, where that is longer. A second attempt follows after as long again, and every
- * further pair that did not help doubles the time to the next, up to an hour; for a stream that was never heard every attempt
- * does, up to a day.
+ * Whether it is time to act on a stream's silence. That is after `timeoutSeconds`, or after much more than is usual for the
+ * stream if that is longer; for a stream with few messages after at least ten times the timeout, and for one with none after
+ * much more than is usual for `all` of its exchange if that is longer. A second attempt follows after the same time again, and
+ * every further pair of attempts that did not help doubles the time to the next one, up to an hour; for a stream that was never
+ * heard every attempt doubles it, up to a day.
  */
 export const isSilent = (watch: StreamWatch, timeoutSeconds: number, all: PauseHabit): boolean => {
   if (watch.sinceAttempt < timeoutSeconds) return false
@@ -68,7 +70,7 @@ export const isSilent = (watch: StreamWatch, timeoutSeconds: number, all: PauseH
   return watch.sinceAttempt >= Math.min(first * 2 ** doublings, longest)
 }
 
-/** Seconds of silence after which something is done about it. */
+/** Seconds of silence after which it is acted on. */
 export const patience = (watch: StreamWatch, timeoutSeconds: number, all: PauseHabit): number =>
   Math.max(
     watch.messages < livelyMessages ? quietFactor * timeoutSeconds : timeoutSeconds,
@@ -77,13 +79,13 @@ export const patience = (watch: StreamWatch, timeoutSeconds: number, all: PauseH
       : patienceOf(watch.habit, Math.max(watch.habit.pauses, watch.messages - 1))
   )
 
-/** Something was done about the silence. */
+/** Records an attempt to end the silence. */
 export const attempted = (watch: StreamWatch): void => {
   watch.attempts++
   watch.sinceAttempt = 0
 }
 
-/** Begins a new connection: whether it is lively, what is usual, and what was done about it, stays known. */
+/** Starts over on a new connection, keeping whether the stream is lively, what is usual for it, and the attempts made. */
 export const restart = (watch: StreamWatch): void => {
   watch.live = false
   if (watch.attempts === 0) {
@@ -93,7 +95,7 @@ export const restart = (watch: StreamWatch): void => {
   watch.sinceAttempt = 0
 }
 
-/** What comes so soon after an attempt came because of it: the silence before it was not the market's. */
+/** A message this soon after an attempt was caused by it: the silence before it was not the market's. */
 const helpSeconds = 15
 
 const livelyMessages = 10

@@ -11,16 +11,18 @@ import { makeStreamWatch, type StreamWatch } from "./StreamWatch.ts"
 import type { UnreadableTime } from "./UnreadableTime.ts"
 
 /**
- * - `connecting`: no connection, or not asked for yet;
- * - `subscribed`: the exchange took it, and nothing has come so far;
- * - `live`: messages come;
- * - `silent`: it was taken, and should say something by now;
- * - `refused`: the exchange does not want it; it is asked for again later;
- * - `unreadable`: frames come of which nobody knows what they say.
+ * The state of a stream.
+ *
+ * - `connecting`: no connection, or not subscribed yet;
+ * - `subscribed`: the exchange accepted it, and no message has arrived so far;
+ * - `live`: messages arrive;
+ * - `silent`: it was accepted, and a message is overdue;
+ * - `refused`: the exchange refused it; it is requested again later;
+ * - `unreadable`: frames arrive that cannot be read.
  */
 export type StreamState = "connecting" | "subscribed" | "live" | "silent" | "refused" | "unreadable"
 
-/** All that is known of a stream, over all its connections. Times in microseconds since the epoch, NaN for never. */
+/** Everything known about a stream, over all its connections. Times in microseconds since the epoch, NaN for never. */
 export interface TrackedStream {
   readonly id: MarketStream
   readonly channel: string
@@ -30,35 +32,37 @@ export interface TrackedStream {
   /** The connection that its messages come from. */
   connection: string | null
   continuity: Continuity
-  /** What a connection that is to take over has seen of it. */
+  /** What the connection that is about to take over has seen of it. */
   successor: DeliveredNumbers | null
   readonly remembered: Remembered
-  /** Up to this number the connection before has delivered what may come once more. NaN for none. */
+  /** The number up to which the previous connection has delivered messages that may arrive once more. NaN for none. */
   overlap: Integer
-  /** The last message of an earlier process, until it was compared with `first`. */
+  /** The last message of an earlier process, until it has been compared with `first`. */
   before: LastMessage | null
   first: FirstMessage | null
   lastMessageAt: number
-  /** When its last connection ended: up to when it had brought all that was sent. NaN while none has. */
+  /**
+   * When its last connection ended: the time up to which it had delivered everything that was sent. NaN while none has ended.
+   */
   sureUntil: number
-  /** When the last message came that was not one that was known, and the newest time of the exchange of these. */
+  /** When the last message arrived that was not known already, and the newest exchange time of such messages. */
   lastNewAt: number
   newest: number
   /** The sequence id of its newest message. */
   lastSequenceId: string
   messages: number
   gaps: number
-  /** Since they were last reported. */
+  /** Counts since they were last reported. */
   outOfOrder: number
   repeated: number
-  /** Whether it was told to be silent, and no message has come since. */
+  /** Whether it was reported as silent, and no message has arrived since. */
   isToldSilent: boolean
-  /** What is known of the frames that could not be read, as long as they make it doubtful. */
+  /** What is known about its unreadable frames, while they put it in doubt. */
   unreadable: UnreadableTime | null
-  /** How long it has to be calm until such a time is over, and when the last one was over; monotonic milliseconds. */
+  /** How long it must be calm until such a period ends, and when the last one ended; monotonic milliseconds. */
   unreadableCalm: number
   unreadableEndedAt: number
-  /** How often it was refused in a row, and when to ask again, by the clock that nobody sets. */
+  /** How often it was refused in a row, and when to retry, by the clock that is never set. */
   refusals: number
   retryAt: number
   readonly reconnects: Map<EndKind, number>
@@ -96,8 +100,8 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
 })
 
 /**
- * The exchange refused it: asks again after 5 minutes, and every time after twice as long, up to an hour. Returns after how
- * many microseconds.
+ * Marks a stream as refused: it is requested again after 5 minutes, then after twice as long each time, up to an hour. Returns
+ * the delay in microseconds.
  */
 export const refuse = (stream: TrackedStream, elapsed: number): number => {
   const pause = Math.min(firstRetryMicros * 2 ** stream.refusals, lastRetryMicros)
@@ -108,9 +112,9 @@ export const refuse = (stream: TrackedStream, elapsed: number): number => {
 }
 
 /**
- * Up to when its connection, which was last heard at `heardAt`, has brought all of a stream: what is heard of others proves it
- * of one that has been quiet no longer than is usual for it. Else it may have been dead, and nothing is sure after its own last
- * message.
+ * Returns the time up to which its connection, last heard at `heardAt`, has delivered everything of a stream. Hearing other
+ * streams proves it for a stream that has been quiet no longer than is usual for it. Otherwise the stream may have been dead,
+ * and nothing is certain after its own last message.
  */
 export const sureUntil = (stream: TrackedStream, heardAt: number): number => {
   const { habit } = stream.watch
@@ -122,11 +126,11 @@ export const sureUntil = (stream: TrackedStream, heardAt: number): number => {
   return isAsUsual ? heardAt : stream.lastMessageAt
 }
 
-/** Of fewer pauses nobody knows what is usual. */
+/** With fewer pauses it is unknown what is usual. */
 const knownPauses = 3
 
 const firstRetryMicros = 300_000_000
 const lastRetryMicros = 3_600_000_000
 
-/** A time for others: null for never. */
+/** Converts a time for use outside: NaN, which stands for never, becomes null. */
 export const timeOf = (micros: number): number | null => (Number.isNaN(micros) ? null : micros)

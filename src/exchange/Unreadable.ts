@@ -7,11 +7,11 @@ import type { Unreadable as UnreadableFrame } from "./decoding/frames.ts"
 import { type TrackedStream, timeOf } from "./TrackedStream.ts"
 import type { UnreadableTime } from "./UnreadableTime.ts"
 
-/** The frames of a connection that cannot be read. */
+/** The unreadable frames of a connection. */
 export interface Unreadable {
   /**
-   * Keeps a frame as it came, as far as the allowance goes, and tells that its stream is in doubt, or all are whose frame it
-   * may be. Returns whether it is kept. `lastFrameAt` is the stamp of the frame before, NaN if there was none.
+   * Keeps a frame as received, within the allowance, and reports its stream as in doubt, or all streams that it can belong to.
+   * Returns whether it is kept. `lastFrameAt` is the stamp of the previous frame, NaN if there was none.
    */
   readonly add: (
     frame: UnreadableFrame,
@@ -20,33 +20,38 @@ export interface Unreadable {
     now: number,
     lastFrameAt: number
   ) => boolean
-  /** A frame was read. */
+  /** Called when a frame was read. */
   readonly onRead: (now: number) => void
-  /** A message of a stream that is in doubt was read. */
+  /** Called when a message of a stream in doubt was read. */
   readonly onMessage: (stream: TrackedStream, now: number) => void
-  /** To be called once a second: ends what is over. */
+  /** Called once a second: ends the periods of doubt that are over. */
   readonly tick: () => void
-  /** The stream leaves the connection, or this ends: unless it is over, only a message of its own ends its doubt now. */
+  /**
+   * Called when the stream leaves the connection, or the connection ends. Unless the doubt is over, only a message of the
+   * stream's own ends it from now on.
+   */
   readonly leave: (stream: TrackedStream) => void
 }
 
 /**
- * A stream is in doubt from what was read before a frame that cannot be read to what is read after it: to its own next
- * message, or, where the frame named no stream and the own one is long in coming, to the next frame of the connection. So that
- * frames of which every other one can be read are one time and not thousands, it is over only after some seconds without
- * another one; the next time within an hour after twice as many.
+ * Keeps track of the unreadable frames of a connection.
+ *
+ * A stream is in doubt from what was read before an unreadable frame to what is read after it: its own next message or, if the
+ * frame named no stream and the stream's own message is long in coming, the next frame of the connection. The doubt ends only
+ * after some seconds without another unreadable frame, so that frames of which every other one can be read make one period and
+ * not thousands; the next time within an hour it takes twice as many seconds.
  */
 export const makeUnreadable = (options: {
   readonly context: Pick<ConnectionContext, "emit" | "offer" | "unreadableOf">
   readonly connection: string
   readonly allowance: Allowance
   readonly monotonicMillis: () => number
-  /** Those of the connection that the exchange has taken. */
+  /** The streams of the connection that the exchange accepted. */
   readonly streams: () => Iterable<TrackedStream>
 }): Unreadable => {
   const { allowance, connection, monotonicMillis } = options
   const { emit, offer, unreadableOf } = options.context
-  /** Frames that may be of any stream, since they came last. */
+  /** Frames that can belong to any stream, since the current series of them started. */
   let anybodys: AnybodysFrames | null = null
   const calm: Calm = { unreadableCalm: 0, unreadableEndedAt: Number.NEGATIVE_INFINITY }
   let count = 0
@@ -64,7 +69,7 @@ export const makeUnreadable = (options: {
     return true
   }
 
-  /** The time that has begun for the stream, or begins now. */
+  /** Returns the stream's current period of doubt, or starts one. */
   const begin = (
     stream: TrackedStream,
     reason: UnreadableFrame["reason"],
@@ -105,7 +110,7 @@ export const makeUnreadable = (options: {
       startCalm(calm, millis)
       anybodys = { reason: frame.reason, at: now, millis, readAt: Number.NaN, frames: 0, kept: 0 }
       for (const each of options.streams()) {
-        // The message before is that of a stream that has one now and then, else the frame before.
+        // For a stream that has a message now and then, the one before is its own, otherwise it is the previous frame.
         const isLively = now - each.lastMessageAt < livelyMicros
         begin(each, frame.reason, now, isLively ? each.lastMessageAt : lastFrameAt, connection)
       }
@@ -136,11 +141,11 @@ export const makeUnreadable = (options: {
 
   const isOfAnother = (time: UnreadableTime) => time.connection !== null && time.connection !== connection
 
-  /** Whether a message of its own was read after the last frame that may be of any stream. */
+  /** Whether a message of the stream's own was read after the last frame that can belong to any stream. */
   const isReadSinceAny = ({ readAfter, readAt }: UnreadableTime) =>
     !Number.isNaN(readAt) && (anybodys === null || readAfter === anybodys.frames)
 
-  /** Whether something was read after the last frame of its own that could not be. */
+  /** Whether something was read after the last unreadable frame of the stream's own. */
   const isRead = ({ connection, ownMillis, readAt }: UnreadableTime) =>
     !Number.isNaN(readAt) || (connection !== null && ownMillis === Number.NEGATIVE_INFINITY)
 
@@ -166,7 +171,7 @@ export const makeUnreadable = (options: {
       for (const stream of options.streams()) {
         const time = stream.unreadable
         if (time === null) {
-          // It came to the connection meanwhile.
+          // The stream joined the connection in the meantime.
           if (goesOn) begin(stream, last.reason, last.at, last.at, connection)
         } else if (
           !goesOn &&
@@ -200,30 +205,30 @@ export const makeUnreadable = (options: {
   }
 }
 
-/** Frames that may be of any stream of their connection. */
+/** Frames that can belong to any stream of their connection. */
 interface AnybodysFrames {
-  /** Of the first one. */
+  /** The reason of the first frame. */
   readonly reason: UnreadableFrame["reason"]
-  /** The stamp of the last one, and monotonic milliseconds. */
+  /** The stamp of the last frame, and its time in monotonic milliseconds. */
   at: number
   millis: number
-  /** The stamp of the first message of the connection after the last one, NaN before it. */
+  /** The stamp of the first message on the connection after the last frame; NaN if there is none yet. */
   readAt: number
   frames: number
   kept: number
 }
 
-/** Whether frames of the stream itself came within the last seconds, that cannot be read. */
+/** Whether unreadable frames of the stream itself arrived within the given time. */
 export const isTalking = (
   { unreadable }: TrackedStream,
   millis: number,
   within: Duration.Duration
 ): boolean => unreadable !== null && millis - unreadable.ownMillis < Duration.toMillis(within)
 
-/** The symbol of frames that may be of any stream. */
+/** The symbol for frames that can belong to any stream. */
 const anySymbol = "*"
 
-/** How long it has to be calm until it is over, and when it was over last; monotonic milliseconds. */
+/** How long it must be calm until the doubt ends, and when it last ended; monotonic milliseconds. */
 interface Calm {
   unreadableCalm: number
   unreadableEndedAt: number
@@ -240,5 +245,5 @@ const firstCalmMillis = 5000
 const maxCalmMillis = 300_000
 const memoryMillis = 3_600_000
 
-/** A stream whose last message is older is a quiet one. */
+/** A stream whose last message is older is quiet. */
 const livelyMicros = 60_000_000

@@ -1,16 +1,19 @@
-/** A time in which it is not known what a stream says. Stamps are receive times in microseconds. */
+/** A period in which the content of a stream is unknown. Stamps are receive times in microseconds. */
 export interface UnreadableTime {
-  /** When the last frame of its own came that could not be read, monotonic milliseconds; minus infinity for none. */
+  /** When its last unreadable frame of its own arrived, monotonic milliseconds; minus infinity if there was none. */
   ownMillis: number
-  /** The stamp of the first message after the last of these, or of those that may be of any stream; NaN before it. */
+  /**
+   * The stamp of the first message after the last of these, or after those that can belong to any stream; NaN if there is none
+   * yet.
+   */
   readAt: number
-  /** How many frames that may be of any stream had come by then. */
+  /** How many frames that can belong to any stream had arrived by then. */
   readAfter: number
-  /** The stamp of what was read before it, NaN where there was nothing. */
+  /** The stamp of what was read before it; NaN if there was nothing. */
   readonly after: number
-  /** The connection of which any frame may have been one of the stream; null if it was none. */
+  /** The connection on which any frame may have been the stream's; null if there is none. */
   readonly connection: string | null
-  /** Frames of its own, and how many of them are kept. */
+  /** How many frames of its own arrived, and how many of them are kept. */
   frames: number
   kept: number
 }

@@ -8,9 +8,9 @@ import { proxyAgent } from "../proxies.ts"
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly kind: EndKind
   readonly reason: string
-  /** The close code of the WebSocket protocol, where there was one. */
+  /** The close code of the WebSocket protocol, if there was one. */
   readonly code?: number
-  /** For how many milliseconds the server wants no other attempt, where it said so. */
+  /** For how many milliseconds the server wants no further attempt, if it said so. */
   readonly retryAfter?: number
 }> {
   override get message() {
@@ -19,21 +19,21 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
 }
 
 export interface WebSocketHandlers {
-  /** Every data frame, on the socket's call stack. The buffer is only valid during the call. */
+  /** Called with every data frame, on the socket's call stack. The buffer is only valid during the call. */
   readonly onMessage: (frame: Buffer) => void
-  /** Every ping of the server; it is answered already. */
+  /** Called for every ping of the server, which has already been answered. */
   readonly onPing: () => void
-  /** Every answer to a ping of ours. */
+  /** Called for every answer to our pings. */
   readonly onPong: () => void
 }
 
 export interface WebSocketConnection {
   readonly send: (text: string) => Effect.Effect<void, ConnectionLost>
-  /** Sends at once, made for the call stack of a socket; a failure shows as the end of the connection. */
+  /** Sends immediately, for use on the call stack of a socket; a failure appears as the end of the connection. */
   readonly unsafeSend: (text: string) => void
-  /** The same for a ping of the protocol. */
+  /** The same for a protocol ping. */
   readonly unsafePing: () => void
-  /** Fails when the connection ends, whoever ended it. */
+  /** Fails when the connection ends, whichever side ended it. */
   readonly ended: Effect.Effect<never, ConnectionLost>
 }
 
@@ -64,7 +64,7 @@ export const connect: Connect = (url, handlers) =>
     })
     socket.on("ping", handlers.onPing)
     socket.on("pong", handlers.onPong)
-    // Some networks drop connections that look idle to them, with answered WebSocket pings too.
+    // Some networks drop connections that look idle to them, even with answered WebSocket pings.
     socket.on("upgrade", (response) => response.socket.setKeepAlive(true, tcpKeepAliveMillis))
     let kind: EndKind = "connect"
     let failure: string | undefined
@@ -87,7 +87,7 @@ export const connect: Connect = (url, handlers) =>
             })
       )
     })
-    // `close` comes after it, with the code.
+    // `close` follows, with the code.
     socket.on("error", (cause) => {
       failure = socketReason(cause)
     })
@@ -103,7 +103,7 @@ export const connect: Connect = (url, handlers) =>
       )
     )
     yield* Deferred.await(opened).pipe(
-      // the limit of the handshake begins only once a proxy has connected
+      // The handshake timeout starts only once a proxy has connected.
       Effect.timeoutFail({
         duration: "15 seconds",
         onTimeout: () => new ConnectionLost({ kind: "connect", reason: "not open within 15 s" })
@@ -114,7 +114,7 @@ export const connect: Connect = (url, handlers) =>
         Effect.async<void, ConnectionLost>((resume) =>
           socket.send(text, (error) =>
             resume(
-              // Why it ended is what `close` says, which comes.
+              // The reason is reported by `close`, which follows.
               error ? Deferred.await(ended) : Effect.void
             )
           )
@@ -129,7 +129,7 @@ export const connect: Connect = (url, handlers) =>
     }
   })
 
-/** The milliseconds of a Retry-After, which are seconds or a date by the server's clock; at most three days. */
+/** Returns the milliseconds of a Retry-After, given in seconds or as a date by the server's clock; at most three days. */
 export const retryAfterOf = (
   text: string | undefined,
   serverDate: string | undefined
@@ -149,16 +149,16 @@ const tcpKeepAliveMillis = 15_000
 
 const socketOptions = {
   handshakeTimeout: 10_000,
-  /** For the answer to a goodbye, also where we say it because of what cannot be read. */
+  /** For the answer to a close frame, also when we close because something is unreadable. */
   closeTimeout: 1000,
   perMessageDeflate: false,
-  /** Bounds what one frame may take; the largest known is a book of 5 MB. */
+  /** Limits the size of one frame; the largest known is a book of 5 MB. */
   maxPayload: 64 * 1024 * 1024,
   /** The decoders check it, so that one bad frame does not end the connection. */
   skipUTF8Validation: true
 }
 
-/** Says goodbye, and does not wait long for an answer. */
+/** Sends a close frame, and does not wait long for the answer. */
 const close = (socket: Ws) =>
   Effect.async<void>((resume) => {
     if (socket.readyState === Ws.CLOSED) return resume(Effect.void)

@@ -1,8 +1,10 @@
-/** Parts of at most `size` items, in order. */
+/** Splits items into chunks of at most `size`, in order. */
 export const chunk = <A>(items: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
 
-/** Parts that fit, as few as can be without changing the order. An item that does not fit by itself is a part. */
+/**
+ * Splits items into as few parts that fit as possible, keeping the order. An item that does not fit by itself becomes a part.
+ */
 export const partition = <A>(
   items: ReadonlyArray<A>,
   fits: (items: ReadonlyArray<A>) => boolean

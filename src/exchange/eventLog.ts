@@ -4,12 +4,12 @@ import { isImpaired } from "../domain/ExchangeStatuses.ts"
 import { makeEventRuns } from "../domain/eventRuns.ts"
 import { streamKey } from "../domain/StreamId.ts"
 
-/** Events waiting to be logged: beyond these they are counted only. */
+/** Maximum number of events waiting to be logged; further ones are only counted. */
 const capacity = 1000
 
 /**
- * Writes events to the log, off the call stack that they come from. Of gaps and discontinuities that come in a row, as with every
- * frame, it writes one line every 10 s for each stream, and for many streams one a second at most.
+ * Writes events to the log, off the call stack that they come from. Of consecutive gaps and discontinuities, as when every
+ * frame causes one, it writes one line per stream every 10 s, and with many streams at most one a second.
  */
 export const makeEventLog = Effect.gen(function* () {
   const mailbox = yield* Mailbox.make<ExchangeEvent>({ capacity, strategy: "dropping" })
@@ -42,7 +42,7 @@ export const makeEventLog = Effect.gen(function* () {
 
 const secondsPerRun = 10
 
-/** A connection that another one took over from is no trouble, nor is an exchange that works as usual. */
+/** A connection that another one took over from is not a problem, nor is an exchange that works as usual. */
 const logEvent = (event: ExchangeEvent): Effect.Effect<void> =>
   Effect.annotateLogs(
     event._tag === "ConnectionEnded" && event.kind === "replaced"

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { readAnswer, within30Seconds } from "./httpGet.ts"
 
-/** What an exchange answers over REST: at most 1 MiB, within 30 s. Fails with the reason. */
+/** Fetches an answer of the exchange's REST interface: at most 1 MiB, within 30 s. Fails with the reason. */
 export const fetchBytes = (restUrl: string, path: string): Effect.Effect<Buffer, string> =>
   Effect.gen(function* () {
     const pieces: Array<Uint8Array> = []

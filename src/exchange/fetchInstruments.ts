@@ -4,8 +4,9 @@ import type { Exchange, Instrument, Instruments } from "./Exchange.ts"
 import { readAnswer, within30Seconds } from "./httpGet.ts"
 
 /**
- * What the exchange lists now, each symbol once. The answer, which may have megabytes, is read as it comes: receiving waits for
- * no more than a piece of it. A list without any instrument that goes on counts as a failure: it would end everything.
+ * Fetches the current list of the exchange's instruments, each symbol once. The answer, which can have megabytes, is parsed as
+ * it arrives, so that receiving is held up by at most one piece of it. A list in which every instrument has ended counts as a
+ * failure, because it would end everything.
  */
 export const fetchInstruments = (
   { instruments }: Exchange,
@@ -22,7 +23,7 @@ export const fetchInstruments = (
     return [...listed.values()]
   }).pipe(within30Seconds)
 
-/** Adds what a part of the list has; returns how the answer begins. */
+/** Adds the instruments of one part of the list. Returns how the answer starts. */
 const readPart = (instruments: Instruments, restUrl: string, path: string, listed: Map<string, Instrument>) =>
   Effect.gen(function* () {
     const items = makeJsonItems(instruments.depth)
@@ -47,8 +48,8 @@ const readPart = (instruments: Instruments, restUrl: string, path: string, liste
 /** The longest list, Binance's, has about 6 MB. */
 const maxBytes = 64 * 1024 * 1024
 
-/** Characters of an answer that is no list, to say what it is instead. */
+/** How many characters of an answer that is not a list are quoted in the error. */
 const quoted = 200
 
-/** A symbol that is listed twice is what is best said of it. */
+/** A symbol that is listed twice gets the first of its states in this order. */
 const liveliest: ReadonlyArray<Instrument["state"] | "none"> = ["traded", "resting", "ended", "none"]

@@ -3,7 +3,7 @@ import type { HttpAgent } from "@effect/platform-node/NodeHttpClient"
 import { Effect, Layer } from "effect"
 import { proxyAgent } from "../proxies.ts"
 
-/** What the exchanges are asked by over REST: directly, or by the proxies that the environment names. */
+/** The HTTP client for the REST interfaces of the exchanges: direct, or through the proxies that the environment names. */
 export const httpClient = Layer.unwrapEffect(
   Effect.gen(function* () {
     const agent = yield* proxyAgent()

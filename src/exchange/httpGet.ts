@@ -4,7 +4,7 @@ import "../addressAttempts.ts"
 import { httpClient } from "./httpClient.ts"
 import { httpReason } from "./httpReason.ts"
 
-/** Hands on what an exchange answers at a path of its REST interface, piece by piece: at most so many bytes. */
+/** Passes on the answer at a path of an exchange's REST interface, piece by piece: at most `maxBytes`. */
 export const readAnswer = (
   restUrl: string,
   path: string,
@@ -25,7 +25,7 @@ export const readAnswer = (
     Effect.mapError((error) => (typeof error === "string" ? error : httpReason(error)))
   )
 
-/** Gives what reads answers a client, and 30 s for all of them. */
+/** Provides a client to an effect that reads answers, and limits it to 30 s in total. */
 export const within30Seconds = <A, R>(
   reading: Effect.Effect<A, string, R | HttpClient.HttpClient>
 ): Effect.Effect<A, string, Exclude<R, HttpClient.HttpClient>> =>

@@ -1,10 +1,13 @@
 import type { HttpClientError } from "@effect/platform"
 
-/** Why a request failed, in one line: its URL, and what the system says of the connection, as ENOTFOUND or a certificate. */
+/**
+ * Describes in one line why a request failed: its URL, and what the system reports about the connection, such as ENOTFOUND or a
+ * certificate error.
+ */
 export const httpReason = (error: HttpClientError.HttpClientError): string =>
   error.cause === undefined ? error.message : `${error.message}: ${textOf(error.cause)}`
 
-/** What lies deepest says most: `fetch` wraps all in "fetch failed". */
+/** The innermost cause is the most specific one: `fetch` wraps everything in "fetch failed". */
 const textOf = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   if (cause instanceof AggregateError) return Array.from(new Set(cause.errors.map(textOf))).join(", ")

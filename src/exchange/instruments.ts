@@ -2,7 +2,7 @@ import { Either, ParseResult, Schema } from "effect"
 import { similar } from "../domain/similarWords.ts"
 import type { Instrument, Instruments } from "./Exchange.ts"
 
-/** Reads an instrument in JSON; `instrumentOf` knows by its members whether it is one. */
+/** Makes a reader for instruments in JSON; `instrumentOf` tells by the members of an item whether it is one. */
 export const instrumentIn = <A, I>(
   schema: Schema.Schema<A, I>,
   instrumentOf: (item: A) => Instrument | undefined
@@ -16,8 +16,8 @@ export const instrumentIn = <A, I>(
 }
 
 /**
- * What a status means, in whatever letters: a symbol is traded unless it is among those that rest, or ended. Words that nobody
- * knows yet end nothing: an exchange that limits or suspends a symbol has many.
+ * Returns the state that a status stands for, ignoring case: a symbol is traded unless its status is one of `resting`, or means
+ * that it ended. Unknown words do not end it, because an exchange that limits or suspends a symbol has many of them.
  */
 export const stateOf = (
   status: string | undefined,
@@ -31,8 +31,8 @@ export const stateOf = (
 const ended = ["delisted", "closed", "expired", "delivered", "settled", "terminated"]
 
 /**
- * Reads a symbol in the spelling of the exchange; left is what is `allowed`, in words, with the symbol that was probably meant:
- * `pair` is how the exchange writes two currencies.
+ * Makes a parser for symbols in the spelling of the exchange. A left describes what is `allowed`, with the symbol that was
+ * probably meant: `pair` is how the exchange writes two currencies.
  */
 export const symbolLike =
   (
@@ -49,7 +49,7 @@ export const symbolLike =
     return Either.left(pattern.test(meant) ? `${allowed} (did you mean "${meant}"?)` : allowed)
   }
 
-/** The two currencies of a pair, however it is written: the one that is bought and sold, and the one that it is paid in. */
+/** Returns the two currencies of a pair, however it is written: the one that is traded, and the one that prices are in. */
 const currenciesIn = (text: string): readonly [base: string, quote: string] | undefined => {
   const upper = text.toUpperCase()
   const [, first = "", second = ""] =
@@ -62,8 +62,8 @@ const currenciesIn = (text: string): readonly [base: string, quote: string] | un
 }
 
 /**
- * Up to three of the listed symbols that are probably meant by one that is not: those that are spelled nearly so, or else those of
- * the same first currency, as long as these are few.
+ * Returns up to three listed symbols that were probably meant by one that is not listed: those with a similar spelling, or else
+ * those with the same first currency, if there are few of them.
  */
 export const nearSymbols = (symbol: string, listed: ReadonlyArray<string>): ReadonlyArray<string> => {
   const near = similar(symbol, listed)
@@ -77,10 +77,13 @@ export const nearSymbols = (symbol: string, listed: ReadonlyArray<string>): Read
   return same.length > maxOfCurrency ? [] : same.sort((a, b) => place(a) - place(b)).slice(0, 3)
 }
 
-/** Of more symbols that begin alike none is meant: what they begin with is what prices are in. */
+/** If more symbols start alike, none is suggested: they start with a currency that prices are in. */
 const maxOfCurrency = 20
 
-/** What prices are in: of two of them in that which stands first. Of two that end alike the longer one stands first. */
+/**
+ * The currencies that prices are in. Of two of them, prices are in the one that comes first here. Of two with the same ending,
+ * the longer one comes first.
+ */
 const quotes = [
   "FDUSD",
   "USDT",
@@ -98,12 +101,14 @@ const quotes = [
   "BNB"
 ]
 
-/** Tells which symbols a pattern means: `*` stands for any text, all else for itself, in upper or lower case. */
+/**
+ * Makes a predicate for the symbols that a pattern matches: `*` stands for any text, everything else for itself, ignoring case.
+ */
 export const matcher = (pattern: string): ((symbol: string) => boolean) => {
   const literal = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
   const expression = new RegExp(`^${literal.join(".*")}$`, "iu")
   return (symbol) => expression.test(symbol)
 }
 
-/** Whether an entry of MARKETS names symbols by a pattern. */
+/** Whether an entry of MARKETS is a pattern. */
 export const isPattern = (symbol: string): boolean => symbol.includes("*")

@@ -12,17 +12,17 @@ export const exchanges: ReadonlyMap<string, Exchange> = new Map(
   [binance, coinbase, bybit, okx, upbit, kraken].map((exchange) => [exchange.name, exchange])
 )
 
-/** How the messages of a stream prove that none is missing; of an exchange that is not known they do not. */
+/** Returns how the messages of a stream prove that none is missing; those of an unknown exchange do not. */
 const ruleOf = (stream: { readonly exchange: string; readonly dataType: string }): ContinuityRule => {
   const known = exchanges.get(stream.exchange)
   const type = known?.dataTypes.find((type) => type === stream.dataType)
   return known === undefined || type === undefined ? unproven : known.continuity(type)
 }
 
-/** Whether the messages of a stream prove that none is missing. Not for streams that nobody knows. */
+/** Whether the messages of a stream prove that none is missing. False for unknown streams. */
 export const isProvable = (stream: { readonly exchange: string; readonly dataType: string }): boolean =>
   ruleOf(stream).kind !== "none"
 
-/** Whether the numbers of a stream are the exchange's own: a message has the same ones for everybody who receives it. */
+/** Whether the numbers of a stream are the exchange's own: a message has the same ones for everyone who receives it. */
 export const isNumbered = (stream: { readonly exchange: string; readonly dataType: string }): boolean =>
   spansConnections(ruleOf(stream))

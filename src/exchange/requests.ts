@@ -2,7 +2,7 @@ import type { MarketStream } from "../domain/StreamId.ts"
 import { chunk } from "./chunk.ts"
 import type { Request, SubscriptionChange } from "./Exchange.ts"
 
-/** Requests of at most `size` streams, in the exchange's words: first those that end streams. */
+/** Splits a change into requests of at most `size` streams, written by `frameOf`. Those that unsubscribe come first. */
 export const requestsOf = (
   { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string,

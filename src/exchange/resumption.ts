@@ -6,8 +6,8 @@ import type { FirstMessage } from "./FirstMessage.ts"
 import type { TrackedStream } from "./TrackedStream.ts"
 
 /**
- * The number up to which a message goes, by its sequence id: of `7`, of `3-7` and of `3-7-5` it is 7. NaN for ids that are
- * spelled in another way, those of snapshots among them.
+ * Returns the number up to which a message goes, from its sequence id: 7 for `7`, `3-7` and `3-7-5`. NaN for ids of another
+ * form, such as those of snapshots.
  */
 export const numberOf = (exchangeSequenceId: string): Integer => {
   const match = /^(\d+)(?:-(\d+)(?:-\d+)?)?(?:~.*)?$/.exec(exchangeSequenceId)
@@ -15,9 +15,10 @@ export const numberOf = (exchangeSequenceId: string): Integer => {
 }
 
 /**
- * What is told of the time between the last message that an earlier process committed and the first one of this process, once
- * both are known: a gap where their numbers prove one, nothing where they prove that there is none. Where they prove nothing, as
- * where they went back, the stream began anew: messages may be missing from the last one on, while the process before still ran.
+ * Returns the event for the time between the last message that an earlier process committed and the first one of this process,
+ * once both are known: a gap if their numbers prove one, nothing if they prove that there is none. If they prove nothing, for
+ * example because they went back, the stream started over: messages may be missing since the last one, including some from
+ * while the earlier process was still running.
  */
 export const doubtOverRestart = (
   { id, rule }: TrackedStream,

@@ -1,7 +1,7 @@
 import { Metric, MetricKey, MetricLabel } from "effect"
 import { labelOf, SkipReason } from "../domain/SkipReason.ts"
 
-/** Frames of an exchange that could not be used, by the reason. Known control frames are none of them. */
+/** Counters of an exchange's unusable frames, by reason. Known control frames are not counted. */
 export const skippedOf = (exchange: string): ReadonlyMap<SkipReason, Metric.Metric.Counter<number>> =>
   new Map(
     SkipReason.literals.map((reason) => [
@@ -16,6 +16,6 @@ export const skippedOf = (exchange: string): ReadonlyMap<SkipReason, Metric.Metr
   )
 
 const key = MetricKey.counter("collector_frames_skipped_total", {
-  description: "Frames that could not be used, by the reason.",
+  description: "Frames that could not be used, by reason.",
   incremental: true
 })

@@ -1,14 +1,14 @@
 import { Data, Effect, Exit, Mailbox, Stream } from "effect"
 import type { Snapshot } from "../domain/Snapshot.ts"
 
-/** Who reads Snapshots from a Stream is slower than they come: so many wait, and the next one would be lost. */
+/** The reader of a Stream of Snapshots is slower than they arrive: `waiting` of them wait, and the next one would be lost. */
 export class ReaderTooSlow extends Data.TaggedError("ReaderTooSlow")<{ readonly waiting: number }> {
   override get message() {
     return `${this.waiting} messages wait for their reader, which is too slow`
   }
 }
 
-/** What is handed over by callback, as a Stream: its payloads are copied, since they are views of what is soon used again. */
+/** Turns a callback interface into a Stream. Payloads are copied, because they are views of buffers that are soon reused. */
 export const streamOf = (
   runForEach: (offer: (snapshot: Snapshot) => void) => Effect.Effect<never>,
   capacity: number

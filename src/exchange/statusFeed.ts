@@ -5,39 +5,39 @@ import type { Said } from "./StatusWatch.ts"
 import type { Connect } from "./WebSocket.ts"
 
 /**
- * Where an exchange tells of itself on a connection that has no data: nothing that becomes of it ends or doubts a stream. It is
- * pinged every 20 s, and made anew when nothing was heard for a minute.
+ * A feed of an exchange's status messages on a connection without data: whatever happens to it never ends a stream or puts one
+ * in doubt. It is pinged every 20 s, and reopened when nothing was heard for a minute.
  */
 export interface StatusFeed {
-  /** Its URL, by that of the data; undefined where that endpoint has none. */
+  /** Returns its URL, given that of the data; undefined if that endpoint has none. */
   readonly urlOf: (url: string) => string | undefined
-  /** How long the data have the exchange to themselves first. After an attempt in vain twice as long, up to an hour. */
+  /** How long the data connections have the exchange to themselves first. Doubled after every failed attempt, up to an hour. */
   readonly after: Duration.Duration
   /** Messages to send as soon as it is open. */
   readonly opening: ReadonlyArray<string>
-  /** The message that asks for some symbols, where it tells of each by itself. */
+  /** Makes the message that subscribes to symbols, if the feed reports each by itself. */
   readonly ask?: (symbols: ReadonlyArray<string>) => string
-  /** A ping of the exchange's own; without, the exchange sends heartbeats. */
+  /** The exchange's own ping message; if undefined, the exchange sends heartbeats. */
   readonly ping?: string
-  /** What a frame says; nothing if it is none that does, or cannot be read. Never throws. */
+  /** Returns the status messages in a frame; none if it is another kind of frame, or unreadable. Never throws. */
   readonly read: (frame: Buffer) => ReadonlyArray<Said>
-  /** Where the frames have only what changes: the path at which REST has what is so now. `read` takes its answer. */
+  /** For feeds that only send changes: the REST path of the current state. `read` takes its answer. */
   readonly current?: string
 }
 
-/** Listens for ever. `hear` is called on the socket's call stack; `symbols` are those that are recorded now. */
+/** Listens forever. `hear` is called on the socket's call stack; `symbols` returns the symbols being recorded. */
 export const listen = (
   feed: StatusFeed,
   options: {
     readonly connect: Connect
-    /** Of the data. */
+    /** The URL of the data. */
     readonly url: string
-    /** The REST interface, if it is known. */
+    /** The REST interface, if known. */
     readonly restUrl: string | undefined
     readonly symbols: () => ReadonlySet<string>
-    /** Waits until another connection may be made. */
+    /** Waits until another connection can be made. */
     readonly admit: <A, E, R>(attempt: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-    /** Milliseconds until another message may be sent. */
+    /** Reserves a slot, and returns the milliseconds until another message can be sent. */
     readonly reserve: (now: number) => number
     readonly hear: (said: Said) => void
   }

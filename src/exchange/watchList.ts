@@ -6,7 +6,7 @@ import type { Exchange, Instrument } from "./Exchange.ts"
 import { matcher, nearSymbols } from "./instruments.ts"
 import { isDoubted, nothingListed, readList, timesSeen } from "./Listing.ts"
 
-/** Which list of instruments to look up, and what for. */
+/** The list of instruments to fetch, and its purpose. */
 export interface ListOptions {
   readonly exchange: Exchange
   /** The REST interface. */
@@ -18,9 +18,9 @@ export interface ListOptions {
 }
 
 /**
- * Hands over the streams that the patterns mean, at once and then again and again; where there are no patterns the list is looked
- * up once. What is recorded by name and not in the first list is told. A list that cannot be had is asked for again, sooner
- * and then later: what is recorded goes on meanwhile.
+ * Passes on the streams that the patterns match, at once and then periodically; without patterns the list is fetched once.
+ * Reports symbols that are recorded by name but not in the first list. If the list is unavailable it is requested again, soon
+ * at first and then less often, while recording continues.
  */
 export const watchList = (
   options: ListOptions,
@@ -35,7 +35,7 @@ export const watchList = (
         Effect.logWarning("could not fetch instrument list, retrying").pipe(Effect.annotateLogs({ reason }))
       ),
       Effect.retry(askingForInstruments),
-      // It is retried for ever.
+      // It is retried forever.
       Effect.orDieWith(String)
     )
     const streamsOf = (listed: ReadonlyArray<string>) =>
@@ -80,7 +80,7 @@ export const watchList = (
     yield* Effect.repeat(refresh, Schedule.spaced(options.refreshEvery))
   })
 
-/** Names the symbols that the exchange does not have, in one line, and those that were perhaps meant. */
+/** Reports in one line the symbols that the exchange does not have, and those that were perhaps meant. */
 const tellMissing = ({ exchange, named }: ListOptions, instruments: ReadonlyArray<Instrument>) => {
   const listed = instruments.filter(({ state }) => state !== "ended").map(({ symbol }) => symbol)
   const known = new Set(listed)
@@ -100,5 +100,5 @@ const tellMissing = ({ exchange, named }: ListOptions, instruments: ReadonlyArra
   )
 }
 
-/** So many symbols are named: each is compared with thousands. */
+/** Maximum number of symbols named: each is compared with thousands. */
 const maxTold = 20

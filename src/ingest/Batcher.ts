@@ -14,36 +14,36 @@ import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
 export interface BatcherCounts {
   /** Rows committed since the start. */
   readonly committed: number
-  /** Messages that were stored already. */
+  /** Messages that were already stored. */
   readonly duplicates: number
-  /** Messages that the database refused by themselves. */
+  /** Messages that the database refused individually. */
   readonly rejected: number
 }
 
-/** How committing goes. Times in microseconds since the epoch. */
+/** The state of committing. Times are in microseconds since the epoch. */
 export interface BatcherState {
   /** When the last batch was committed, and how many seconds that took; null if there was none. */
   readonly last: { readonly at: number; readonly seconds: number } | null
-  /** Since when every attempt fails, and why the last one did; null while they do not. */
+  /** Since when every attempt has failed, and why the last one did; null otherwise. */
   readonly failing: { readonly since: number; readonly reason: string } | null
   /** Messages that were taken from the queue and are not committed yet. */
   readonly uncommitted: number
 }
 
 /**
- * Commits what waits in the queue every `interval`, and sooner when the queue is half full. While one batch is on its way the
- * next one follows, so that storage need not wait for a busy receiver; they are committed in order. A batch whose
- * transaction fails is kept and tried again 250 ms later, then after longer and longer pauses up to the interval. Meanwhile a
- * second batch is taken from a queue that is half full, and only then the queue slides. Before each batch the EventRecorder
- * journals what it was told until that was taken. When it is closed it commits what is left, for at most `drainTimeout`, and
- * journals what it could not.
+ * Commits what is queued every `interval`, and earlier when the queue is half full. The next batch is sent while one is on its
+ * way, so that storage need not wait for a busy receiver; batches are committed in order. A batch whose transaction fails is kept
+ * and retried 250 ms later, then after longer and longer pauses up to the interval. Meanwhile a second batch is taken from a
+ * queue that is half full, and only then does the queue slide. Before each batch the EventRecorder journals the events it
+ * received before that batch was taken. When closed, it commits what is left, for at most `drainTimeout`, and journals what it
+ * could not commit.
  */
 export class Batcher extends Context.Tag("collector/Batcher")<
   Batcher,
   {
     readonly counts: Effect.Effect<BatcherCounts>
     readonly state: Effect.Effect<BatcherState>
-    /** By stream. It goes on changing. */
+    /** Counts by stream. The object is updated in place. */
     readonly tally: CommitTally
   }
 >() {
@@ -53,10 +53,10 @@ export class Batcher extends Context.Tag("collector/Batcher")<
   }) => Layer.scoped(this, make(options.interval, options.drainTimeout ?? Duration.seconds(5)))
 }
 
-/** How many batches may be on their way to storage. */
+/** Maximum number of batches on their way to storage. */
 const maxOnTheWay = 2
 
-/** How long after its first failure a batch is tried again. */
+/** Pause before a batch is retried after its first failure. */
 const firstPause = Duration.millis(250)
 
 const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
@@ -121,7 +121,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       return batch
     }).pipe(Effect.uninterruptible)
 
-    /** Only the first failure is told of: what followed it fails with it. */
+    /** Reports only the first failure: the batches behind it fail with it. */
     const fail = (error: StorageError) =>
       Effect.suspend(() => {
         if (hasFailed) return Effect.void
@@ -129,7 +129,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
         return Effect.zipRight(failed.open, reportFailure(error))
       })
 
-    /** Sends what waits on its way. */
+    /** Takes what is queued and sends it to storage. */
     const send = Effect.gen(function* () {
       const batch = yield* take
       if (batch.length === 0) return
@@ -140,7 +140,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       fiber.addObserver(() => onTheWay.delete(fiber))
     }).pipe(Effect.catchAll(fail), Effect.uninterruptible)
 
-    /** Commits what is kept, one batch after the other. */
+    /** Commits the kept batches, one after the other. */
     const commitKept = Effect.gen(function* () {
       while (true) {
         const batch = kept[0]
@@ -151,7 +151,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       }
     })
 
-    /** While nothing can be committed there may be as many batches as may otherwise be on the way. */
+    /** While nothing can be committed, as many batches are kept as may otherwise be on their way. */
     const takeHalves = Effect.gen(function* () {
       while (kept.length < maxOnTheWay) {
         yield* queue.awaitHalfFull
@@ -213,7 +213,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
         ),
         Effect.zipRight(reportLoss),
         Effect.annotateLogs({ module: "ingest" }),
-        // A storage that never opened interrupts what asks it: there is nothing to tell.
+        // A storage that never opened interrupts its requests: there is nothing to journal.
         Effect.exit
       )
     )
@@ -225,7 +225,10 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
     })
   })
 
-/** Messages that the database refused by themselves: holes of our own, somewhere among those of their stream. */
+/**
+ * Returns the events for messages that the database refused individually: holes of our own, somewhere among those of their
+ * stream.
+ */
 const rejectedOf = (batch: SnapshotBatch, { exceptions = [] }: Appended): ReadonlyArray<ReceivingEvent> => {
   const refused = exceptions.filter(({ rejected }) => rejected > 0)
   if (refused.length === 0) return []

@@ -13,7 +13,7 @@ export interface StreamCommits {
 /** What became of all batches, by stream, and how long their messages waited. */
 export interface CommitTally {
   readonly streams: ReadonlyMap<StreamId, StreamCommits>
-  /** Seconds from receipt to commit, of every message of a batch, duplicates too. */
+  /** Seconds from receipt to commit, for every message of a batch, including duplicates. */
   readonly latency: Histogram
   /** Counts a batch that was committed at this time, microseconds. */
   readonly add: (batch: SnapshotBatch, appended: Appended, at: number) => void

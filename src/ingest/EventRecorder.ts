@@ -10,28 +10,28 @@ import { type Drop, SnapshotQueue } from "./SnapshotQueue.ts"
 import { takeDrops } from "./takeDrops.ts"
 
 /**
- * Takes what receiving has to tell the journal, and what gave way in the queue, and hands it to storage once a second; what
- * storage does not take is kept and tried again. Gaps and discontinuities that come in a row, as with every frame, are told as
- * one. With it go signs of life, as long as all that was received is committed:
- * what the journal says about a time is only said once the messages of that time are safe. A commit is a sign of life, too:
- * it waits until what was told before is journalled, or a process that is killed just after it would leave holes untold.
+ * Takes the events of the receiving side, and the messages dropped from the queue, and hands them to storage for the journal once
+ * a second; what storage does not accept is kept and retried. Consecutive gaps and discontinuities, as can occur with every
+ * frame, are merged into one. A sign of life goes along whenever everything received is committed: what the journal says about a
+ * time is only said once the messages of that time are safe. A commit is a sign of life, too: it waits until earlier events are
+ * journalled, or a process that is killed just after it would leave holes that are not journalled.
  *
- * Whatever stops when it is closed has to be built on it: its last words come at the very end, for 2 s at most.
+ * Whatever stops when it is closed must be built on it: its last events are journalled at the very end, within 2 s at most.
  */
 export class EventRecorder extends Context.Tag("collector/EventRecorder")<
   EventRecorder,
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeRecord: (event: ReceivingEvent) => void
-    /** Nothing is received from now on: signs of life that are given later are of this moment. */
+    /** Marks the end of receiving: later signs of life carry this moment. */
     readonly endReceiving: Effect.Effect<void>
-    /** Journals at once what was told, and what gave way, before. Returns when each open connection was last heard. */
+    /** Journals earlier events and drops at once. Returns when each open connection was last heard. */
     readonly flush: Effect.Effect<Heard, StorageError>
   }
 >() {
   /**
-   * `heard` says when each open connection was last heard. `maxWaiting` is how many events it keeps; of further ones it only
-   * keeps what they leave in doubt.
+   * `heard` returns when each open connection was last heard. `maxWaiting` is the maximum number of events that are kept; of
+   * further ones only what they leave in doubt is kept.
    */
   static readonly layer = (options: { readonly heard: Effect.Effect<Heard>; readonly maxWaiting?: number }) =>
     Layer.scoped(this, make(options.heard, options.maxWaiting ?? defaultMaxWaiting))
@@ -47,7 +47,7 @@ const make = (heardNow: Effect.Effect<Heard>, maxWaiting: number) =>
       if (forgotten.count > 0 || waiting.length >= maxWaiting) forgotten.add(event)
       else waiting.push(event)
     })
-    /** While they wait there is at most one for each stream. */
+    /** Drops that wait to be journalled, at most one for each stream. */
     let drops = new Map<string, Drop>()
     let heard = heardNow
     let endedAt: number | undefined
@@ -56,7 +56,7 @@ const make = (heardNow: Effect.Effect<Heard>, maxWaiting: number) =>
 
     const oneByOne = Effect.unsafeMakeSemaphore(1)
 
-    /** What is committed is released. */
+    /** Committed batches are released. */
     const isAllCommitted = Effect.map(
       queue.counts,
       ({ depth, unreleased }) => depth === 0 && unreleased === 0
@@ -100,7 +100,7 @@ const make = (heardNow: Effect.Effect<Heard>, maxWaiting: number) =>
         }
       })
 
-    /** With a sign of life, if the last one was so many milliseconds ago. */
+    /** Includes a sign of life if the last one was at least this many milliseconds ago. */
     const flush = (every: number) =>
       tell(every).pipe(
         oneByOne.withPermits(1),

@@ -8,10 +8,10 @@ export interface ForgottenEvents {
   readonly count: number
   readonly add: (event: ReceivingEvent) => void
   /**
-   * Takes what is to be journalled in their place: for each stream its time from the first to the last of them, of which
-   * nothing is known then, the connections that began or ended in it, and the doubts that did; and what each exchange said of
-   * itself last. If the clock was set meanwhile,
-   * which of them were before that is not known either: then all the time that any of them speaks of came twice.
+   * Takes what is to be journalled in their place. For each stream: its time from the first to the last of them, of which nothing
+   * is known, the connections that started or ended in it, and the doubts that did. For each exchange: its last status message.
+   * If the clock was set meanwhile, it is unknown which of them came before that: all the time that any of them covers then
+   * counts as having come twice.
    */
   readonly take: () => ReadonlyArray<ReceivingEvent>
 }
@@ -108,7 +108,7 @@ export const makeForgottenEvents = (): ForgottenEvents => {
 
 const step = (from: number, to: number): ReceivingEvent => ({ _tag: "ClockStepped", at: to, from, to })
 
-/** The time that an event speaks of. */
+/** Returns the time that an event covers. */
 const timeOf = (event: ReceivingEvent): { readonly from: number; readonly to: number } => {
   switch (event._tag) {
     case "MessagesDropped":

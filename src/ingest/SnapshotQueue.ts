@@ -3,7 +3,7 @@ import type { Snapshot } from "../domain/Snapshot.ts"
 import type { SnapshotBatch, SnapshotBlock } from "../domain/SnapshotBatch.ts"
 import type { StreamId } from "../domain/StreamId.ts"
 
-/** Messages of one stream that gave way since drops were last taken. Times are receive times in microseconds. */
+/** Messages of one stream that were dropped since drops were last taken. Times are receive times in microseconds. */
 export interface Drop {
   readonly stream: StreamId
   readonly count: number
@@ -11,7 +11,7 @@ export interface Drop {
   readonly last: number
 }
 
-/** What was offered of one stream since the start. */
+/** What was offered for one stream since the start. */
 export interface StreamOffers {
   readonly stream: StreamId
   readonly received: number
@@ -23,43 +23,45 @@ export interface StreamOffers {
 export interface SnapshotQueueCounts {
   /** Snapshots offered since the start. */
   readonly received: number
-  /** Snapshots that gave way since the start. */
+  /** Snapshots dropped since the start. */
   readonly dropped: number
   /** Snapshots waiting. */
   readonly depth: number
-  /** Batches that were taken and are not released. */
+  /** Batches that were taken and are not released yet. */
   readonly unreleased: number
 }
 
 /**
- * A sliding queue of Snapshots in columns: an offer copies the payload and returns; when the queue is full the oldest
- * Snapshots give way and are counted. Bounded by a number of Snapshots and by `maxBytes` of payload.
+ * A sliding queue of Snapshots in columns: an offer copies the payload and returns; when the queue is full, the oldest Snapshots
+ * are dropped and counted. Bounded by a number of Snapshots and by `maxBytes` of payload.
  *
- * It is no `Queue.sliding`: that keeps an object for each message, is bounded by their number alone, and does not say what gave
- * way. An offer has to run on the call stack of a socket, where a fiber for each message costs 2.5 to 4 µs, and a batch has to
- * cross to another thread without being copied message by message. See docs/decisions/0002-own-queue.md.
+ * `Queue.sliding` is not used: it keeps an object for each message, is bounded by the number of messages alone, and does not say
+ * what was dropped. An offer must run on the call stack of a socket, where a fiber for each message costs 2.5 to 4 µs, and a
+ * batch must cross to another thread without being copied message by message. See docs/decisions/0002-own-queue.md.
  */
 export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
   SnapshotQueue,
   {
     /** Never waits and never fails; made for the call stack of a socket. */
     readonly unsafeOffer: (snapshot: Snapshot) => void
-    /** Everything that waits, at once, oldest first. Valid until it is released; an empty one need not be. */
+    /**
+     * Takes everything that is waiting, at once, oldest first. Valid until it is released; an empty batch need not be released.
+     */
     readonly takeAll: Effect.Effect<SnapshotBatch>
-    /** The memory of a batch that was taken is used again. */
+    /** Lets the memory of a taken batch be reused. */
     readonly release: (batch: SnapshotBatch) => Effect.Effect<void>
     /** Returns as soon as the queue is at least half full, by the number of Snapshots or by their bytes. */
     readonly awaitHalfFull: Effect.Effect<void>
-    /** What gave way since the last call. */
+    /** Takes what was dropped since the last call. */
     readonly takeDrops: Effect.Effect<ReadonlyArray<Drop>>
     readonly counts: Effect.Effect<SnapshotQueueCounts>
-    /** Of each stream that anything was offered of, in the order of their first Snapshots. */
+    /** The offers of each stream, in the order of their first Snapshots. */
     readonly offers: Effect.Effect<ReadonlyArray<StreamOffers>>
-    /** How many Snapshots it holds at most. */
+    /** Maximum number of Snapshots. */
     readonly capacity: number
   }
 >() {
-  /** `capacity` is how many Snapshots the queue holds in all. */
+  /** `capacity` is the maximum number of Snapshots in the queue. */
   static readonly layer = (options: { readonly capacity: number; readonly maxBytes?: number }) =>
     Layer.effect(this, make(options.capacity, options.maxBytes ?? defaultMaxBytes))
 }
@@ -67,10 +69,10 @@ export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
 const defaultMaxBytes = 256 * 1024 * 1024
 const rowsPerBlock = 4096
 const bytesPerBlock = 1024 * 1024
-/** Blocks that are kept to be used again: enough for what usually waits, little enough to keep after a burst. */
+/** Blocks kept for reuse: enough for what usually waits, few enough to keep after a burst. */
 const maxSpareBlocks = 32
 
-/** A block that is being filled. Rows before `head` gave way. */
+/** A block that is being filled. Rows before `head` were dropped. */
 interface OpenBlock {
   readonly stream: Uint32Array
   readonly timestamp: Float64Array
@@ -216,7 +218,10 @@ const make = (capacity: number, maxBytes: number) =>
     })
   })
 
-/** In shared memory: the storage thread reads it where it is, nothing is copied and nothing left to the garbage collector. */
+/**
+ * Opens a block in shared memory: the storage thread reads it in place, nothing is copied and nothing is left to the garbage
+ * collector.
+ */
 const openBlock = (firstSize: number): OpenBlock => {
   const columns = new SharedArrayBuffer(24 * rowsPerBlock)
   return {
@@ -236,7 +241,7 @@ const endOf = (block: OpenBlock): number => (block.length === 0 ? 0 : (block.end
 const sizeOf = (block: OpenBlock, row: number): number =>
   (block.ends[row] ?? 0) - (row === 0 ? 0 : (block.ends[row - 1] ?? 0))
 
-/** The block without the rows that gave way. Nothing is added to it any more. */
+/** Closes a block, without the dropped rows. Nothing is added to it any more. */
 const closeBlock = (block: OpenBlock): SnapshotBlock => {
   const { head, length } = block
   const start = head === 0 ? 0 : (block.ends[head - 1] ?? 0)

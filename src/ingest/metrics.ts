@@ -1,7 +1,7 @@
 import { Metric, MetricBoundaries } from "effect"
 
 /*
- * What is measured once per batch: never once per message, which these are too slow for.
+ * Measurements taken once per batch: these metrics are too slow to be updated for every message.
  */
 
 /** How long a transaction takes, from the request to the answer. */
@@ -13,6 +13,6 @@ export const commitSeconds = Metric.histogram(
 
 /** Batches that could not be committed and were kept. */
 export const commitFailures = Metric.counter("collector_commit_failures_total", {
-  description: "Batches that could not be committed, and were kept and tried again.",
+  description: "Batches that could not be committed, and were kept and retried.",
   incremental: true
 })

@@ -2,7 +2,7 @@ import { Effect } from "effect"
 import { streamKey } from "../domain/StreamId.ts"
 import { SnapshotQueue } from "./SnapshotQueue.ts"
 
-/** What gave way in the queue since the last call, with a warning that has the count of each stream. */
+/** Takes what was dropped from the queue since the last call, and logs a warning with the count for each stream. */
 export const takeDrops = Effect.gen(function* () {
   const drops = yield* (yield* SnapshotQueue).takeDrops
   if (drops.length > 0) {

@@ -4,8 +4,8 @@ import { monotonicMillis } from "../monotonicMillis.ts"
 import { askChrony, type ClockEstimate } from "./clock/chrony.ts"
 
 /**
- * Once a minute, for ever: measures how far the wall clock has come from where the monotonic clock says it should be since the
- * last time, asks the time daemon of this machine, if there is one, how far it is from the true time, and tells both.
+ * Once a minute, forever: measures how far the wall clock has drifted, since the last time, from where the monotonic clock says
+ * it should be, asks this machine's time daemon, if there is one, how far it is from the true time, and reports both.
  */
 export const watchClock = (
   tell: (measured: typeof ClockMeasured.Type) => void,
@@ -52,7 +52,7 @@ const offsetSeconds = Metric.gauge("collector_clock_offset_seconds", {
 })
 
 const boundSeconds = Metric.gauge("collector_clock_error_bound_seconds", {
-  description: "By how much the estimate of the clock's offset may be wrong; NaN if that is unknown."
+  description: "Error bound of the clock's estimated offset; NaN if unknown."
 })
 
 const show = ({ bound, offset }: ClockEstimate) =>

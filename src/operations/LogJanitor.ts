@@ -11,16 +11,16 @@ export class LogJanitor extends Context.Tag("collector/LogJanitor")<
   LogJanitor,
   {
     /**
-     * Goes through the directory once. Deletes regular files that are named as our log files and were modified longer
-     * ago than the retention, except today's (UTC). What cannot be read or deleted is a warning.
+     * Goes through the directory once. Deletes regular files that are named like our log files and were modified longer ago
+     * than the retention, except today's (UTC). Logs a warning for what cannot be read or deleted.
      */
     readonly sweep: Effect.Effect<void>
   }
 >() {}
 
 /**
- * Sweeps the directory when it is built and every 24 hours from then on. `retention` is the age, by modification time,
- * that a file may reach.
+ * Sweeps the directory when the layer is built and every 24 hours from then on. `retention` is the maximum age of a file, by
+ * modification time.
  */
 export const layer = (options: {
   readonly directory: string
@@ -44,7 +44,7 @@ const makeSweep = (
   const warn = (message: string, fields: Record<string, string>) => (error: PlatformError) =>
     Effect.logWarning(message).pipe(Effect.annotateLogs({ ...fields, reason: fileSystemReason(error) }))
 
-  /** How long ago a regular file was modified: none for all else, symbolic links too. */
+  /** How long ago a regular file was modified; none for anything else, including symbolic links. */
   const ageOf = (path: string, now: number) =>
     Effect.gen(function* () {
       if (yield* Effect.isSuccess(fs.readLink(path))) return Option.none()

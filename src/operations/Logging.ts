@@ -10,15 +10,14 @@ import { nonBlockingStdout } from "./Logging/nonBlocking.ts"
 import { makeStdout, type Output } from "./Logging/Stdout.ts"
 
 /**
- * Replaces the default logger by two: readable lines on stdout, and JSON lines in the daily file
- * `collector.log.YYYY-MM-DD` (UTC) in `directory`. Annotations are fields; the annotation `module` says which directive
- * an entry falls under.
+ * Replaces the default logger by two: readable lines on stdout, and JSON lines in the daily file `collector.log.YYYY-MM-DD`
+ * (UTC) in `directory`. Annotations are fields; the annotation `module` selects the directive for an entry.
  *
- * The file is written at least every second, and when the layer is closed: provide it outermost, so that the others'
- * last words are in it. Once built it never fails, ends or blocks anything: what the file does not take is kept for
+ * The file is written at least every second, and when the layer is closed: provide it outermost, so that the last entries of
+ * the other layers are in it. Once built it never fails, ends or blocks anything: what the file does not accept is kept for
  * later, within bounds, and a closed stdout is left alone.
  *
- * Fails if the directory cannot be made or written. `stdout` is for tests.
+ * Fails if the directory cannot be created or written. `stdout` is for tests.
  */
 export const layer = (options: {
   readonly directives: LogDirectives

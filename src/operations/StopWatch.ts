@@ -3,9 +3,9 @@ import { ClockStepped } from "../domain/JournalEvent.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
 
 /**
- * Once a second, for ever: notices that this process did not run, since it was stopped or had no processor. What came meanwhile has
- * the time at which it went on, and a connection that the exchange closed meanwhile looks alive until then: it tells of that
- * time as of one that the clock passed over.
+ * Once a second, forever: notices that this process did not run, because it was stopped or had no processor. Messages that came
+ * meanwhile carry the time of the resumption, and a connection that the exchange closed meanwhile looks alive until then: the
+ * stop is reported as a time that the clock passed over.
  */
 export const watchStops = (tell: (stop: typeof ClockStepped.Type) => void): Effect.Effect<never> =>
   Effect.gen(function* () {
@@ -25,5 +25,5 @@ export const watchStops = (tell: (stop: typeof ClockStepped.Type) => void): Effe
 
 const readBoth = Effect.all({ wall: Clock.currentTimeMillis, monotonic: monotonicMillis })
 
-/** Shorter than that it may be a busy machine, and no exchange closes a connection for it. */
+/** A shorter stop may just be a busy machine, and no exchange closes a connection because of it. */
 const stoppedMillis = 5000

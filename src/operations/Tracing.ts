@@ -2,14 +2,14 @@ import { Effect, Layer } from "effect"
 
 /**
  * Sends the spans of the calling thread to an OpenTelemetry collector, whose OTLP/HTTP endpoint is given as
- * `http://127.0.0.1:4318`; none without one. While it does not take them they are thrown away.
+ * `http://127.0.0.1:4318`; does nothing without an endpoint. Spans are discarded while the collector does not accept them.
  */
 export const layer = ({
   otlpEndpoint,
   serverName
 }: {
   readonly otlpEndpoint?: URL
-  /** Names this collector. */
+  /** Identifies this collector. */
   readonly serverName: string
 }): Layer.Layer<never> =>
   otlpEndpoint === undefined

@@ -6,7 +6,7 @@ export const logFileName = (date: string): string => `${prefix}${date}`
 /** The UTC date, YYYY-MM-DD, of a time in milliseconds since the epoch. */
 export const dateOfMillis = (millis: number): string => new Date(millis).toISOString().slice(0, 10)
 
-/** The date that a log file is named for: none if this is not the name of a log file of ours. */
+/** The date in the name of a log file; none if this is not the name of one of our log files. */
 export const dateOfLogFile = (name: string): Option.Option<string> =>
   Option.liftPredicate(name.slice(prefix.length), (date) => name.startsWith(prefix) && isDate(date))
 

@@ -7,7 +7,7 @@ import { HttpsProxyAgent } from "https-proxy-agent"
 import { SocksProxyAgent } from "socks-proxy-agent"
 import { proxyFor } from "./environment.ts"
 
-/** Connects by the proxy that the environment names for the host, or directly. */
+/** Connects through the proxy that the environment names for the host, or directly. */
 export class EnvironmentAgent extends Agent {
   private readonly agents = new Map<string, Http.Agent>()
   private readonly given: Https.AgentOptions
@@ -20,7 +20,7 @@ export class EnvironmentAgent extends Agent {
   override connect(request: Http.ClientRequest, { host = "", port, secureEndpoint }: AgentConnectOpts) {
     const scheme = secureEndpoint ? "https" : "http"
     const proxy = proxyFor(new URL(`${scheme}://${isIPv6(host) ? `[${host}]` : host}:${port}`))
-    // What is no request and answer goes through a tunnel, as what is encrypted does.
+    // An upgrade is not a request with an answer, so it goes through a tunnel, as encrypted connections do.
     const tunnel = secureEndpoint || request.getHeader("upgrade") !== undefined
     const key = `${scheme} ${tunnel} ${proxy?.href ?? ""}`
     const agent = this.agents.get(key) ?? this.agentFor(proxy, { secure: secureEndpoint, tunnel })
@@ -40,7 +40,7 @@ export class EnvironmentAgent extends Agent {
     if (proxy === undefined) return secure ? new Https.Agent(this.given) : new Http.Agent(this.given)
     if (proxy.protocol.startsWith("socks")) return new SocksProxyAgent(proxy, this.given)
     if (tunnel) return new HttpsProxyAgent(proxy, this.given)
-    // It rewrites a request whose headers are made already only when it connects: a kept connection would get it as it was.
+    // It rewrites a request whose headers are already made only when it connects: a kept connection would get it unchanged.
     return new HttpProxyAgent(proxy, { ...this.given, keepAlive: false })
   }
 }

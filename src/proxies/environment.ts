@@ -1,12 +1,12 @@
 import { BlockList, isIP, isIPv6 } from "node:net"
 
-/** What of the environment says which connections go by a proxy; names in lower case come first. */
+/** The environment variables that configure proxies; lower-case names take precedence. */
 export type ProxyVariables = Readonly<Record<string, string | undefined>>
 
 /**
- * The proxy for a connection to a URL; undefined for a direct one. HTTPS_PROXY is for `https` and `wss`, HTTP_PROXY for `http`
- * and `ws`, ALL_PROXY for what has none of its own. NO_PROXY names hosts, with all below them, addresses and networks
- * (`10.0.0.0/8`), each perhaps with a port, that are connected to directly; `*` is for all.
+ * The proxy for a connection to a URL; undefined for a direct one. HTTPS_PROXY applies to `https` and `wss`, HTTP_PROXY to `http`
+ * and `ws`, ALL_PROXY if the specific one is not set. NO_PROXY names hosts (including all their subdomains), addresses and
+ * networks (`10.0.0.0/8`) to connect to directly, each optionally with a port; `*` stands for all.
  */
 export const proxyFor = (url: URL, variables: ProxyVariables = process.env): URL | undefined => {
   const own = url.protocol === "https:" || url.protocol === "wss:" ? "https_proxy" : "http_proxy"
@@ -14,7 +14,7 @@ export const proxyFor = (url: URL, variables: ProxyVariables = process.env): URL
   return text === "" || isDirect(url, textOf(variables, "no_proxy")) ? undefined : parse(text)
 }
 
-/** What is wrong with the variables that name proxies, a line each; without their values, which may have passwords. */
+/** Problems of the variables that name proxies, one line each, without their values, which can contain passwords. */
 export const proxyProblems = (variables: ProxyVariables = process.env): ReadonlyArray<string> =>
   proxyNames.flatMap((name) => {
     const text = textOf(variables, name)
@@ -30,7 +30,7 @@ const proxyNames = ["https_proxy", "http_proxy", "all_proxy"]
 const textOf = (variables: ProxyVariables, name: string): string =>
   (variables[name] || variables[name.toUpperCase()] || "").trim()
 
-/** Without a scheme it is an HTTP proxy. */
+/** Parses the URL of a proxy. Without a scheme it is an HTTP proxy. */
 const parse = (text: string): URL | undefined => {
   const whole = text.includes("://") ? text : `http://${text}`
   const url = URL.canParse(whole) ? new URL(whole) : undefined

@@ -4,33 +4,33 @@ import { WebSocket } from "ws"
 import type { Feed, Listener } from "./Feed.ts"
 import { makeFrameBuffer } from "./FrameBuffer.ts"
 import { type MangleKind, mangle } from "./mangle.ts"
-import type { ExchangeSays, GarbageKind, Peer, Protocol, Session } from "./Protocol.ts"
+import type { ClientSession, ExchangeSays, GarbageKind, Peer, Protocol } from "./Protocol.ts"
 
 /** A client's connection. */
 export interface ClientConnection {
   readonly status: () => ClientConnectionStatus
   readonly isOpen: () => boolean
-  /** Starts the closing handshake; what was sent before arrives before. */
+  /** Starts the closing handshake; everything sent before it arrives first. */
   readonly close: (code: number, reason: string) => void
-  /** Cuts the connection without one. */
+  /** Cuts the connection without a closing handshake. */
   readonly terminate: () => void
-  /** Sends nothing and hears nothing for a time, or for ever (Infinity milliseconds). */
+  /** Sends nothing and ignores what it receives for the given time, or forever (Infinity milliseconds). */
   readonly silence: (milliseconds: number) => void
-  /** The same for one subscription; `sticky`: also after it is asked for again. False if there is none. */
+  /** Silences one subscription; with `sticky` also after it is subscribed again. False if there is no such subscription. */
   readonly silenceStream: (stream: string, milliseconds: number, sticky: boolean) => boolean
-  /** Sends messages in another format for a time. False if it is of a stream that is not subscribed to. */
+  /** Sends messages in another format for the given time. False if the client is not subscribed to the stream. */
   readonly mangle: (mangling: Mangling, milliseconds: number) => boolean
-  /** Ends all silence, and all mangling. */
+  /** Ends all silence and mangling. */
   readonly heal: () => void
-  /** Sets the numbers of its frames back, where there are any. */
+  /** Sets its frame numbers back, if it has any. */
   readonly rewind: (count: number) => void
   readonly sendGarbage: (kind: GarbageKind) => void
   readonly sendClosingNotice: (now: number) => void
-  /** Tells what the exchange says of itself now. */
+  /** Sends the current status of the exchange. */
   readonly sendStatus: () => void
 }
 
-/** Which messages are sent in another format: each so many of a stream, or of all. */
+/** Which messages are sent in another format: one in `every`, of one stream or of all. */
 export interface Mangling {
   readonly kind: MangleKind
   readonly stream: string | undefined
@@ -40,12 +40,12 @@ export interface Mangling {
 export interface ClientConnectionStatus {
   /** Counts from 1. */
   readonly id: number
-  /** Path and query that the client asked for. */
+  /** Path and query that the client requested. */
   readonly target: string
   readonly subscriptions: ReadonlyArray<string>
-  /** Data frames sent. */
+  /** How many data frames were sent. */
   readonly frames: number
-  /** Messages received, pings and pongs included. */
+  /** How many messages were received, pings and pongs included. */
   readonly received: number
   readonly silent: boolean
 }
@@ -56,16 +56,16 @@ export const makeClientConnection = (options: {
   readonly socket: WebSocket
   /** The transport below `socket`. */
   readonly transport: Duplex
-  readonly session: Session
+  readonly session: ClientSession
   readonly feed: Feed
   readonly protocol: Pick<Protocol, "binary" | "keepalive" | "idle" | "firstMessageWithin" | "heartbeatEvery">
   /** Milliseconds since the epoch. */
   readonly clock: () => number
-  /** Whether a message that came at this time (monotonic) is within the limits. */
+  /** Whether a message received at this time (monotonic) is within the limits. */
   readonly admits: (now: number, isPing: boolean) => boolean
-  /** Whether pings are answered just now. */
+  /** Whether pings are currently answered. */
   readonly answersPings: () => boolean
-  /** What the exchange says of itself now. */
+  /** The current status of the exchange. */
   readonly says: () => ExchangeSays
   readonly onClosed: (connection: ClientConnection) => void
 }): ClientConnection => {
@@ -120,7 +120,7 @@ export const makeClientConnection = (options: {
       else sendNow(mangle(kind, Buffer.concat([before, bytes.subarray(0, length), after])))
     },
     flush: () => (isOpen() ? frames.flush() : frames.clear()),
-    // A subscription that is silent was forgotten by the exchange; a connection that is silent lost what was sent.
+    // A silent subscription was forgotten by the exchange; a silent connection lost what was sent.
     missed: (why) => {
       if (why === "skipped" || isSilent(performance.now())) session.missed?.()
     }
@@ -134,7 +134,7 @@ export const makeClientConnection = (options: {
   const peer: Peer = { subscribe, unsubscribe, subscriptions: () => [...subscriptions.keys()] }
 
   const patience = makePatience(protocol, () => close(1001, "Idle"))
-  /** Whether a message of the client is to be answered. */
+  /** Whether to answer a message from the client. */
   const admit = (isPing: boolean): boolean => {
     received++
     patience.heard()
@@ -243,10 +243,10 @@ interface Subscription {
 /** `ws` reports a failed write to its callback and as the end of the connection; the latter is enough. */
 const ignoreError = (): void => {}
 
-/** A ping in a text message, in whatever way exchanges write it. */
+/** Whether a text message is a ping, in any of the forms that exchanges use. */
 const isPing = (text: string): boolean => text === "ping" || /"(op|method)":"ping"/.test(text)
 
-/** Gives up on a client from which nothing came for too long. */
+/** Calls `onIdle` when a client has sent nothing for too long. */
 const makePatience = (
   { firstMessageWithin, idle }: Pick<Protocol, "idle" | "firstMessageWithin">,
   onIdle: () => void
@@ -263,7 +263,7 @@ const makePatience = (
   }
 }
 
-/** Pings regularly. A pong counts if it has the payload of a ping that is open; an unanswered ping is `late` in the end. */
+/** Sends pings regularly. A pong counts if it has the payload of an open ping; a ping left unanswered calls `late`. */
 const keepAlive = (
   times: Protocol["keepalive"],
   on: { readonly ping: (payload: string) => void; readonly late: () => void }

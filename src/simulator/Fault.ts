@@ -23,33 +23,34 @@ const CloseReason = Schema.String.pipe(
 )
 
 /**
- * Misbehaviour on demand. All parameters may be left out; `stream` is a stream's name and stands for all streams where it
- * is missing. The encoded side is text, as in a query string: `skip?stream=btcusdt@trade&count=3`.
+ * Misbehaviour on demand. Parameters with a default can be omitted; `stream` is the name of a stream, and without it a fault
+ * applies to all streams. The encoded side is text, as in a query string: `skip?stream=btcusdt@trade&count=3`.
  *
- * - `close`: close frames to all connections; `code` 1001 and `reason` empty by default.
- * - `terminate`: all connections cut without a close frame.
- * - `shutdown`: the exchange's notice that it is going to close, to all connections, and for `for` milliseconds (0) to every new
- *   one at once; they stay open.
- * - `silence`: connections that are open now stop sending anything, pongs and answers included, and ignore what they get;
- *   with `stream`, only this subscription goes silent, until it is asked for again, or, `sticky`, for as long as its
- *   connection lives. New connections work. The market goes on. `for` milliseconds, endless by default.
- * - `garbage`: `count` frames (5) to every connection, all kinds in turn or only `kind`.
- * - `mangle`: what open connections are sent of `stream` is in another format for `for` milliseconds, endless by default:
- *   `kind` is `retype` (numbers become texts, and texts numbers), `drop` (ids are gone), `swap` (objects where arrays were) or
- *   `gzip`; with `every`, only each so many messages.
- * - `duplicates`: the newest `count` messages (10) of each stream once more; `when` is `now` (default) or `reconnect`: to
- *   the next one who subscribes, before anything else.
- * - `skip`: the next `count` messages (1) of each stream are made and have their ids, but are never sent.
- * - `rewind`: ids are set back by `count` messages (100) while connections live, and go on from there; without `stream` also the
- *   numbers of the frames of each connection, where there are any.
- * - `refuse`: upgrades are answered with HTTP `status` (503) for `for` milliseconds (5000).
- * - `nopong`: pings are not answered any more, after `for` milliseconds (0).
- * - `announce`: the exchange says `status` of itself from now on, with `text`, where it says anything: Kraken on every connection,
- *   OKX and Bybit as the state of the maintenance `text`, Coinbase of each product, to those that ask for it. `online` before.
- * - `list`, `delist`: `symbol` is traded from now on, or not any more.
- * - `status`: the list of what is traded says `status` of `symbol`, in the exchange's own words; its messages go on.
- * - `unlist`: the list leaves out `symbol`, or has only the first `keep` symbols, `count` times (endless); messages go on.
- * - `burst`: `count` messages (1000) of each stream at once, on top of its rate.
+ * - `close`: sends close frames to all connections; `code` is 1001 and `reason` empty by default.
+ * - `terminate`: cuts all connections without a close frame.
+ * - `shutdown`: sends the exchange's notice that it is going to close to all connections, and for `for` milliseconds (0) to every
+ *   new one immediately; they stay open.
+ * - `silence`: currently open connections stop sending anything, pongs and answers included, and ignore what they receive;
+ *   with `stream`, only this subscription goes silent, until it is subscribed again or, if `sticky`, for the lifetime of its
+ *   connection. New connections work, and the market continues. Lasts `for` milliseconds, forever by default.
+ * - `garbage`: sends `count` frames (5) to every connection, all kinds in turn or only `kind`.
+ * - `mangle`: sends the messages of `stream` in another format on open connections for `for` milliseconds, forever by default.
+ *   `kind` is `retype` (numbers become strings, and strings numbers), `drop` (ids are removed), `swap` (arrays become objects) or
+ *   `gzip`. With `every`, only one in `every` messages is changed.
+ * - `duplicates`: sends the newest `count` messages (10) of each stream once more; `when` is `now` (default) or `reconnect`: to
+ *   the next subscriber, before anything else.
+ * - `skip`: the next `count` messages (1) of each stream are made and get their ids, but are never sent.
+ * - `rewind`: sets ids back by `count` messages (100) while connections stay open, and continues from there; without `stream`
+ *   also the frame numbers of each connection, if it has any.
+ * - `refuse`: answers upgrades with HTTP `status` (503) for `for` milliseconds (5000).
+ * - `nopong`: stops answering pings after `for` milliseconds (0).
+ * - `announce`: the exchange reports `status` about itself from now on, with `text`, if it has status messages: Kraken on every
+ *   connection; OKX and Bybit as the state of the maintenance `text`, Coinbase for each product, these only to subscribers. The
+ *   status is `online` before.
+ * - `list`, `delist`: `symbol` is traded from now on, or no longer traded.
+ * - `status`: the list of instruments gives `status` for `symbol`, in the exchange's own words; its messages continue.
+ * - `unlist`: the list omits `symbol`, or all but the first `keep` symbols, `count` times (forever); messages continue.
+ * - `burst`: sends `count` messages (1000) of each stream at once, on top of its rate.
  */
 export const Fault = Schema.Union(
   Schema.TaggedStruct("close", { code: exact(CloseCode), reason: exact(CloseReason) }),
@@ -92,7 +93,7 @@ export const Fault = Schema.Union(
 )
 export type Fault = typeof Fault.Type
 
-/** Reads `<name>?<parameters>`, as on the command line and in control requests. Left: one line that says what is wrong. */
+/** Parses `<name>?<parameters>`, as on the command line and in control requests. Left is one line that says what is wrong. */
 export const parseFault = (text: string): Either.Either<Fault, string> => {
   const [name = "", query = ""] = text.split(/\?(.*)/s)
   if (!faultNames.some((known) => known === name)) {

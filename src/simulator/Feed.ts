@@ -3,63 +3,63 @@ import { type FrameHistory, makeFrameHistory } from "./History.ts"
 import type { Protocol, Source } from "./Protocol.ts"
 import type { Recording } from "./Recording.ts"
 
-/** The market data of a server: makes the messages of every stream that somebody listens to, and sends them out. */
+/** The market data of a server. Makes the messages of every stream that has listeners and sends them out. */
 export interface Feed {
-  /** Sends the stream's messages to the listener from now on; nothing happens if there is no such stream. */
+  /** Sends the stream's messages to the listener from now on. Does nothing if there is no such stream. */
   readonly join: (stream: string, listener: Listener) => void
   readonly leave: (stream: string, listener: Listener) => void
-  /** Sends a listener what a new one gets first. */
+  /** Sends the listener the snapshot that a new one gets first. */
   readonly greet: (stream: string, listener: Listener) => void
-  /** Something changed for the better: a listener took its backlog, or speaks again. */
+  /** Continues sending, after a listener took its backlog or is no longer silent. */
   readonly wake: () => void
   readonly stop: () => void
   readonly status: () => Readonly<{ [stream: string]: StreamStatus }>
 
-  /** The faults of streams answer how many streams they found. */
+  /** Faults of streams. Each returns the number of streams that it found. */
   readonly burst: (stream: string | undefined, count: number) => number
   readonly skip: (stream: string | undefined, count: number) => number
   readonly rewind: (stream: string | undefined, count: number) => number
   readonly repeatNow: (stream: string | undefined, count: number) => number
   readonly repeatToNext: (stream: string | undefined, count: number) => number
-  /** Forgets the faults that are still to come. */
+  /** Cancels pending faults. */
   readonly heal: () => void
 }
 
-/** Who gets the messages of a stream. */
+/** A receiver of the messages of a stream. */
 export interface Listener {
-  /** Not to be sent anything just now, nor to be waited for. `now` in milliseconds, monotonic. */
+  /** Whether to neither send to it nor wait for it. `now` is in milliseconds, monotonic. */
   readonly isSilent: (now: number) => boolean
-  /** Bytes that wait to be sent. */
+  /** How many bytes wait to be sent. */
   readonly backlog: () => number
-  /** Takes a message; of `bytes` the first `length`. It leaves with the next `flush`. */
+  /** Takes a message, the first `length` bytes of `bytes`. It is sent by the next `flush`. */
   readonly send: (bytes: Buffer, length: number) => void
   readonly flush: () => void
-  /** A message was made that this listener does not get: because it was left out for all, or because it is silent. */
+  /** Called for a message that this listener does not get, because it was skipped for all or the listener is silent. */
   readonly missed: (why: "skipped" | "silent") => void
 }
 
 export interface StreamStatus {
-  /** Distinct messages that went to at least one connection. */
+  /** How many distinct messages went to at least one connection. */
   readonly messages: number
-  /** Frames over all connections, those sent again included. */
+  /** How many frames were sent over all connections, duplicates included. */
   readonly frames: number
-  /** Frames that were sent again. */
+  /** How many frames were sent again. */
   readonly duplicates: number
-  /** Messages that were made but went to nobody. */
+  /** How many messages were made but not sent to anyone. */
   readonly withheld: number
-  /** What new listeners got first; not among the messages. */
+  /** How many snapshots were sent to new listeners; not counted as messages. */
   readonly snapshots: number
-  /** Sequence ids of the first and the newest message sent, null before there is one. */
+  /** Sequence ids of the first and the newest message sent; null until there is one. */
   readonly firstId: string | null
   readonly lastId: string | null
 }
 
 export interface FeedOptions {
-  /** Messages per second of each stream; Infinity for as fast as the slowest of its listeners takes them. */
+  /** Messages per second of each stream; Infinity for as fast as its slowest listener can take them. */
   readonly rate: number
-  /** Whether a stream's market goes on at its rate, unheard, while nobody listens to it. */
+  /** Whether a stream's market continues at its rate while nobody listens to it. */
   readonly idle: "advance" | "wait"
-  /** Messages of each stream kept to be sent again. */
+  /** How many messages of each stream are kept to be sent again. */
   readonly history: number
   readonly record: Recording
   /** Milliseconds since the epoch. */
@@ -167,7 +167,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     return chosen.length
   }
 
-  /** Sends what is due, stream by stream in turns, and plans the next turn. */
+  /** Sends the messages that are due, taking one from each stream in turn, and schedules the next turn. */
   function turn(): void {
     immediate = undefined
     const now = performance.now()
@@ -202,7 +202,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     channel.snapshots++
   }
 
-  /** Puts a channel that has found listeners on the clock. */
+  /** Starts the clock of a channel that has listeners again. */
   function start(channel: Channel, now: number): void {
     if (channel.pausedAt === null) return
     const missed =
@@ -215,7 +215,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     channel.made = 0
   }
 
-  /** How many messages are due. A market that could not be sent for more than a second does not catch up beyond that. */
+  /** How many messages are due. A market that was held up for more than a second catches up on one second only. */
   function owed(channel: Channel, now: number): number {
     if (rate === Number.POSITIVE_INFINITY) return rate
     const due = Math.floor((now - channel.origin) * perMillisecond) - channel.made
@@ -224,7 +224,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     return Math.min(due, most) + channel.extra
   }
 
-  /** Whether no listener is too far behind. At full speed somebody must be there to set the pace. */
+  /** Whether no listener is too far behind. At full speed there must be a listener to set the pace. */
   function canTake(channel: Channel, now: number): boolean {
     if (record.isClogged()) return false
     let heard = Number.isFinite(rate)
@@ -279,7 +279,7 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
     })
   }
 
-  /** Sleeps until the next message is due; without a rate, or with nobody there, until somebody wakes us. */
+  /** Sleeps until the next message is due; without a rate or without listeners, until `wake` is called. */
   function plan(now: number): void {
     if (active.size === 0 || !Number.isFinite(rate)) return
     let next = Number.POSITIVE_INFINITY
@@ -289,21 +289,21 @@ export const makeFeed = (source: Protocol["source"], options: FeedOptions): Feed
   }
 }
 
-/** Enough for a system call to be worth it, few enough for the event loop to go round. */
+/** Large enough to make a system call worthwhile, small enough not to hold up the event loop. */
 const messagesPerTurn = 512
 const maxBacklogBytes = 1024 * 1024
 
-/** A stream, from the first time that somebody asked for it. */
+/** A stream, from the first request for it. */
 interface Channel {
   readonly name: string
   readonly source: Source
   readonly listeners: Set<Listener>
-  /** Those that have not got anything yet. */
+  /** Listeners to which nothing was sent yet. */
   readonly fresh: Set<Listener>
   readonly history: FrameHistory
-  /** When its last listener left; null while it is heard, NaN before it was. Monotonic milliseconds, as `origin`. */
+  /** When its last listener left; null while it has any, NaN before the first. Monotonic milliseconds, as `origin`. */
   pausedAt: number | null
-  /** Since when its messages are counted against the rate, and how many there were. */
+  /** The time from which its messages count against the rate, and how many there were since. */
   origin: number
   made: number
   /** Messages to send at once, on top of the rate. */

@@ -1,22 +1,22 @@
 import type { Duplex } from "node:stream"
 
 /**
- * Writes unmasked WebSocket text or binary frames (RFC 6455, section 5.2) to a socket, many per system call: what a library that
- * sends one frame at a time cannot do at a hundred thousand frames a second. Safe next to such a library as long as both
- * write whole frames and nothing is compressed.
+ * Writes unmasked WebSocket text or binary frames (RFC 6455, section 5.2) to a socket, many per system call. A library that
+ * sends one frame at a time cannot reach a hundred thousand frames a second. It is safe to use alongside such a library as long
+ * as both write whole frames and nothing is compressed.
  */
 export interface FrameBuffer {
-  /** Adds a frame of these parts; of `body` its first `length` bytes. */
+  /** Adds a frame made of `before`, the first `length` bytes of `body`, and `after`. */
   readonly append: (before: Uint8Array, body: Buffer, length: number, after: Uint8Array) => void
-  /** Hands what was added to the socket. */
+  /** Writes the added frames to the socket. */
   readonly flush: () => void
-  /** Drops what was added since the last flush. */
+  /** Drops the frames added since the last flush. */
   readonly clear: () => void
-  /** Bytes that the operating system did not take yet. */
+  /** How many bytes the operating system has not taken yet. */
   readonly backlog: () => number
 }
 
-/** `onWritten` is called whenever the operating system took a part. */
+/** Makes a buffer for a socket. Calls `onWritten` whenever the operating system has taken a chunk. */
 export const makeFrameBuffer = (socket: Duplex, onWritten: () => void, binary = false): FrameBuffer => {
   const first = binary ? finalBinaryFrame : finalTextFrame
   const spare: Array<Buffer> = []

@@ -1,6 +1,6 @@
-/** The newest messages of a stream, so that they can be sent again. */
+/** The newest messages of a stream, kept to be sent again. */
 export interface FrameHistory {
-  /** Copies the first `length` bytes. */
+  /** Adds a message, copying the first `length` bytes. */
   readonly push: (bytes: Buffer, length: number) => void
   /** Visits the newest `count` messages (or as many as there are), oldest first. */
   readonly forNewest: (count: number, visit: (bytes: Buffer, length: number) => void) => void

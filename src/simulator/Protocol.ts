@@ -1,61 +1,61 @@
 import type { Duration, Either, Option } from "effect"
 import type { Listed } from "./listing.ts"
 
-/** What every simulated market is made from. */
+/** The options that every simulated market is made from. */
 export interface MarketOptions {
-  /** The same seed and the same subscriptions give the same payloads, times apart. */
+  /** The same seed and the same subscriptions give the same payloads, except for times. */
   readonly seed: number
-  /** The symbols that exist, as the exchange spells them; they may change. Streams of others do not exist. */
+  /** The symbols that exist, as the exchange spells them; they can change. Streams of other symbols do not exist. */
   readonly symbols: ReadonlySet<string>
-  /** Whole-book messages of at least about this many bytes, by longer quantities; 0 for their natural size. */
+  /** Approximate minimum size of whole-book messages in bytes, reached with longer quantities; 0 for their natural size. */
   readonly bookBytes: number
   /** Milliseconds since the epoch. */
   readonly clock: () => number
 }
 
-/** So many within a time. */
+/** Maximum number of events within a period. */
 export interface Quota {
   readonly count: number
   readonly per: Duration.Duration
 }
 
-/** Of messages that a client sends. */
+/** A quota for messages that a client sends. */
 export interface MessageQuota extends Quota {
-  /** Whether it counts only requests, and no pings. */
+  /** Whether it counts only requests, not pings. */
   readonly requestsOnly?: boolean
 }
 
 /**
- * An exchange's public WebSocket protocol, as the server side speaks it. The server does the rest: listening, pacing,
- * fan-out, keepalive, faults.
+ * The server side of an exchange's public WebSocket protocol. The server does the rest: listening, pacing, fan-out, keepalive
+ * and faults.
  */
 export interface Protocol {
   readonly name: string
   /** The path that clients connect to by default. */
   readonly path: string
-  /** Messages a client may send, protocol pings and pongs included; one more closes the connection. */
+  /** How many messages a client may send, protocol pings and pongs included; one more closes the connection. */
   readonly messages: ReadonlyArray<MessageQuota>
-  /** Whether they are counted for each connection or for all together. */
+  /** Whether they are counted per connection or for all connections together. */
   readonly messagesOf: "connection" | "address"
-  /** Attempts to connect within a time; one more is refused. */
+  /** How many connection attempts are allowed within a period; one more is refused. */
   readonly connections: Quota
   /** Whether data and answers are binary frames. */
   readonly binary: boolean
-  /** Protocol pings that the server sends and within what time it wants the pong; null if it sends none. */
+  /** How often the server sends protocol pings and how long it waits for the pong; null if it sends none. */
   readonly keepalive: { readonly pingEvery: Duration.Duration; readonly pongWithin: Duration.Duration } | null
-  /** A connection from which nothing came for so long is closed; also a new one. */
+  /** How long a connection, new ones included, stays open without messages from its client; null for no limit. */
   readonly idle: Duration.Duration | null
   readonly firstMessageWithin: Duration.Duration | null
-  /** How often every session is asked for a heartbeat; null if there are none. */
+  /** How often `heartbeat` is called on every session; null if there are no heartbeats. */
   readonly heartbeatEvery: Duration.Duration | null
-  /** The list of what is traded, over HTTP. */
+  /** The list of instruments, served over HTTP. */
   readonly instruments: {
     readonly path: string
     readonly list: (symbols: ReadonlyArray<Listed>, query: URLSearchParams) => unknown
   }
   /** Opens a session for the URL of an upgrade request, or refuses the upgrade. */
-  readonly connect: (url: URL) => Either.Either<Session, UpgradeRefused>
-  /** The source of a stream, made once per stream and server; none if it does not exist. */
+  readonly connect: (url: URL) => Either.Either<ClientSession, UpgradeRefused>
+  /** The source of a stream, made once per stream and server; `None` if the stream does not exist. */
   readonly source: (stream: string) => Option.Option<Source>
 }
 
@@ -66,29 +66,29 @@ export interface UpgradeRefused {
 }
 
 /** The protocol state of one connection. */
-export interface Session {
-  /** Streams that the URL asked for. */
+export interface ClientSession {
+  /** Streams requested in the URL. */
   readonly streams: ReadonlyArray<string>
-  /** What the server says first. `system` is what the exchange says of itself. */
+  /** The first frame sent to the client. `system` is the status that the exchange reports about itself. */
   readonly greeting?: (system: ExchangeSays) => string
-  /** Acts on a text message of the client and returns the answers, in order. Never throws. */
+  /** Handles a text message from the client and returns the answers, in order. Never throws. */
   readonly receive: (text: string, peer: Peer, system: ExchangeSays) => ReadonlyArray<string>
-  /** What goes around a message of the stream. Called once for each message sent. */
+  /** The envelope around a message of the stream. Called once for each message sent. */
   readonly envelope: (stream: string) => Envelope
-  /** A frame that no client should choke on; `stream` is one that the connection is subscribed to. */
+  /** A malformed frame that clients must cope with; `stream` is one that the connection is subscribed to. */
   readonly garbage: (kind: GarbageKind, stream: string) => string | Uint8Array
-  /** Tells the client that the server is going to close. `now` in milliseconds since the epoch. */
+  /** The notice that the server is going to close the connection. `now` is in milliseconds since the epoch. */
   readonly closingNotice: (now: number) => string
-  /** Tells that the exchange says something else of itself; undefined where this client is not told. */
+  /** The frame that reports a changed status of the exchange; undefined if this client does not get one. */
   readonly says?: (system: ExchangeSays) => string | undefined
-  /** A message went by without being sent: for exchanges that number the frames of a connection. */
+  /** Counts a message that was not sent, for exchanges that number the frames of a connection. */
   readonly missed?: () => void
-  /** Sets the numbers of the frames back by so many: for exchanges that number the frames of a connection. */
+  /** Sets the frame numbers back by `count`, for exchanges that number the frames of a connection. */
   readonly rewind?: (count: number) => void
   readonly heartbeat?: (now: number) => string | undefined
 }
 
-/** What exchange status changed, in its own word. */
+/** The status that an exchange reports about itself, in its own words. */
 export interface ExchangeSays {
   readonly status: string
   readonly text: string
@@ -98,7 +98,7 @@ export interface ExchangeSays {
 export interface Peer {
   readonly subscribe: (stream: string) => void
   readonly unsubscribe: (stream: string) => void
-  /** In the order in which they were asked for. */
+  /** The subscribed streams, in the order in which they were requested. */
   readonly subscriptions: () => ReadonlyArray<string>
 }
 
@@ -111,26 +111,26 @@ export const noEnvelope: Envelope = { before: new Uint8Array(0), after: new Uint
 
 /** The messages of one stream, shared by all connections. */
 export interface Source {
-  /** Makes the next message. `now` in milliseconds since the epoch. The message is valid until the next call. */
+  /** Makes the next message. `now` is in milliseconds since the epoch. The message is valid until the next call. */
   readonly next: (now: number) => Message
-  /** Nobody listens any more. */
+  /** Called when the last listener has left. */
   readonly pause: () => void
-  /** Somebody listens again (or for the first time): `missed` messages went by meanwhile. */
+  /** Called when there is a listener again (or for the first time); `missed` messages went by in the meantime. */
   readonly resume: (missed: number) => void
-  /** Sets the ids back by so many messages, where they are numbers that grow. */
+  /** Sets the ids back by `count` messages, if they are increasing numbers. */
   readonly rewind?: (count: number) => void
-  /** What a new listener gets first, if anything. */
+  /** The message that a new listener gets first, if any. */
   readonly snapshot?: (now: number) => string
 }
 
 export interface Message {
   /** The exchange's sequence id. */
   readonly id: string
-  /** The payload without envelope, UTF-8, in the first `length` bytes. */
+  /** The payload without its envelope, UTF-8, in the first `length` bytes. */
   readonly bytes: Buffer
   readonly length: number
 }
 
 export const garbageKinds = ["text", "truncated", "shape", "binary", "noid"] as const
-/** Not JSON; JSON that is cut off; JSON of no known shape; a binary frame; a message without its sequence id. */
+/** Not JSON; truncated JSON; JSON of an unknown shape; a binary frame; a message without its sequence id. */
 export type GarbageKind = (typeof garbageKinds)[number]

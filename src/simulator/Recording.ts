@@ -3,33 +3,33 @@ import { Data, Effect, type Scope } from "effect"
 import { ResourceUnavailable } from "../domain/StartupError.ts"
 
 /**
- * A file of what was sent: one JSON line `{"stream":"..","id":"..","text":"<payload without envelope>"}` for every message
+ * A file of the messages sent: one JSON line `{"stream":"..","id":"..","text":"<payload without envelope>"}` for every message
  * that went to at least one connection, once, in the order of sending.
  */
 export interface Recording {
-  /** Adds a message; of `bytes` the first `length`. */
+  /** Adds a message, the first `length` bytes of `bytes`. */
   readonly append: (stream: string, id: string, bytes: Buffer, length: number) => void
   /** Whether the disk lags behind so far that the market should wait. */
   readonly isClogged: () => boolean
-  /** Writes what was added; the callback gets the reason if that or anything before it failed. */
+  /** Writes everything added so far; the callback gets the reason if this or any earlier write failed. */
   readonly flush: (done: (failure: string | null) => void) => void
 }
 
-/** The record could not be written: it is incomplete from here on. */
+/** The record could not be written and is incomplete from here on. */
 export class RecordFailed extends Data.TaggedError("RecordFailed")<{ readonly reason: string }> {
   override get message() {
     return `record of the simulator: ${this.reason}`
   }
 }
 
-/** Keeps nothing. */
+/** Records nothing. */
 export const noRecording: Recording = {
   append: () => {},
   isClogged: () => false,
   flush: (done) => done(null)
 }
 
-/** Opens the file, which is overwritten, and completes it when the scope closes. `onWritten` hears of progress. */
+/** Opens the file, overwriting it, and completes it when the scope closes. Calls `onWritten` when the disk has caught up. */
 export const makeRecording = (
   path: string,
   onWritten: () => void

@@ -16,62 +16,62 @@ import { makeRecording, noRecording, RecordFailed } from "./Recording.ts"
 import type { SimulatorStatus } from "./SimulatorStatus.ts"
 
 export interface SimulatorOptions {
-  /** The name of the exchange to simulate, of those in `protocols`; Binance spot by default. */
+  /** The name of the exchange to simulate, one of `protocols`; Binance spot by default. */
   readonly exchange?: string
-  /** Another protocol for it. */
+  /** Replaces the exchange's protocol. */
   readonly protocol?: (market: MarketOptions) => Protocol
   /** 127.0.0.1 by default. */
   readonly host?: string
-  /** 0, the default, for any that is free. */
+  /** 0, the default, picks any free port. */
   readonly port?: number
-  /** Messages per second of each stream, 10 by default; "max" or 0 for as fast as its slowest listener takes them. */
+  /** Messages per second of each stream, 10 by default; "max" or 0 for as fast as its slowest listener can take them. */
   readonly rate?: number | "max"
-  /** Those of `protocols` by default. */
+  /** The exchange's symbols in `protocols` by default. */
   readonly symbols?: ReadonlyArray<string>
-  /** 1 by default. The same seed, rate and subscriptions give the same payloads, times apart. */
+  /** 1 by default. The same seed, rate and subscriptions give the same payloads, except for times. */
   readonly seed?: number
   /**
-   * What a stream's market does while nobody listens to it: `advance` (default) goes on at the rate, so that ids are missing
-   * after an absence as they are on a real exchange; `wait` stands still. At full speed it always waits.
+   * What a stream's market does while nobody listens to it: `advance` (default) continues at the rate, so that ids are missing
+   * after an absence, as on a real exchange; `wait` stands still. At full speed it always waits.
    */
   readonly idle?: "advance" | "wait"
-  /** Bytes that a whole-book message should have at least: its natural size, about 1.3 kB with 20 levels, by default. */
+  /** Minimum size of a whole-book message in bytes; by default its natural size, about 1.3 kB with 20 levels. */
   readonly bookBytes?: number
-  /** Messages of each stream kept for the fault `duplicates`; 1000 by default. */
+  /** How many messages of each stream are kept for the fault `duplicates`; 1000 by default. */
   readonly history?: number
-  /** A file that gets every message that was sent; none by default. See `Recording`. */
+  /** A file to which every message sent is written; none by default. See `Recording`. */
   readonly record?: string
   /** How often to ping and how long to wait for the pong; the protocol's own times by default. */
   readonly pingEvery?: Duration.DurationInput
   readonly pongWithin?: Duration.DurationInput
-  /** How long a client may say nothing; the protocol's own time by default. */
+  /** How long a client may send nothing; the protocol's own time by default. */
   readonly clientSilence?: Duration.DurationInput
-  /** A fault to be repeated every `faultEvery`, 10 seconds by default. */
+  /** A fault to repeat every `faultEvery`, 10 seconds by default. */
   readonly fault?: Fault
   readonly faultEvery?: Duration.DurationInput
 }
 
-/** An exchange on loopback, listening. */
+/** A running simulated exchange. */
 export interface Simulator {
-  /** The name of the exchange that it speaks like. */
+  /** The name of the exchange whose protocol it speaks. */
   readonly exchange: string
   readonly port: number
-  /** `ws://..` with this path, by default the protocol's own. */
+  /** The `ws://..` URL with this path, by default the protocol's own. */
   readonly url: (path?: string) => string
-  /** `http://..` with this path: the control requests, see `controlHandler`. */
+  /** The `http://..` URL with this path, for control requests; see `controlHandler`. */
   readonly httpUrl: (path: string) => string
-  /** Misbehaves; see `Fault`. A parameter outside its limits is a defect. */
+  /** Injects a fault; see `Fault`. A parameter outside its limits is a defect. */
   readonly inject: (fault: Fault) => Effect.Effect<FaultReport>
-  /** Ends silence and refusal, makes the list true, and forgets what faults had still to do. */
+  /** Ends silence and refusal, restores the list of instruments, and cancels pending faults. */
   readonly heal: Effect.Effect<void>
   readonly status: Effect.Effect<SimulatorStatus>
-  /** When it succeeds, the record holds all that was sent before. Nothing happens without a record. */
+  /** Completes the record: once it succeeds, everything sent before is in it. Does nothing without a record. */
   readonly flush: Effect.Effect<void, RecordFailed>
 }
 
 /**
- * Starts a simulated exchange; the market it has is the same for all connections. It stops within a second when the scope
- * closes. Fails if the port is taken or the record cannot be written.
+ * Starts a simulated exchange, with one market shared by all connections. It stops within a second when the scope closes.
+ * Fails if the port is taken or the record cannot be written.
  */
 export const make = (
   options: SimulatorOptions = {}
@@ -255,7 +255,7 @@ export const make = (
     }
   })
 
-/** Admits so many within any time of that length. */
+/** Admits at most `count` calls within any period of length `per`. */
 const makeLimiter = ({ count, per }: Quota): ((now: number) => boolean) => {
   const millis = Duration.toMillis(per)
   const times: Array<number> = []
@@ -282,7 +282,7 @@ const listen = (server: Server, host: string, port: number): Effect.Effect<numbe
 const portOf = (address: AddressInfo | string | null, port: number): number =>
   address === null || typeof address === "string" ? port : address.port
 
-/** Listens no more, says goodbye to all clients, and cuts off those who do not answer in time. */
+/** Stops listening, closes all connections, and cuts off clients that do not answer in time. */
 const stop = (server: Server, connections: ReadonlySet<ClientConnection>): Effect.Effect<void> =>
   Effect.gen(function* () {
     const closed = yield* Deferred.make<void>()

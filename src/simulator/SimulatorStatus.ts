@@ -5,12 +5,12 @@ import type { StreamStatus } from "./Feed.ts"
 export interface SimulatorStatus {
   /** The open connections. */
   readonly connections: ReadonlyArray<ClientConnectionStatus>
-  /** Connections since the start. */
+  /** How many connections were accepted since the start. */
   readonly accepted: number
-  /** Upgrades refused since the start. */
+  /** How many upgrades were refused since the start. */
   readonly refused: number
-  /** What clients did that the exchange does not allow, and how often. */
+  /** How often clients violated each of the exchange's rules. */
   readonly violations: Readonly<{ [rule: string]: number }>
-  /** Streams that somebody asked for and that exist. */
+  /** The existing streams that any client has requested. */
   readonly streams: Readonly<{ [stream: string]: StreamStatus }>
 }

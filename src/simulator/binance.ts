@@ -5,28 +5,28 @@ import { bookDiffSource, partialBookSource, tradeSource } from "./binance/source
 import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import {
+  type ClientSession,
   type Envelope,
   type GarbageKind,
   type MarketOptions,
   noEnvelope,
   type Peer,
   type Protocol,
-  type Session,
   type Source,
   type UpgradeRefused
 } from "./Protocol.ts"
 
 /**
- * Binance spot's public market data, after binance-spot-api-docs, web-socket-streams.md (July 2026):
+ * Binance spot's public market data, based on binance-spot-api-docs, web-socket-streams.md (July 2026):
  *
  * - `/ws`, `/ws/<stream>[/<stream>]`: payloads as they are; `/stream`, `/stream?streams=<a>/<b>`: wrapped as
  *   `{"stream":"<name>","data":<payload>}`; `SET_PROPERTY ["combined", true]` switches.
- * - `<symbol>@depth5`, `@depth10`, `@depth20`, `@depth` and `@trade`, the books also with `@100ms`. The suffix changes the
- *   name only: the pace is the server's.
- * - a stream that does not exist is acknowledged and stays silent, also when it only differs in case;
- * - one id space per symbol for whole books and diffs.
+ * - `<symbol>@depth5`, `@depth10`, `@depth20`, `@depth` and `@trade`, the books also with `@100ms`. The suffix changes only
+ *   the name: the pace is the server's.
+ * - A stream that does not exist is acknowledged and stays silent, even if only its case differs.
+ * - Whole books and diffs share one id space per symbol.
  *
- * Left out: other channels, `timeUnit`, and the double delivery of a stream asked for by URL and by SUBSCRIBE.
+ * Not included: other channels, `timeUnit`, and the double delivery of a stream requested both by URL and by SUBSCRIBE.
  */
 export const binance = (
   options: MarketOptions & {
@@ -57,7 +57,7 @@ export const binance = (
         symbols: symbols.map(({ status = "TRADING", symbol }) => ({ symbol: symbol.toUpperCase(), status }))
       })
     },
-    connect: (url) => Either.map(readTarget(url), (target) => makeSession(target, shape)),
+    connect: (url) => Either.map(readTarget(url), (target) => makeClientSession(target, shape)),
     source: (stream) => makeSource(stream, find)
   }
 }
@@ -105,14 +105,14 @@ const readTarget = (url: URL): Either.Either<Target, UpgradeRefused> => {
     : Either.right(target)
 }
 
-/** A path as the client wrote it, where its percent-encoding is broken. */
+/** Decodes a path; if its percent-encoding is broken, it is kept as the client wrote it. */
 const decodePath = (path: string): string =>
   Either.getOrElse(
     Either.try(() => decodeURIComponent(path)),
     () => path
   )
 
-const makeSession = (target: Target, shape: Requests.ErrorShape): Session => {
+const makeClientSession = (target: Target, shape: Requests.ErrorShape): ClientSession => {
   const envelopes = new Map<string, Envelope>()
   let combined = target.combined
 

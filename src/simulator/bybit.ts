@@ -3,12 +3,12 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, tradesSource } from "./market/sources.ts"
-import { type MarketOptions, noEnvelope, type Peer, type Protocol, type Session } from "./Protocol.ts"
+import { type ClientSession, type MarketOptions, noEnvelope, type Peer, type Protocol } from "./Protocol.ts"
 
 /**
- * Bybit v5 spot's public market data, after bybit-exchange/docs, v5/websocket (July 2026): `orderbook.50.<symbol>` and
- * `publicTrade.<symbol>`. One bad topic refuses its whole request, and so do more than ten. `system.status` has an address of its
- * own.
+ * Bybit v5 spot's public market data, based on bybit-exchange/docs, v5/websocket (July 2026): `orderbook.50.<symbol>` and
+ * `publicTrade.<symbol>`. A request is refused as a whole if one of its topics is bad or if it has more than ten.
+ * `system.status` has its own address.
  */
 export const bybit = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, options))
@@ -34,7 +34,9 @@ export const bybit = (options: MarketOptions): Protocol => {
     },
     connect: (url) =>
       url.pathname === "/v5/public/spot"
-        ? Either.right(makeSession(`simulated-${++connections}`, (symbol) => find(symbol) !== undefined))
+        ? Either.right(
+            makeClientSession(`simulated-${++connections}`, (symbol) => find(symbol) !== undefined)
+          )
         : url.pathname === "/v5/public/misc/status"
           ? Either.right(makeStatusSession(`simulated-${++connections}`))
           : Either.left({ status: 404, reason: "no such path" }),
@@ -68,7 +70,7 @@ const answerOf =
   (connection: string) => (success: boolean, message: string, op: string, request: string | undefined) =>
     JSON.stringify({ success, ret_msg: message, conn_id: connection, req_id: request, op })
 
-const makeSession = (connection: string, exists: (symbol: string) => boolean): Session => {
+const makeClientSession = (connection: string, exists: (symbol: string) => boolean): ClientSession => {
   const answer = answerOf(connection)
 
   const problemOf = (topic: string, peer: Peer): string | undefined => {
@@ -112,13 +114,13 @@ const makeSession = (connection: string, exists: (symbol: string) => boolean): S
           return `{"topic":"${stream}","ts":1787612486116,"type":"delta","data":{"s":"X","b":[],"a":[]}}`
       }
     },
-    // Bybit announces nothing on this connection.
+    // Bybit does not announce on this connection that it is going to close.
     closingNotice: () => answer(true, "", "notice", undefined)
   }
 }
 
-/** The connection for `system.status` alone: it tells of maintenances that change. */
-const makeStatusSession = (connection: string): Session => {
+/** A session for `system.status` only, which reports changes of maintenances. */
+const makeStatusSession = (connection: string): ClientSession => {
   const answer = answerOf(connection)
   let isTold = false
   return {

@@ -3,14 +3,14 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, type Trade, tradesSource } from "./market/sources.ts"
-import type { ExchangeSays, MarketOptions, Peer, Protocol, Session } from "./Protocol.ts"
+import type { ClientSession, ExchangeSays, MarketOptions, Peer, Protocol } from "./Protocol.ts"
 
 /**
- * Coinbase Advanced Trade's public market data, after docs.cdp.coinbase.com (August 2026): channels `level2`, `market_trades`,
- * `status` and `heartbeats`. Every frame of a connection has the next `sequence_num`, answers and heartbeats too; a product that does
- * not exist is missing from the answer, which lists all that the connection is subscribed to. Streams are called
- * `level2:<product>` and `market_trades:<product>` here. `X-USD` and `X-USDC` are one market, and all of it has the first
- * name, whichever was asked for; USDT-USDC and EURC-USDC alone are markets of their own.
+ * Coinbase Advanced Trade's public market data, based on docs.cdp.coinbase.com (August 2026): channels `level2`,
+ * `market_trades`, `status` and `heartbeats`. Every frame of a connection has the next `sequence_num`, including answers and
+ * heartbeats. The answer to a request lists everything the connection is subscribed to; products that do not exist are missing
+ * from it. Streams are named `level2:<product>` and `market_trades:<product>` here. `X-USD` and `X-USDC` are one market, sent
+ * under the first name whichever was requested; only USDT-USDC and EURC-USDC are markets of their own.
  */
 export const coinbase = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, { ...options, bookBytes: 0 }))
@@ -35,12 +35,12 @@ export const coinbase = (options: MarketOptions): Protocol => {
         products: symbols.map(({ status = "online", symbol }) => ({
           product_id: symbol,
           alias: canonicalOf(symbol) === symbol ? "" : canonicalOf(symbol),
-          // What limits a product is a flag beside its status.
+          // A restriction of a product is a flag beside its status.
           ...(flags.includes(status) ? { status: "online", [status]: true } : { status })
         }))
       })
     },
-    connect: () => Either.right(makeSession(exists, options.clock)),
+    connect: () => Either.right(makeClientSession(exists, options.clock)),
     source: (stream) => {
       const [channel, product = ""] = stream.split(":")
       const instrument = find(product)
@@ -51,7 +51,7 @@ export const coinbase = (options: MarketOptions): Protocol => {
   }
 }
 
-/** What limits a product, each a member of its own. */
+/** Restrictions of a product, each a separate member. */
 const flags = [
   "auction_mode",
   "cancel_only",
@@ -79,7 +79,7 @@ const decode = requestOf(
 
 const inFrames = new Map([["level2", "l2_data"]])
 
-const makeSession = (exists: (symbol: string) => boolean, clock: () => number): Session => {
+const makeClientSession = (exists: (symbol: string) => boolean, clock: () => number): ClientSession => {
   let sequence = 0
   let heartbeats = false
   let beats = 12_000
@@ -152,7 +152,7 @@ const makeSession = (exists: (symbol: string) => boolean, clock: () => number): 
           return `{"channel":"l2_data","timestamp":"2026-09-30T02:39:53.798423713Z","events":[{"type":"update","product_id":"${product}","updates":[]}]}`
       }
     },
-    // Coinbase announces nothing.
+    // Coinbase does not announce that it is going to close.
     closingNotice: () => `${head("status")}]}`,
     missed: () => {
       sequence++
@@ -167,7 +167,7 @@ const makeSession = (exists: (symbol: string) => boolean, clock: () => number): 
   }
 }
 
-/** With nine decimals, of which the last ones are left out where they are zero. */
+/** Formats a time with nine decimals, without trailing zeros. */
 const nanos = (now: number, number: number): string => {
   const below = String((number * 7919) % 1_000_000).padStart(6, "0")
   return `${new Date(now).toISOString().replace("Z", below).replace(/0+$/, "")}Z`
@@ -190,7 +190,7 @@ const books = (stream: string, instrument: Instrument, bookBytes: number) => {
   return changesSource(stream, instrument, {
     change: (levels, now) => ({ id: String(++number), text: frame("update", levels, now) }),
     snapshot: (levels, now) => {
-      // As many levels far from the market as it takes.
+      // As many levels far from the market as needed to reach the size.
       const far = Array.from({ length: Math.floor(bookBytes / 130) }, (_, i) => [`0.${i + 1}`, "1"] as const)
       return frame("snapshot", { bids: [...levels.bids, ...far], asks: levels.asks }, now)
     },
@@ -206,7 +206,7 @@ const trades = (stream: string, instrument: Instrument) => {
       price: trade.price,
       size: trade.quantity,
       time: new Date(trade.time).toISOString(),
-      // The side of the one who was there before.
+      // The maker's side.
       side: trade.side === "buy" ? "SELL" : "BUY"
     }))
     return `{"type":"${type}","trades":${JSON.stringify(data)}}`

@@ -5,24 +5,24 @@ import type { FaultReport } from "./faults.ts"
 import { faultNames } from "./names.ts"
 import type { SimulatorStatus } from "./SimulatorStatus.ts"
 
-/** What can be asked for over HTTP. */
+/** The operations available over HTTP. */
 export interface Controls {
   readonly inject: (fault: Fault) => FaultReport
   readonly heal: () => void
   readonly status: () => SimulatorStatus
   readonly flush: (done: (failure: string | null) => void) => void
-  /** The exchange's answer at a path, perhaps with a query, of its REST interface; undefined if it has none. */
+  /** The exchange's answer at a path of its REST interface, optionally with a query; undefined if there is none. */
   readonly instruments: (url: string) => unknown
 }
 
 /**
- * HTTP on the port of the WebSockets, for those who run the simulator as a process. Answers are JSON:
+ * HTTP on the same port as the WebSockets, for running the simulator as a process of its own. Answers are JSON:
  *
- * - `GET <path of the exchange's own>`: what it trades
+ * - `GET <the exchange's own path>`: the list of instruments
  * - `GET /control/status`: `SimulatorStatus`
  * - `POST /control/<fault>?<parameters>`: `FaultReport`; 400 `{"error":".."}` for parameters that are not allowed
- * - `POST /control/heal`: ends silence, refusal and what was still to come
- * - `POST /control/flush`: completes the record up to now; 500 if it could not be written
+ * - `POST /control/heal`: ends silence and refusal, and cancels pending faults
+ * - `POST /control/flush`: writes the record up to now; 500 if it could not be written
  */
 export const controlHandler =
   (controls: Controls): RequestListener =>

@@ -7,22 +7,22 @@ import { garbageKinds } from "./Protocol.ts"
 /** What a fault did. */
 export interface FaultReport {
   readonly fault: Fault["_tag"]
-  /** Connections or streams that it hit; those that come later (as with `refuse`) do not count. */
+  /** How many connections or streams it hit; later ones (as with `refuse`) do not count. */
   readonly affected: number
 }
 
-/** What faults act upon. */
+/** What faults act on. */
 export interface FaultTargets {
   readonly feed: Feed
   /** The open connections. */
   readonly connections: () => ReadonlyArray<ClientConnection>
-  /** Answers upgrades with this HTTP status for so many milliseconds. */
+  /** Answers upgrades with this HTTP status for the given number of milliseconds. */
   readonly refuse: (milliseconds: number, status: number) => void
-  /** Announces the end to every new connection for so many milliseconds. */
+  /** Sends every new connection the closing notice for the given number of milliseconds. */
   readonly drain: (milliseconds: number) => void
-  /** From now on the exchange says this of itself, to new connections too. */
+  /** Makes the exchange report this status about itself from now on, to new connections too. */
   readonly announce: (status: string, text: string) => void
-  /** Answers no pings after so many milliseconds. */
+  /** Stops answering pings after the given number of milliseconds. */
   readonly muteIn: (milliseconds: number) => void
   readonly symbols: Set<string>
   readonly listing: SimulatedListing
@@ -30,7 +30,7 @@ export interface FaultTargets {
   readonly clock: () => number
 }
 
-/** Carries out a fault; see `Fault` for what each does. */
+/** Carries out a fault. See `Fault` for what each one does. */
 export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => ({
   fault: fault._tag,
   affected: hit(fault, targets)

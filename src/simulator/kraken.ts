@@ -3,11 +3,17 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, tradesSource } from "./market/sources.ts"
-import { type ExchangeSays, type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
+import {
+  type ClientSession,
+  type ExchangeSays,
+  type MarketOptions,
+  noEnvelope,
+  type Protocol
+} from "./Protocol.ts"
 
 /**
- * Kraken spot's public market data, after docs.kraken.com/api, WebSocket v2 (2026): channels `book` and `trade`, one answer
- * for each symbol. Streams are called `book:<pair>` and `trade:<pair>` here. Checksums are constant.
+ * Kraken spot's public market data, based on docs.kraken.com/api, WebSocket v2 (2026): channels `book` and `trade`, one answer
+ * for each symbol. Streams are named `book:<pair>` and `trade:<pair>` here. Checksums are constant.
  */
 export const kraken = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, options))
@@ -47,7 +53,7 @@ export const kraken = (options: MarketOptions): Protocol => {
     },
     connect: (url) =>
       url.pathname === "/v2"
-        ? Either.right(makeSession((symbol) => find(symbol) !== undefined))
+        ? Either.right(makeClientSession((symbol) => find(symbol) !== undefined))
         : Either.left({ status: 404, reason: "no such path" }),
     source: (stream) => {
       const [channel, symbol = ""] = stream.split(":")
@@ -59,7 +65,7 @@ export const kraken = (options: MarketOptions): Protocol => {
   }
 }
 
-/** Tokenised stocks have a small x behind their name, as TSLAx. */
+/** The asset class. Tokenised stocks have a lower-case x after their name, such as TSLAx. */
 const classOf = (symbol: string): string => (/^[A-Z0-9.]+x\//.test(symbol) ? "tokenized_asset" : "currency")
 
 const decode = requestOf(
@@ -85,7 +91,7 @@ const statusFrame = ({ status }: ExchangeSays): string =>
     data: [{ version: "2.0.10", system: status, api_version: "v2", connection_id: "CONNECTION" }]
   }).replace('"CONNECTION"', "806193442143087786")
 
-const makeSession = (exists: (symbol: string) => boolean): Session => ({
+const makeClientSession = (exists: (symbol: string) => boolean): ClientSession => ({
   streams: [],
   greeting: statusFrame,
   says: statusFrame,
@@ -123,7 +129,7 @@ const makeSession = (exists: (symbol: string) => boolean): Session => ({
         return `{"channel":"${channel}","type":"update","data":[{"symbol":"${symbol}","price":1}]}`
     }
   },
-  // Kraken announces nothing on this connection.
+  // Kraken does not announce on this connection that it is going to close.
   closingNotice: () => '{"channel":"heartbeat"}',
   heartbeat: () => '{"channel":"heartbeat"}'
 })

@@ -1,26 +1,26 @@
-/** A symbol as the list of instruments has it. */
+/** A symbol as it appears in the list of instruments. */
 export interface Listed {
   readonly symbol: string
   /** In the exchange's own words; undefined if it is traded as usual. */
   readonly status: string | undefined
 }
 
-/** What is left out of a list: a symbol, or all but the first ones. */
+/** What a list omits: one symbol, or all but the first `keep`. */
 export type Omission = { readonly symbol: string } | { readonly keep: number }
 
-/** What the simulator says that it trades. */
+/** The list of instruments that the simulator serves. */
 export interface SimulatedListing {
-  /** The answer to a request of this URL. */
+  /** The answer to a request for this URL. */
   readonly answer: (url: string) => ReadonlyArray<Listed>
-  /** Says this of a symbol from now on. */
+  /** Gives a symbol this status from now on. */
   readonly setStatus: (symbol: string, status: string) => void
-  /** Leaves it out of the next `count` answers to each URL. */
+  /** Applies the omission to the next `count` answers to each URL. */
   readonly omit: (omission: Omission, count: number) => void
-  /** Forgets all of it. */
+  /** Drops all statuses and omissions. */
   readonly heal: () => void
 }
 
-/** `symbols` are those that exist. */
+/** Makes the list of `symbols`, the ones that exist. */
 export const makeListing = (symbols: ReadonlySet<string>): SimulatedListing => {
   const statuses = new Map<string, string>()
   const omitted: Array<{

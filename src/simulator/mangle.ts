@@ -2,12 +2,12 @@ import { gzipSync } from "node:zlib"
 
 export const mangleKinds = ["retype", "drop", "swap", "gzip"] as const
 /**
- * What an exchange may do to its frames from one day to the next: numbers become texts and texts of digits numbers; the members
- * that number a message are gone; arrays become objects; the text is compressed.
+ * What an exchange might do to its frames from one day to the next: numbers become strings, and strings of digits numbers; the
+ * members that number a message are removed; arrays become objects; the text is compressed.
  */
 export type MangleKind = (typeof mangleKinds)[number]
 
-/** The frame, a JSON text, in another format. */
+/** Converts a frame, a JSON text, to another format. */
 export const mangle = (kind: MangleKind, frame: Buffer): string | Uint8Array => {
   switch (kind) {
     case "gzip":
@@ -23,7 +23,7 @@ export const mangle = (kind: MangleKind, frame: Buffer): string | Uint8Array => 
   }
 }
 
-/** Members that number a message, on any exchange. */
+/** The members that number a message, on any exchange. */
 const numbering = new Set([
   ...["t", "U", "u", "lastUpdateId", "seq", "i", "tradeId", "seqId", "prevSeqId", "trade_id"],
   ...["sequence_num", "sequential_id", "timestamp", "checksum"]

@@ -1,9 +1,9 @@
-/* What the command line names, without the code behind it. */
+/* The names used on the command line, without the code behind them. */
 
 /** The exchanges that can be simulated. */
 export const exchangeNames = ["binance", "coinbase", "bybit", "okx", "upbit", "kraken"] as const
 
-/** The faults, as in control requests and on the command line. */
+/** The faults, as named in control requests and on the command line. */
 export const faultNames = [
   "close",
   "terminate",

@@ -3,11 +3,17 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { changesSource, type Levels, tradesSource } from "./market/sources.ts"
-import { type ExchangeSays, type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
+import {
+  type ClientSession,
+  type ExchangeSays,
+  type MarketOptions,
+  noEnvelope,
+  type Protocol
+} from "./Protocol.ts"
 
 /**
- * OKX v5's public market data, after www.okx.com/docs-v5/en (August 2026): channels `books` and `trades`. Every arg of a
- * request is answered by itself. Streams are called `books:<instId>` and `trades:<instId>` here.
+ * OKX v5's public market data, based on www.okx.com/docs-v5/en (August 2026): channels `books` and `trades`. Every arg of a
+ * request is answered separately. Streams are named `books:<instId>` and `trades:<instId>` here.
  */
 export const okx = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, options))
@@ -34,7 +40,10 @@ export const okx = (options: MarketOptions): Protocol => {
     connect: (url) =>
       url.pathname === "/ws/v5/public"
         ? Either.right(
-            makeSession((++connections).toString(16).padStart(8, "0"), (symbol) => find(symbol) !== undefined)
+            makeClientSession(
+              (++connections).toString(16).padStart(8, "0"),
+              (symbol) => find(symbol) !== undefined
+            )
           )
         : Either.left({ status: 404, reason: "no such path" }),
     source: (stream) => {
@@ -57,7 +66,7 @@ const decode = requestOf(
   })
 )
 
-const makeSession = (connId: string, exists: (symbol: string) => boolean): Session => {
+const makeClientSession = (connId: string, exists: (symbol: string) => boolean): ClientSession => {
   let isTold = false
   return {
     streams: [],
@@ -78,7 +87,7 @@ const makeSession = (connId: string, exists: (symbol: string) => boolean): Sessi
             if (channel === "status") {
               isTold = op === "subscribe"
               const answer = JSON.stringify({ id, event: op, arg: { channel }, connId })
-              // As long as there was no maintenance it has nothing to say.
+              // Nothing is sent until there is a maintenance.
               return isTold && system.status !== "online" ? [answer, maintenance(system)] : [answer]
             }
             const arg = { channel, instId }
@@ -124,7 +133,7 @@ const makeSession = (connId: string, exists: (symbol: string) => boolean): Sessi
   }
 }
 
-/** A maintenance as the channel `status` tells of it. */
+/** A maintenance as reported on the channel `status`. */
 const maintenance = ({ status, text }: ExchangeSays): string =>
   JSON.stringify({
     arg: { channel: "status" },

@@ -10,7 +10,7 @@ import { upbit } from "./upbit.ts"
 /** An exchange that can be simulated. */
 export interface SimulatedExchange {
   readonly make: (market: MarketOptions) => Protocol
-  /** Symbols that exist unless others are given, as the exchange spells them. */
+  /** The symbols that exist by default, as the exchange spells them. */
   readonly symbols: ReadonlyArray<string>
 }
 

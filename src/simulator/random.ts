@@ -1,7 +1,7 @@
 /** Numbers in [0, 1), the same sequence for the same seed. */
 export type Random = () => number
 
-/** A generator after Tommy Ettinger's mulberry32: 32 bits of state, fast, good enough for a synthetic market. */
+/** A generator based on Tommy Ettinger's mulberry32: 32 bits of state, fast, good enough for a synthetic market. */
 export const makeRandom = (seed: number): Random => {
   let state = seed >>> 0
   return () => {
@@ -12,7 +12,7 @@ export const makeRandom = (seed: number): Random => {
   }
 }
 
-/** A 32-bit FNV-1a hash: gives every symbol and stream a seed of its own. */
+/** A 32-bit FNV-1a hash, which gives every symbol and stream its own seed. */
 export const hashText = (text: string): number => {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)

@@ -3,12 +3,13 @@ import { type Instrument, makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
 import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
 import { tradesSource, wholeBooksSource } from "./market/sources.ts"
-import { type MarketOptions, noEnvelope, type Protocol, type Session } from "./Protocol.ts"
+import { type ClientSession, type MarketOptions, noEnvelope, type Protocol } from "./Protocol.ts"
 
 /**
- * Upbit's public market data, after docs.upbit.com/kr/reference and measurements of September 2026: binary frames, no
- * acknowledgement, a request that replaces the one before, codes that do not exist ignored, and a connection closed on a
- * client that says nothing for 60 s. Streams are called `orderbook:<code>` and `trade:<code>` here. Of formats only DEFAULT.
+ * Upbit's public market data, based on docs.upbit.com/kr/reference and measurements from September 2026. Frames are binary,
+ * requests are not acknowledged, each request replaces the previous one, and unknown codes are ignored. A connection is closed
+ * when its client sends nothing for 60 s. Streams are named `orderbook:<code>` and `trade:<code>` here. DEFAULT is the only
+ * format supported.
  */
 export const upbit = (options: MarketOptions): Protocol => {
   const market = memoize((symbol) => makeInstrument(symbol, options))
@@ -34,7 +35,7 @@ export const upbit = (options: MarketOptions): Protocol => {
     },
     connect: (url) =>
       url.pathname === "/websocket/v1"
-        ? Either.right(makeSession((symbol) => find(symbol) !== undefined))
+        ? Either.right(makeClientSession((symbol) => find(symbol) !== undefined))
         : Either.left({ status: 404, reason: "no such path" }),
     source: (stream) => {
       const [type, code = ""] = stream.split(":")
@@ -59,7 +60,7 @@ const decode = requestOf(
 
 const error = (name: string) => JSON.stringify({ error: { name, message: "simulated" } })
 
-const makeSession = (exists: (symbol: string) => boolean): Session => ({
+const makeClientSession = (exists: (symbol: string) => boolean): ClientSession => ({
   streams: [],
   receive: (text, peer) => {
     if (text === "PING") return ['{"status":"UP"}']
@@ -97,7 +98,7 @@ const makeSession = (exists: (symbol: string) => boolean): Session => ({
         return `{"type":"${type}","code":"${code}","stream_type":"REALTIME"}`
     }
   },
-  // Upbit announces nothing.
+  // Upbit does not announce that it is going to close.
   closingNotice: () => '{"status":"UP"}'
 })
 

@@ -1,7 +1,7 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks"
 import { Effect, Schedule, type Scope } from "effect"
 
-/** Seconds by which the calling thread was late to do what was due. */
+/** Seconds by which the calling thread was late for what was due. */
 export interface Lag {
   readonly p50: number
   readonly p99: number
@@ -11,7 +11,7 @@ export interface Lag {
 const resolutionMillis = 20
 const window = "30 seconds"
 
-/** Measures the calling thread until the scope closes. The answer is about the last 30 to 60 seconds. */
+/** Measures the calling thread until the scope closes. The result covers the last 30 to 60 seconds. */
 export const measureLag: Effect.Effect<Effect.Effect<Lag>, never, Scope.Scope> = Effect.gen(function* () {
   let newer = start()
   let older = newer
@@ -38,6 +38,6 @@ const stop = (...histograms: ReadonlyArray<IntervalHistogram>) => {
   for (const histogram of histograms) histogram.disable()
 }
 
-/** It measures the time between two ticks in nanoseconds, with the interval that lies between them anyway. */
+/** Lateness in seconds: the monitor measures the time between two ticks in nanoseconds, including the interval between them. */
 const lateness = (nanos: number): number =>
   Number.isNaN(nanos) ? 0 : Math.max(0, nanos / 1e9 - resolutionMillis / 1000)

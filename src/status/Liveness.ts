@@ -3,7 +3,7 @@ import { Batcher } from "../ingest/Batcher.ts"
 import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
 import { Storage } from "../storage/Storage.ts"
 
-/** A line every 60 s that says that the collector lives, and what it has done since its start. */
+/** Logs a line every 60 s that says that the collector is alive and what it has done since its start. */
 export const reportLiveness = Effect.gen(function* () {
   const { depth, dropped, received } = yield* (yield* SnapshotQueue).counts
   const { committed, duplicates, rejected } = yield* (yield* Batcher).counts

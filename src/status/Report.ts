@@ -6,11 +6,11 @@ import type { StreamId } from "../domain/StreamId.ts"
 import { streamCounters } from "./streamCounters.ts"
 
 /**
- * What receiving and storing say about themselves, once a second. It crosses to the thread of the status page as it is:
- * numbers per stream stand in columns, so that thousands of streams cost receiving next to nothing.
+ * What receiving and storing report about themselves, once a second. It crosses to the thread of the status page unchanged:
+ * numbers per stream are in columns, so that thousands of streams cost receiving next to nothing.
  */
 export interface Report {
-  /** Microseconds since the epoch, as all times here. */
+  /** Microseconds since the epoch, like all times here. */
   readonly at: number
   readonly startedAt: number
   readonly streams: StreamTable
@@ -25,39 +25,39 @@ export interface Report {
     readonly committed: number
     readonly duplicates: number
     readonly rejected: number
-    /** When the last one was done; null if there was none. */
+    /** When the last commit was done; null if there was none. */
     readonly lastAt: number | null
     /** How long it took, seconds. */
     readonly lastSeconds: number | null
-    /** Since when they fail; null while they do not. */
+    /** Start of the current series of failures; null if there is none. */
     readonly failingSince: number | null
     readonly failure: string | null
   }
-  /** What storage said last; null before it said anything. */
+  /** The latest view of storage; null before the first one. */
   readonly storage: StorageView | null
-  /** Since when storage does not answer; null while it does. */
+  /** Since when storage has not answered; null while it answers. */
   readonly storageSilentSince: number | null
-  /** Bytes of the receiving thread's heap that are in use. */
+  /** Bytes of the receiving thread's heap in use. */
   readonly heapUsed: number
-  /** Seconds that the receiving thread was late, over the last half minute or more. */
+  /** Seconds by which the receiving thread was late, over the last half minute or more. */
   readonly lag: { readonly p50: number; readonly p99: number; readonly max: number }
   /** Metrics of the receiving thread. */
   readonly families: ReadonlyArray<MetricFamily>
 }
 
-/** All streams. Row `i` of the columns is of stream `i`. */
+/** All streams. Row `i` of the columns belongs to stream `i`. */
 export interface StreamTable {
   /** Changes whenever `ids` does. */
   readonly version: number
   readonly ids: ReadonlyArray<StreamId>
-  /** `streamColumns.length` numbers for each stream. */
+  /** `streamColumns.length` numbers per stream. */
   readonly values: Float64Array
 }
 
 /**
- * What is known of each stream, beside what is counted of it: `lastMessageAt` is NaN where there was none; `patience` is after how
- * many seconds without a message it counts as silent, by its own habit, NaN where that is not known; `unverifiable` is 1 where
- * nothing on the wire would prove a gap.
+ * What is known about each stream, besides its counters. `lastMessageAt` is NaN if there was no message; `patience` is the
+ * number of seconds without a message after which the stream counts as silent, judged by its own habit, NaN if unknown;
+ * `unverifiable` is 1 if nothing on the wire would prove a gap.
  */
 export const streamColumns = [
   "state",
@@ -68,11 +68,11 @@ export const streamColumns = [
 ] as const
 export type StreamColumn = (typeof streamColumns)[number]
 
-/** What the column `state` counts. */
+/** The values of the column `state`, by index. */
 export const streamStates = ["connecting", "subscribed", "live", "silent", "refused", "unreadable"] as const
 export type StreamState = (typeof streamStates)[number]
 
-/** A number of a stream. */
+/** Reads a number of a stream. */
 export const cell = ({ values }: StreamTable, stream: number, column: StreamColumn): number =>
   values[stream * streamColumns.length + streamColumns.indexOf(column)] ?? Number.NaN
 
@@ -82,17 +82,17 @@ export const stateOf = (table: StreamTable, stream: number): StreamState =>
 /** The connections to an exchange. */
 export interface ExchangeReport {
   readonly exchange: string
-  /** Those that are open. */
+  /** The number of open connections. */
   readonly connections: number
-  /** When a frame of any kind was last heard on one of them, pongs included; null while none is open. */
+  /** When a frame of any kind, pongs included, was last received on one of them; null while none is open. */
   readonly heardAt: number | null
-  /** Pings that we sent, and the answers. */
+  /** Pings that we sent, and their answers. */
   readonly pings: number
   readonly pongs: number
-  /** Pings of the exchange, all answered. */
+  /** Pings from the exchange, all answered. */
   readonly pingsAnswered: number
-  /** By what ended the connection before; each reason that there may be. */
+  /** By what ended the previous connection; every possible reason is listed. */
   readonly reconnects: ReadonlyArray<readonly [reason: string, count: number]>
-  /** What it says of itself, in its own words, the latest last. */
+  /** What the exchange reports about itself, in its own words, the latest last. */
   readonly statuses: ReadonlyArray<SaidStatus>
 }

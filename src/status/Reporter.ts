@@ -23,15 +23,15 @@ import {
 } from "./Report.ts"
 import { type StreamFacts, streamCounters } from "./streamCounters.ts"
 
-/** Says how receiving and storing are doing. */
+/** Reports how receiving and storing are doing. */
 export class Reporter extends Context.Tag("collector/Reporter")<
   Reporter,
   {
-    /** As of now, with columns of its own. Waits for nothing: what storage says is asked for on the side. */
+    /** The report as of now, with columns of its own. Waits for nothing: storage is queried in the background. */
     readonly report: Effect.Effect<Report>
     /**
-     * Counts what ended connections, what left a stream in doubt, and what exchanges say of themselves. Never waits and never fails; made for the call stack
-     * of a socket.
+     * Counts what ended connections, what left a stream in doubt, and the status messages of exchanges. Never waits and never
+     * fails; suitable for the call stack of a socket.
      */
     readonly unsafeCount: (event: ExchangeEvent) => void
   }
@@ -134,7 +134,7 @@ const make = ({ patterns, streams }: Markets) =>
           {
             name: "collector_commit_latency_seconds",
             type: "histogram" as const,
-            help: "Time from the receipt of a message to its commit.",
+            help: "Time from receipt of a message to its commit.",
             samples: samplesOfHistogram(batcher.tally.latency, {})
           }
         ]
@@ -151,7 +151,7 @@ const make = ({ patterns, streams }: Markets) =>
     return Reporter.of({ report, unsafeCount })
   })
 
-/** What leaves a stream in doubt. */
+/** Events that leave a stream in doubt. */
 const doubtful: ReadonlySet<ExchangeEvent["_tag"]> = new Set([
   "Discontinuity",
   "StreamSilent",
@@ -170,7 +170,7 @@ const areSame = (ids: ReadonlyArray<StreamId>, statuses: ReadonlyArray<StreamSta
     )
   })
 
-/** A connection that is open, with its counts since it was opened. */
+/** An open connection, with its counts since it was opened. */
 type Open = Effect.Effect.Success<ExchangeStream["Type"]["connections"]>[number]
 
 const alive = (open: ReadonlyArray<Open>) => ({
@@ -178,10 +178,10 @@ const alive = (open: ReadonlyArray<Open>) => ({
   heardAt: open.length === 0 ? null : open.reduce((newest, { heardAt }) => Math.max(newest, heardAt), 0)
 })
 
-/** Of an exchange: the latest ones. */
+/** How many of an exchange's latest status messages are kept. */
 const maxStatuses = 20
 
-/** Adds up what connections count, over all of them that there were, and keeps what exchanges say of themselves. */
+/** Sums the counts of all connections there ever were, and keeps the status messages of exchanges. */
 const makeExchangeCounts = () => {
   const totals = new Map<
     string,

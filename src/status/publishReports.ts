@@ -10,7 +10,7 @@ export const publishReports = Effect.gen(function* () {
   return yield* Effect.repeat(Effect.flatMap(reporter.report, page.publish), Schedule.spaced("1 second"))
 }).pipe(Effect.annotateLogs({ module: "operations" }))
 
-/** Waits until the status page has started and storage is open, and says where it is. Fails if one of them does not. */
+/** Waits until the status page has started and storage is open, and reports the page's address. Fails if one of them fails. */
 export const sayWhereStatusPageIs = Effect.gen(function* () {
   const page = yield* StatusPage
   const storage = yield* StorageLife

@@ -2,7 +2,7 @@ import type { StreamStatus } from "../exchange/ExchangeStream.ts"
 import type { StreamCommits } from "../ingest/CommitTally.ts"
 import type { StreamOffers } from "../ingest/SnapshotQueue.ts"
 
-/** What is known of a stream where it is received and committed. Nothing of one that had no message yet. */
+/** What is known about a stream where it is received and committed. Nothing for a stream without a message so far. */
 export interface StreamFacts {
   readonly status: StreamStatus | undefined
   readonly offers: StreamOffers | undefined
@@ -19,8 +19,8 @@ interface StreamCounter {
 }
 
 /**
- * What is counted of each stream since the start. The table that crosses to the status page's thread, the metrics and the API have
- * what is listed here, under these names.
+ * The counters of each stream since the start. The table that crosses to the status page's thread, the metrics and the API all
+ * contain what is listed here, under these names.
  */
 export const streamCounters = {
   received: {
@@ -35,7 +35,7 @@ export const streamCounters = {
   },
   duplicates: {
     metric: "collector_messages_duplicate_total",
-    help: "Messages that were stored already.",
+    help: "Messages that were already stored.",
     read: ({ commits }) => commits?.duplicates ?? 0
   },
   dropped: {
@@ -45,17 +45,17 @@ export const streamCounters = {
   },
   rejected: {
     metric: "collector_messages_rejected_total",
-    help: "Messages that the database refused by themselves.",
+    help: "Messages that the database rejected individually.",
     read: ({ commits }) => commits?.rejected ?? 0
   },
   gaps: {
     metric: "collector_stream_gaps_total",
-    help: "Places in the stream where messages are proven to be missing.",
+    help: "Places where messages are proven to be missing.",
     read: ({ status }) => status?.gaps ?? 0
   },
   doubts: {
     metric: "collector_stream_unverifiable_total",
-    help: "Times of which nothing says whether messages are missing: the stream restarted, or was silent.",
+    help: "Times for which nothing proves whether messages are missing: the stream restarted, or was silent.",
     read: ({ doubts }) => doubts
   }
 } as const satisfies Readonly<Record<string, StreamCounter>>

@@ -3,7 +3,10 @@ import { Effect, Option, Schema } from "effect"
 import { CycleReport } from "../domain/StorageReport.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 
-/** Another process asks the one that holds the database's lock for an archive cycle: a row, and what was done as its answer. */
+/**
+ * Requests an archive cycle from the process that holds the database's lock: inserts a row, which will receive the report as its
+ * answer.
+ */
 export const requestCycle: Effect.Effect<number, DatabaseError, SqlClient.SqlClient> = Effect.flatMap(
   SqlClient.SqlClient,
   (sql) => sql<{ id: number }>`INSERT INTO archive_requests (report) VALUES (NULL) RETURNING id`
@@ -12,7 +15,7 @@ export const requestCycle: Effect.Effect<number, DatabaseError, SqlClient.SqlCli
   Effect.mapError(DatabaseError.from)
 )
 
-/** The answer to a request, once there is one; it can be taken once. */
+/** Takes the answer to a request, once there is one. It can be taken only once. */
 export const takeAnswer = (
   id: number
 ): Effect.Effect<Option.Option<CycleReport>, DatabaseError, SqlClient.SqlClient> =>
@@ -32,7 +35,7 @@ export const withdraw = (id: number): Effect.Effect<void, DatabaseError, SqlClie
     Effect.mapError(DatabaseError.from)
   )
 
-/** Answers all requests with one cycle, if there are any. */
+/** Answers all pending requests with one cycle, if there are any. */
 export const answerRequests = (
   runCycle: Effect.Effect<CycleReport>
 ): Effect.Effect<void, DatabaseError, SqlClient.SqlClient> =>
@@ -47,7 +50,7 @@ export const answerRequests = (
     yield* sql`DELETE FROM archive_requests WHERE id <= ${last - answersKept}`
   }).pipe(Effect.mapError(DatabaseError.from))
 
-/** Of processes that did not wait for them. */
+/** Answers kept of requests whose processes did not wait for them. */
 const answersKept = 20
 
 const encode = Schema.encodeSync(Schema.parseJson(CycleReport))

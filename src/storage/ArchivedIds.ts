@@ -8,31 +8,31 @@ import { makeRunningTime } from "./RunningTime.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
 import { transaction } from "./transaction.ts"
 
-/** Which messages of a batch, by their positions, were archived before. */
+/** The messages of a batch, by position, whose ids were archived before. */
 export interface ArchivedMessages {
   readonly same: ReadonlySet<number>
-  /** Those whose ids other messages had that were archived: they are others. */
+  /** Messages whose ids belonged to different messages that were archived. */
   readonly reused: ReadonlySet<number>
 }
 
 /**
- * Knows messages again whose rows were archived and purged: of every stream at least the last 1,000,000 of them, or those
- * of the last 24 hours where these are fewer. Ids that are whole numbers take a few bytes each, others their length.
+ * Recognizes messages whose rows were archived and purged: for every stream at least the last 1,000,000 of them, or those of the
+ * last 24 hours where these are fewer. Ids that are whole numbers take a few bytes each, others their length.
  *
- * A message is known by its id and by a hash of its content. Of those that an older version archived there is no hash: their ids
- * alone say that they are the same.
+ * A message is identified by its id and a hash of its content. For messages archived by an older version there is no hash: their
+ * ids alone decide that they are the same.
  *
- * Most messages are told new without a look into the table: their id is a number above all archived ones of the stream.
+ * Most messages are recognized as new without a table lookup: their id is a number above all archived ones of the stream.
  */
 export interface ArchivedIds {
-  /** For the transaction that appends the batch. */
+  /** Looks up the messages of a batch, for the transaction that appends it. */
   readonly among: (
     batch: SnapshotBatch,
     numbers: ReadonlyArray<StreamNumber>
   ) => Effect.Effect<ArchivedMessages, SqlError.SqlError>
   /**
-   * Remembers the rows that the condition selects from `snapshots`, all of one stream of this exchange. For the transaction
-   * that deletes them.
+   * Remembers the rows that the condition selects from `snapshots`, all of one stream of this exchange. For the transaction that
+   * deletes them.
    */
   readonly remember: (
     stream: StreamNumber,
@@ -40,16 +40,16 @@ export interface ArchivedIds {
     condition: string,
     values: ReadonlyArray<unknown>
   ) => Effect.Effect<void, SqlError.SqlError>
-  /** Forgets what need not be known any more of any stream, recorded or not, a little at a time. */
+  /** Forgets what need not be known any more, of all streams, recorded or not, a little at a time. */
   readonly forget: Effect.Effect<void, DatabaseError>
 }
 
 export interface ArchivedIdsLimits {
-  /** Of each stream. */
+  /** Messages kept for each stream. */
   readonly messages: number
-  /** By how long the database was in use, not by the wall clock, which may be set. */
+  /** Measured by how long the database was in use, not by the wall clock, which can be set. */
   readonly millis: number
-  /** What is forgotten at once. */
+  /** How many messages are forgotten at once. */
   readonly messagesPerGeneration: number
 }
 
@@ -83,7 +83,9 @@ export const makeArchivedIds = (
         )
       })
 
-    /** Of these ids of a stream, those that are in the table, with their hashes in hexadecimal, or nothing where there is none. */
+    /**
+     * Returns those of a stream's ids that are in the table, with their hashes in hexadecimal, or nothing where there is none.
+     */
     const find = (stream: StreamNumber, ids: ReadonlyArray<string>) =>
       Effect.gen(function* () {
         const found = new Map<string, string>()
@@ -143,7 +145,7 @@ export const makeArchivedIds = (
           `SELECT CAST(data AS BLOB) AS data FROM snapshots NOT INDEXED WHERE ${condition} ORDER BY id`,
           values
         )
-        // SQLite has no such hash of its own: one statement takes those of all rows, four bytes each.
+        // SQLite has no such hash function: one statement takes the hashes of all rows, four bytes each.
         const hashes = Buffer.alloc(4 * rows.length)
         for (const [i, { data }] of rows.entries()) hashes.writeUInt32BE(contentHash(exchange, data), 4 * i)
         yield* sql.unsafe(
@@ -208,11 +210,11 @@ export const makeArchivedIds = (
     return { among, remember, forget }
   })
 
-/** What is known of a stream's archived ids without a look into the table. */
+/** What is known of a stream's archived ids without a table lookup. */
 interface Summary {
-  /** Of those that are numbers; rounded. */
+  /** The highest numeric id; rounded. */
   readonly highest: number
-  /** Whether there are others. */
+  /** Whether there are non-numeric ids. */
   readonly texts: boolean
 }
 
@@ -231,7 +233,7 @@ interface IdPlace {
 const idsPerLookup = 100
 const idsPerForget = 20_000
 
-/** For each stream, by its position: the positions of those messages that may have been archived. */
+/** Returns the positions of the messages that may have been archived, for each stream, by its position. */
 const suspectsOf = (batch: SnapshotBatch, streams: ReadonlyArray<Summary>) => {
   const suspects = new Map<number, Map<number, Suspect>>()
   if (streams.every((stream) => stream.highest === Number.NEGATIVE_INFINITY && !stream.texts)) return suspects
@@ -255,14 +257,14 @@ const suspectsOf = (batch: SnapshotBatch, streams: ReadonlyArray<Summary>) => {
 const isNew = ({ highest, texts }: Summary, id: string): boolean =>
   !texts && (highest === Number.NEGATIVE_INFINITY || Number(id) > highest)
 
-/** The same question in SQL is `canonical`. 18 digits always fit into 64 bits. */
+/** The SQL equivalent is `canonical`. 18 digits always fit into 64 bits. */
 const isInteger = (id: string): boolean => id.length <= 18 && /^(?:0|-?[1-9]\d*)$/.test(id)
 
 const canonical = `CASE WHEN length(exchange_sequence_id) <= 18
   AND CAST(CAST(exchange_sequence_id AS INTEGER) AS TEXT) = exchange_sequence_id
   THEN CAST(exchange_sequence_id AS INTEGER) ELSE exchange_sequence_id END`
 
-/** Without the plus the ids would be compared as numbers, texts too, which the order of the table does not serve. */
+/** Without the plus all ids, texts too, would be compared as numbers, which the order of the table does not support. */
 const placeholder = ({ integer }: IdPlace): string => (integer === 1 ? "+CAST(? AS INTEGER)" : "?")
 
 const lookup = (value: string): string =>

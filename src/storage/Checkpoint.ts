@@ -15,7 +15,7 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { decodeEntry, EventJournal, type JournalRow } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 
-/** Up to which entry, and since when, microseconds, the archive has a checkpoint; zeros if it has none. */
+/** The last entry of the archive's checkpoint, and since when, microseconds, the archive has had it; zeros if it has none. */
 export const archivedCheckpoint = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const [row] = yield* sql<{ lastId: number; at: number }>`
@@ -23,7 +23,7 @@ export const archivedCheckpoint = Effect.gen(function* () {
   return row ?? { lastId: 0, at: 0 }
 }).pipe(Effect.mapError(DatabaseError.from))
 
-/** The archive has the checkpoint. */
+/** Notes that the archive has the checkpoint. */
 export const noteArchived = ({ coverage }: CoverageCheckpoint) =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -32,9 +32,9 @@ export const noteArchived = ({ coverage }: CoverageCheckpoint) =>
   }).pipe(Effect.mapError(DatabaseError.from))
 
 /**
- * Brings the checkpoint that the database keeps up to the entry `through`; to be called before entries are pruned. It costs
- * about 10 microseconds an entry, a page at a time. Without one that can be gone on from, it is made of what the database has:
- * of what was pruned before, all is in doubt.
+ * Advances the checkpoint that the database keeps to the entry `through`; to be called before entries are pruned. Takes about 10
+ * microseconds an entry, a page at a time. Without a usable checkpoint a new one is made from what the database has: everything
+ * before that was pruned is in doubt.
  */
 export const advanceCheckpoint = (
   through: number
@@ -84,13 +84,13 @@ export const advanceCheckpoint = (
     return { checkpoint, text }
   }).pipe(Effect.mapError(DatabaseError.from))
 
-/** A checkpoint, and as it is kept: JSON. */
+/** A checkpoint, and its stored form: JSON. */
 export interface KeptCheckpoint {
   readonly checkpoint: CoverageCheckpoint
   readonly text: string
 }
 
-/** None if there is none that this version can go on from. */
+/** None if there is none that this version can continue from. */
 const keptCheckpoint = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const [row] = yield* sql<{ state: string }>`SELECT state FROM checkpoint`

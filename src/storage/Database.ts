@@ -9,8 +9,8 @@ import { migrations, migrationsTable, schemaVersion } from "./migrations.ts"
 import { lockWaitMillis } from "./transaction.ts"
 
 /**
- * The SQLite file with the newest schema: WAL, and every commit synced, so that what was committed survives a power loss.
- * A file that is no database or has a newer schema is refused and left as it is.
+ * Opens the SQLite file with the newest schema: WAL, and every commit synced, so that what was committed survives a power loss. A
+ * file that is not a database or has a newer schema is refused and left unchanged.
  */
 export const layer = (path: string) =>
   Layer.unwrapScoped(
@@ -45,7 +45,7 @@ export const layer = (path: string) =>
     })
   )
 
-/** What was removed since it was last looked at would be lost with the end. */
+/** Puts the file back once more at the end: if it was removed since the last check, its contents would otherwise be lost. */
 const putBackAtLast = (file: DatabaseFile["Type"]) =>
   Effect.flatMap(file.fault, (fault) =>
     Option.isNone(fault)
@@ -100,11 +100,11 @@ const setUp = Effect.gen(function* () {
   yield* pragma("page_size = 16384")
   yield* pragma("journal_mode = WAL")
   yield* pragma("synchronous = FULL")
-  // kB: a batch has room, so that none of its pages is written twice.
+  // kB: room for a whole batch, so that none of its pages is written twice.
   yield* pragma("cache_size = -32768")
   // Pages, 64 MB: the pages of the index, which every batch changes, go to the database file less often.
   yield* pragma("wal_autocheckpoint = 4000")
-  // After a burst the WAL shrinks back to this, bytes.
+  // Bytes; after a burst the WAL shrinks back to this.
   yield* pragma("journal_size_limit = 67108864")
   yield* Migrator.make({})({ loader: migrations, table: migrationsTable })
 })

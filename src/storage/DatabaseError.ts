@@ -7,7 +7,7 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly 
   static readonly from = (cause: unknown): DatabaseError =>
     cause instanceof DatabaseError ? cause : new DatabaseError({ cause })
 
-  /** SQLite's own code, as SQLITE_BUSY; empty if it was not SQLite that failed. */
+  /** SQLite's own code, such as SQLITE_BUSY; empty if the error did not come from SQLite. */
   get code(): string {
     return codeOf(this.cause)
   }

@@ -6,32 +6,32 @@ import { DatabaseRestored } from "../domain/JournalEvent.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { StorageFaults } from "./StorageFaults.ts"
 
-/** What happened to a file that is in use. */
+/** What happened to a file while it was in use. */
 export type FileFault = typeof DatabaseRestored.Type.reason
 
-/** The file of the database that is open: SQLite goes on writing to it when it is removed, and says nothing. */
+/** The file of the open database: SQLite keeps writing to it after it was removed, without an error. */
 export class DatabaseFile extends Context.Tag("collector/DatabaseFile")<
   DatabaseFile,
   {
     readonly path: string
-    /** What is wrong with the file at the path, or with the write-ahead log beside it: it is not the one that is open. */
+    /** Checks the file at the path and the write-ahead log beside it: a fault if either is not the one that is open. */
     readonly fault: Effect.Effect<Option.Option<FileFault>>
     /**
-     * Puts the database that is open back at its path, whole, and then runs `last`, before which nothing else is committed. A
-     * stranger's file at the path is moved aside. What fails leaves the open database as it is, and can be tried again.
+     * Puts the open database back at its path, whole, and then runs `last`; nothing else is committed before that. A foreign file
+     * at the path is moved aside. A failure leaves the open database as it is, and the call can be retried.
      */
     readonly putBack: <A, E, R>(last: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError.SqlError, R>
   }
 >() {}
 
-/** The file at the path has just been opened. */
+/** Makes the service for a file at the path that has just been opened. */
 export const makeDatabaseFile = (
   path: string,
   sql: SqlClient.SqlClient
 ): Effect.Effect<DatabaseFile["Type"]> =>
   Effect.gen(function* () {
     const database = yield* identityOf(path)
-    // Made by the first statement; it stays the same as long as the database is open.
+    // Created by the first statement; it stays the same while the database is open.
     let wal = yield* identityOf(`${path}-wal`)
 
     const fault = Effect.gen(function* (): Effect.fn.Return<Option.Option<FileFault>> {
@@ -73,18 +73,18 @@ export const makeDatabaseFile = (
     return DatabaseFile.of({ path, fault, putBack })
   })
 
-/** A whole copy that is to take the place of a database that was removed, when a process ended just then. */
+/** Suffix of a whole copy that will replace a database that was removed, left when a process ended just then. */
 const restorable = ".restored"
 const unfinished = ".unfinished"
 
-/** Moves a whole copy to the path; a log that lies there would be taken for its own. */
+/** Moves a whole copy to the path; a log already there would be mistaken for the copy's own. */
 const takeRestored = async (path: string) => {
   for (const suffix of ["-wal", "-shm"]) await NodeFs.rm(`${path}${suffix}`, { force: true })
   await NodeFs.rename(`${path}${restorable}`, path)
   await sync(dirname(path))
 }
 
-/** If there is no database at the path, but a copy that was to be put there: puts it there. */
+/** If there is no database at the path but a copy that was to be put there, puts it there. */
 export const finishPuttingBack = (path: string): Effect.Effect<void, SqlError.SqlError> =>
   onDisk(async () => {
     const [database, copy] = await Promise.all([isThere(path), isThere(`${path}${restorable}`)])
@@ -92,8 +92,8 @@ export const finishPuttingBack = (path: string): Effect.Effect<void, SqlError.Sq
   })
 
 /**
- * Looks after the file every two seconds: one that was removed or replaced is put back, and then `restart` opens it. For a
- * minute from then on /health tells of it.
+ * Checks the file every two seconds: one that was removed or replaced is put back, and then `restart` opens it. /health reports
+ * it for a minute from then on.
  */
 export const watchDatabaseFile = (
   restart: Effect.Effect<never>

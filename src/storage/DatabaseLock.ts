@@ -8,15 +8,15 @@ import { DatabaseError } from "./DatabaseError.ts"
 
 /**
  * Makes this process the only one that writes and archives a database: an exclusive lock on the file `<path>.lock`, beside the
- * file that a symbolic link leads to, which the operating system lets go of when the process ends, however it ends. Fails if
- * another process has it.
+ * file that a symbolic link leads to. The operating system releases it when the process ends, however it ends. Fails if another
+ * process has it.
  */
 export const layer = (
   path: string
 ): Layer.Layer<never, DatabaseUnusable | ResourceUnavailable, FileSystem.FileSystem | Path.Path> =>
   Layer.scopedDiscard(lock(path))
 
-/** The same for a scope. */
+/** Takes the same lock for a scope. */
 export const lock = (
   path: string
 ): Effect.Effect<
@@ -43,7 +43,7 @@ export const lock = (
     })
   )
 
-/** Where the file is, or will be: a link may lead to one that is still to be made. */
+/** Resolves where the file is, or will be: a link may lead to a file that does not exist yet. */
 const realPath = (path: string): Effect.Effect<string, PlatformError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -59,5 +59,5 @@ const realPath = (path: string): Effect.Effect<string, PlatformError, FileSystem
 const isNotFound = (error: PlatformError): boolean =>
   error._tag === "SystemError" && error.reason === "NotFound"
 
-/** A process that has just been killed may take a moment to vanish. */
+/** A process that has just been killed may take a moment to disappear. */
 const waitMillis = 1000

@@ -4,17 +4,17 @@ import { monotonicMillis } from "../monotonicMillis.ts"
 import { diskSpace, sizeOf } from "./diskSpace.ts"
 import { EventJournal } from "./EventJournal.ts"
 
-/** Bytes. */
+/** Sizes in bytes. */
 interface DiskState {
-  /** On the file system of the database. */
+  /** Free space on the file system of the database. */
   readonly free: number
-  /** The database with its WAL. */
+  /** The database including its WAL. */
   readonly database: number
 }
 
 /**
- * Watches the file system of the database. While less than `minFree` bytes are free it warns once a minute and archives at
- * once, which makes room; the journal tells when that began and ended, as soon as it can be written.
+ * Watches the file system of the database. While less than `minFree` bytes are free it warns once a minute and archives at once,
+ * which frees space; the start and the end of that are journalled as soon as the journal can be written.
  */
 export const watchDisk = (options: {
   readonly databasePath: string
@@ -24,7 +24,7 @@ export const watchDisk = (options: {
   Effect.gen(function* () {
     const journal = yield* EventJournal
     let last: "low" | "enough" = "enough"
-    /** What the journal is still to be told: it may have had no room for it. */
+    /** Events still to be journalled: there may have been no room for them. */
     let untold: ReadonlyArray<typeof DiskSpace.Type> = []
     let warnedAt = Number.NEGATIVE_INFINITY
 
@@ -58,7 +58,7 @@ export const watchDisk = (options: {
     return yield* Effect.zipRight(Effect.repeat(look, Schedule.spaced("5 seconds")), Effect.never)
   })
 
-/** Free space and size, as they are now. */
+/** Reads the current free space and size. */
 const diskState = (databasePath: string): Effect.Effect<DiskState, unknown> =>
   Effect.gen(function* () {
     const { free } = yield* diskSpace(databasePath)

@@ -19,24 +19,26 @@ export interface JournalRow {
 }
 
 /**
- * The append-only record of what the collector did and saw. It lives in the same database as the Snapshots, so that an
- * event and what it tells of are committed together.
+ * The append-only record of what the collector did and saw. It is in the same database as the Snapshots, so that an event and
+ * what it describes are committed together.
  *
- * SqlEventJournal of @effect/sql is not used: it has a table of its own shape, opens a transaction and makes an entry one
- * by one, publishes it before the outer transaction has committed, and reads all entries into memory at once.
+ * SqlEventJournal of @effect/sql is not used: it has its own table layout, opens a transaction and creates entries one by one,
+ * publishes each before the outer transaction has committed, and reads all entries into memory at once.
  */
 export class EventJournal extends Context.Tag("collector/EventJournal")<
   EventJournal,
   {
-    /** Names this journal: its ids are unique within it. Made with the database, and anew when that was restored from a copy. */
+    /**
+     * Names this journal: its ids are unique within it. Created with the database, and again when that was restored from a copy.
+     */
     readonly id: Effect.Effect<string, DatabaseError>
-    /** Where it began anew, as long as it did. */
+    /** The current epoch, if the journal was restarted under another name. */
     readonly epoch: Effect.Effect<Option.Option<JournalEpoch>, DatabaseError>
-    /** Gives it another name: what comes after the entry `after` is not what was archived under the name before. */
+    /** Gives the journal another name: what comes after the entry `after` is not what was archived under the previous name. */
     readonly beginEpoch: (after: number) => Effect.Effect<void, DatabaseError>
-    /** Appends events, in the transaction that is open in the calling fiber, else in one of their own. */
+    /** Appends events, in the calling fiber's open transaction, otherwise in one of their own. */
     readonly append: (...events: ReadonlyArray<JournalEvent>) => Effect.Effect<void, DatabaseError>
-    /** The same for any number of them: JavaScript takes no more than about 120,000 arguments. */
+    /** The same for any number of events: JavaScript takes at most about 120,000 arguments. */
     readonly appendAll: (events: ReadonlyArray<JournalEvent>) => Effect.Effect<void, DatabaseError>
     /** The same for events that are about a stream without naming it. */
     readonly appendOf: (
@@ -45,22 +47,22 @@ export class EventJournal extends Context.Tag("collector/EventJournal")<
     ) => Effect.Effect<void, DatabaseError>
     /** All entries in order, read in pages. */
     readonly entries: Stream.Stream<JournalEntry, DatabaseError>
-    /** Those with one of these tags, which a partial index has in this order. */
+    /** The entries with one of these tags, which a partial index holds in this order. */
     readonly entriesOf: (
       tags: ReadonlyArray<JournalEvent["_tag"]>
     ) => Stream.Stream<JournalEntry, DatabaseError>
-    /** The highest id of all entries that there ever were; 0 if there were none. */
+    /** The highest id that any entry ever had; 0 if there were none. */
     readonly lastId: Effect.Effect<number, DatabaseError>
     /** The entries with ids in (after, through] as they are stored, read in pages. */
     readonly rows: (after: number, through: number) => Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError>
     /**
-     * The entries with ids in (after, through] that make up the next part of the journal to archive, `maxEntries` at most:
-     * from the first one to the last one of its date, with what lies between. None if nothing but the archiving of the
-     * journal itself has happened.
+     * The entries with ids in (after, through] that make up the next part of the journal to archive, at most `maxEntries`: from
+     * the first entry to the last one of its date, including what lies between. None if nothing but the archiving of the journal
+     * itself has happened.
      */
     readonly nextSegment: (options: {
       readonly after: number
-      /** All entries if it is absent. */
+      /** No upper bound if absent. */
       readonly through?: number
       readonly maxEntries: number
     }) => Effect.Effect<
@@ -75,10 +77,10 @@ export class EventJournal extends Context.Tag("collector/EventJournal")<
   )
 }
 
-/** Where a journal goes on from another, of which its database was a copy. */
+/** Where a journal continues another one, of which its database was a copy. */
 export type JournalEpoch = Pick<typeof JournalEpochBegan.Type, "previous" | "after">
 
-/** The latest epoch of a journal; for a connection that may only read, too. */
+/** Reads the latest epoch of a journal; also works on a read-only connection. */
 export const epochOf = (sql: SqlClient.SqlClient) =>
   Effect.flatMap(
     sql<{ payload: string }>`
@@ -86,14 +88,14 @@ export const epochOf = (sql: SqlClient.SqlClient) =>
     ([row]) => (row === undefined ? Effect.succeedNone : Effect.asSome(decodeEpoch(row.payload)))
   )
 
-/** An entry as it is stored, decoded. */
+/** Decodes a stored entry. */
 export const decodeEntry = (row: JournalRow): Effect.Effect<JournalEntry, DatabaseError> =>
   decode(row.payload).pipe(
     Effect.map((event): JournalEntry => ({ id: row.id, at: row.at, event })),
     Effect.mapError(DatabaseError.from)
   )
 
-/** The entries of a journal with ids in (after, through], in pages; for a connection that may only read, too. */
+/** Reads the entries of a journal with ids in (after, through], in pages; also works on a read-only connection. */
 export const readRows = (
   sql: SqlClient.SqlClient,
   after: number,
@@ -111,12 +113,12 @@ export const readRows = (
     )
   )
 
-/** The entries of a journal with one of these tags, in pages; for a connection that may only read, too. */
+/** Reads the entries of a journal with one of these tags, in pages; also works on a read-only connection. */
 export const readRowsOf = (
   sql: SqlClient.SqlClient,
   tags: ReadonlyArray<JournalEvent["_tag"]>
 ): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> => {
-  // As the partial index has it, which serves no other spelling.
+  // Spelled exactly as in the partial index, which matches no other spelling.
   const isOne = sql.literal(`tag IN (${tags.map((tag) => `'${tag}'`).join(", ")})`)
   return Stream.paginateChunkEffect(0, (after) =>
     sql<JournalRow>`
@@ -210,7 +212,7 @@ const make = Effect.gen(function* () {
 
 const entriesPerPage = 1000
 const encode = Schema.encodeSync(Schema.parseJson(JournalEvent))
-/** The payload of an event. */
+/** Encodes the payload of an event. */
 export const encodeEvent: (event: JournalEvent) => string = encode
 const decodeEpoch = Schema.decode(Schema.parseJson(JournalEpochBegan))
 const decode = Schema.decodeUnknown(Schema.parseJson(JournalEvent))

@@ -11,18 +11,18 @@ import { openCounts } from "./MessageCounts.ts"
 import { asOfOneMoment, openForReading } from "./openForReading.ts"
 import { heardIn } from "./ProcessLife.ts"
 
-/** The journal of a database that another process may be writing, a page at a time: each is as of one moment. */
+/** The journal of a database that another process may be writing, one page at a time: each page is as of one moment. */
 export interface JournalPages {
   /** Names the journal. */
   readonly id: string
-  /** Where it goes on from another, if it does; goes through all entries. */
+  /** Where it continues another one, if it does; scans all entries. */
   readonly epoch: Effect.Effect<Option.Option<JournalEpoch>, DatabaseError>
   readonly lastId: number
-  /** The entries up to this one have left the database, but for some. */
+  /** The entries up to this one have left the database, with a few exceptions. */
   readonly prunedThrough: Effect.Effect<number, DatabaseError>
-  /** What is kept of the fold over the entries that have left, as `CheckpointText`. */
+  /** The stored fold over the entries that have left, as `CheckpointText`. */
   readonly checkpoint: Effect.Effect<Option.Option<string>, DatabaseError>
-  /** An entry, if it is there. */
+  /** An entry, if it exists. */
   readonly entry: (id: number) => Effect.Effect<Option.Option<JournalText>, DatabaseError>
   /** The next entries above an id, in order. */
   readonly after: (id: number) => Effect.Effect<JournalPage, DatabaseError>
@@ -30,22 +30,23 @@ export interface JournalPages {
 
 export interface JournalPage {
   readonly rows: ReadonlyArray<JournalText>
-  /** If there is nothing behind this page: how the running process was then. */
+  /** Present if nothing follows this page: the state of the running process at that moment. */
   readonly end: Option.Option<JournalEnd>
 }
 
 export interface JournalEnd {
   /** What is counted and not in the journal yet, as entries with the id 0. */
   readonly counted: ReadonlyArray<JournalEntry>
-  /** Up to here, microseconds, the process that uses the database has committed what it received; 0 if there is none. */
+  /**
+   * The time, microseconds, up to which the process that uses the database has committed what it received; 0 if there is none.
+   */
   readonly lastSeen: number
-  /** When it had last heard each of its connections by then, if that is known. */
+  /** When it had last heard each of its connections by then, if known. */
   readonly heard: Heard | undefined
 }
 
 /**
- * Opens the database for the scope. None if there is no such file, or nothing is in it. No transaction lasts longer than the
- * reading of a page.
+ * Opens the database for the scope. None if the file does not exist or is empty. No transaction lasts longer than reading a page.
  */
 export const openJournalPages = (
   path: string
@@ -94,10 +95,10 @@ const pageAfter = (sql: SqliteClient.SqliteClient, id: number) =>
     } satisfies JournalPage
   })
 
-/** What a commit moves from the counts into the journal is seen once. */
+/** What a commit moves from the counts into the journal is seen only once. */
 const endOf = (sql: SqliteClient.SqliteClient) =>
   Effect.gen(function* () {
-    // Of any version: an older one has fewer columns.
+    // The database can be of any version: an older one has fewer columns.
     const [collector] = yield* sql<{
       process: string | null
       last_seen: number | null
@@ -113,7 +114,7 @@ const endOf = (sql: SqliteClient.SqliteClient) =>
     } satisfies JournalEnd
   })
 
-/** The newest of these entries is searched for from the end, and only if the first entry is gone. */
+/** Searches from the end for the newest of these entries, and only if the first entry is gone. */
 const prunedThrough = (sql: SqliteClient.SqliteClient) =>
   Effect.map(
     sql<{ pruned: number }>`

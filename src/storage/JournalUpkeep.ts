@@ -19,8 +19,8 @@ export interface JournalLimits {
 export const journalLimits: JournalLimits = { millis: 86_400_000, entries: 20_000 }
 
 /**
- * Tells the journal what has been counted since the last call, a little at a time, so that commits come in between. What they
- * add to counts that were told of is for the next call.
+ * Journals what has been counted since the last call, a little at a time, so that commits come in between. What these add to
+ * counts that were already journalled is left to the next call.
  */
 export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClient | EventJournal> =
   Effect.gen(function* () {
@@ -45,8 +45,8 @@ export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClie
 const countsPerTransaction = 1000
 
 /**
- * The last sign of life, which tells a reader that has only the archived parts of the journal. To be read before the counts are
- * told: what is claimed is then counted, so that `merge` sees whether it has it.
+ * Returns the last sign of life, for readers that have only the archived parts of the journal. Must be read before the counts are
+ * journalled: what is claimed is then counted, so that `merge` sees whether it has it.
  */
 export const lastLife: Effect.Effect<
   Option.Option<typeof ProcessAlive.Type>,
@@ -69,7 +69,10 @@ export const lastLife: Effect.Effect<
   )
 }).pipe(Effect.mapError(DatabaseError.from))
 
-/** Up to this id the entries that are in verified objects are old: by their time, or because so many newer ones are there. */
+/**
+ * Returns the id up to which the entries that are in verified objects are old: by their time, or because there are enough newer
+ * ones.
+ */
 export const prunableThrough = (
   archivedThrough: number,
   limits: JournalLimits
@@ -92,13 +95,13 @@ export const prunableThrough = (
     return { through, isWorthIt: (some?.n ?? 0) > limits.entries / 20 }
   }).pipe(Effect.mapError(DatabaseError.from))
 
-/** The ids of the entries that have to stay: only a fold over the whole journal knows them. */
+/** The ids of the entries that must stay: only a fold over the whole journal knows them. */
 export const neededNow: Effect.Effect<ReadonlySet<number>, DatabaseError, EventJournal> = Effect.flatMap(
   EventJournal,
   ({ entries }) => Effect.map(Stream.runFold(entries, noneNeeded, applyToNeeded), neededIds)
 )
 
-/** Removes the entries up to an id, but for those in `needed`. */
+/** Removes the entries up to an id, except those in `needed`. */
 export const pruneJournal = (
   through: number,
   needed: ReadonlySet<number>

@@ -5,7 +5,7 @@ import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
 
-/** Remembers the last message of each stream of a batch; for the transaction that appends it. */
+/** Remembers the last message of each stream of a batch; for the transaction that appends the batch. */
 export const rememberLast = (
   batch: SnapshotBatch,
   numbers: ReadonlyArray<StreamNumber>
@@ -25,7 +25,7 @@ export const rememberLast = (
     }
   })
 
-/** The last messages that were remembered. */
+/** The remembered last messages. */
 export const lastMessages: Effect.Effect<
   ReadonlyArray<LastMessage>,
   DatabaseError,

@@ -18,26 +18,28 @@ export interface LiveJournal extends JournalTail<DatabaseError> {
   readonly id: string
   readonly begin: JournalBegin
   /**
-   * The entries above an id, in order; then what is counted and not in the journal yet, and the last sign of life of the
-   * process that uses the database, as entries with the id 0.
+   * The entries above an id, in order; then what is counted and not in the journal yet, and the last sign of life of the process
+   * that uses the database, as entries with the id 0.
    */
   readonly rowsAfter: (after: number) => Stream.Stream<JournalText, DatabaseError>
-  /** Up to here, microseconds, the process that uses the database has committed what it received; 0 if there is none. */
+  /**
+   * The time, microseconds, up to which the process that uses the database has committed what it received; 0 if there is none.
+   */
   readonly lastSeen: number
-  /** When it had last heard each of its connections by then; none if a process of an older version uses it, or none does. */
+  /** When it had last heard each of its connections by then; none if no process uses it, or one of an older version. */
   readonly heard: Heard | undefined
 }
 
 /**
- * Reads the entries above `after` of a database for the scope, as it is at this moment. None if there is no such file, or
- * nothing is in it. They are copied in one short transaction, into a file of this connection: one that lasted as long as
- * the reader would keep the WAL of the collector from being emptied, and it would grow meanwhile.
+ * Reads the entries above `after` of a database for the scope, as it is at this moment. None if the file does not exist or is
+ * empty. They are copied in one short transaction, into a file of this connection: a transaction that lasted as long as the
+ * reader would keep the collector's WAL from being emptied, and it would grow meanwhile.
  */
 export const openLiveJournal = (
   path: string,
   after = 0
 ): Effect.Effect<Option.Option<LiveJournal>, DatabaseUnusable, Scope.Scope | FileSystem.FileSystem> =>
-  // What a commit moves from the counts into the journal is seen once.
+  // What a commit moves from the counts into the journal is seen only once.
   openForReading(path, (sql) =>
     Effect.zipRight(sql`PRAGMA temp_store = FILE`, asOfOneMoment(sql, copyJournal(sql, after)))
   )
@@ -46,7 +48,7 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
   Effect.gen(function* () {
     const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name = 'collector'`
     if (tables.length === 0) return Option.none()
-    // Of any version: an older one has fewer columns.
+    // The database can be of any version: an older one has fewer columns.
     const [collector] = yield* sql<{
       journal: string
       process: string | null

@@ -7,7 +7,7 @@ import { StreamId } from "../domain/StreamId.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
 
-/** Messages of a stream that were committed, by the hour of their receipt. */
+/** Messages of a stream that were committed, by hour of receipt. */
 export interface MessageCount {
   readonly stream: StreamNumber
   /** Hours since the epoch. */
@@ -18,7 +18,7 @@ export interface MessageCount {
   readonly last: number
 }
 
-/** The counts of a batch, or of those of its rows that are not skipped. */
+/** Counts the messages of a batch, without the rows that are skipped. */
 export const countsOf = (
   batch: SnapshotBatch,
   numbers: ReadonlyArray<StreamNumber>,
@@ -54,7 +54,7 @@ export const countsOf = (
   return Array.from(counts.values())
 }
 
-/** The counts of the rows with ids above `after`: for a batch of which the database refused or ignored some. */
+/** Counts the rows with ids above `after`: for a batch of which the database refused or ignored some. */
 export const countRowsAfter = (
   after: number
 ): Effect.Effect<ReadonlyArray<MessageCount>, SqlError.SqlError, SqlClient.SqlClient> =>
@@ -67,7 +67,7 @@ export const countRowsAfter = (
       WHERE snapshots.id > ${after} GROUP BY 1, 2`
   )
 
-/** Adds counts to those that no event tells of yet. */
+/** Adds counts to those that are not journalled yet. */
 export const addCounts = (
   counts: ReadonlyArray<MessageCount>
 ): Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient> =>
@@ -83,18 +83,18 @@ export const addCounts = (
     )
   )
 
-/** Where a page of counts ends: the number of a stream, and an hour of it. */
+/** Where a page of counts ends: the number of a stream, and one of its hours. */
 export interface CountPlace {
   readonly number: StreamNumber
   readonly hour: number
 }
 
-/** Before all counts. */
+/** The place before all counts. */
 export const countsBegin: CountPlace = { number: Number.MIN_SAFE_INTEGER, hour: 0 }
 
 /**
- * At most so many of the counts behind a place that no event tells of yet, as the events that will, and the place of the last
- * one; undefined if there are none.
+ * Returns at most this many of the counts after a place that are not journalled yet, as the events that will journal them, and
+ * the place of the last one, undefined if there are none.
  */
 export const countsAfter = (
   place: CountPlace,
@@ -122,7 +122,7 @@ export const countsAfter = (
     Effect.mapError(DatabaseError.from)
   )
 
-/** All counts that no event tells of yet, as the events that will. */
+/** All counts that are not journalled yet, as the events that will journal them. */
 export const openCounts: Effect.Effect<
   ReadonlyArray<typeof MessagesCommitted.Type>,
   DatabaseError,

@@ -9,10 +9,10 @@ import { transaction } from "./transaction.ts"
 import { unsettledNow } from "./unsettled.ts"
 
 /**
- * Tells the journal when this process began and when it ended, and what its last sign of life was: nothing is said of the time
- * after it, however orderly the end. In between there are signs of life in the table `collector`, so that the next process
- * can tell up to when one that was killed had committed what it received. A storage thread that replaces a dead one of the
- * same process goes on with its life.
+ * Journals when this process started and when it ended, and its last sign of life: nothing is said of the time after that,
+ * however orderly the end. In between there are signs of life in the table `collector`, so that the next process can journal up
+ * to when a killed process had committed what it received. A storage thread that replaces a dead one of the same process
+ * continues its life.
  */
 export const layer = (options: {
   readonly process: ProcessId
@@ -69,7 +69,7 @@ export const layer = (options: {
     })
   )
 
-/** Notes that the process lives, and has committed all that it received up to this time, microseconds. */
+/** Notes that the process is alive and has committed everything that it received up to this time, microseconds. */
 export const heartbeat = (sql: SqlClient.SqlClient, at: number) =>
   sql`UPDATE collector SET last_seen = max(last_seen, ${at}) WHERE process IS NOT NULL`
 
@@ -77,12 +77,12 @@ export const heartbeat = (sql: SqlClient.SqlClient, at: number) =>
 export const noteHeard = (sql: SqlClient.SqlClient, heard: Heard) =>
   sql`UPDATE collector SET heard = ${encodeHeard(heard)} WHERE process IS NOT NULL`
 
-/** What was noted, for an event; nothing if nothing was. */
+/** Returns what was noted, for an event; an empty object if nothing was. */
 export const heardIn = ({ heard }: { readonly heard: string | null }) =>
   heard === null ? Effect.succeed({}) : Effect.map(decodeHeard(heard), (heard) => ({ heard }))
 
 const encodeHeard = Schema.encodeSync(Schema.parseJson(Heard))
 const decodeHeard = Schema.decodeUnknown(Schema.parseJson(Heard))
 
-/** How long the last words wait for another process's lock: they are of no use to a process that is killed for them. */
+/** How long the final entry waits for another process's lock: it is of no use to a process that is killed while waiting. */
 const stopWithinMillis = 500

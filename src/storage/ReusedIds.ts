@@ -5,8 +5,8 @@ import type { Snapshot } from "../domain/Snapshot.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
 
 /**
- * Of these messages, by their positions, those whose id the table has; and whether it has it with the same content, which then
- * is the same message.
+ * Finds the messages, by position, whose id is in the table already, and whether with the same content, which makes it the same
+ * message.
  */
 export const findStored = (
   messages: ReadonlyArray<Snapshot>
@@ -25,7 +25,7 @@ export const findStored = (
     return found
   })
 
-/** The message under an id of its own, because its id is another message's. */
+/** Returns the message under an id of its own, because its id belongs to another message. */
 export const underOwnId = (message: Snapshot): Snapshot => ({
   ...message,
   exchangeSequenceId: idOfReuse(message.exchangeSequenceId, hashOf(message))
@@ -38,15 +38,18 @@ const keyOf = (message: Snapshot | undefined): ReadonlyArray<string | null> =>
     ? noKey
     : [message.stream.exchange, message.stream.symbol, message.stream.dataType, message.exchangeSequenceId]
 
-/** What a batch has of a stream. */
+/** Reused ids of one stream in a batch. */
 export interface StreamReuse {
   /** The stream's position in the batch. */
   readonly position: number
-  /** The first message whose id was another one's, if there is one, and the message before it in the batch: receive times. */
+  /**
+   * The receive times of the first message that had another message's id, and of the message before it in the batch; undefined if
+   * there is none.
+   */
   readonly first: { readonly at: number; readonly after: number | null } | undefined
 }
 
-/** The streams of a batch that have messages in it; `reused` has the positions of those whose ids were other messages'. */
+/** Returns the streams that have messages in a batch; `reused` holds the positions of messages that had another message's id. */
 export const reuseIn = (batch: SnapshotBatch, reused: ReadonlySet<number>): ReadonlyArray<StreamReuse> => {
   const firsts = new Map<number, StreamReuse["first"]>()
   const lasts = new Map<number, number>()

@@ -2,10 +2,7 @@ import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect } from "effect"
 import { monotonicMillis } from "../monotonicMillis.ts"
 
-/**
- * Milliseconds for which this database was in use, over all processes: a time that nobody sets. Asking for it writes down how
- * far it is.
- */
+/** How long this database was in use, milliseconds, over all processes: a time that cannot be set. Each read also stores it. */
 export type RunningTime = Effect.Effect<number, SqlError.SqlError>
 
 export const makeRunningTime: Effect.Effect<RunningTime, never, SqlClient.SqlClient> = Effect.gen(

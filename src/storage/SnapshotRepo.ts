@@ -25,7 +25,7 @@ export interface ArchiveRow {
   readonly data: Uint8Array
 }
 
-/** A run of rows that may become an archive: see `ArchivePlan`. */
+/** A run of rows that can become an archive: see `ArchivePlan`. */
 export interface RowRange {
   readonly date: string
   readonly firstId: number
@@ -38,17 +38,17 @@ export interface RowRange {
 export interface PurgedRows {
   readonly throughId: number
   readonly rows: number
-  /** Whether they are the last of the archive's. */
+  /** Whether they are the last rows of the archive. */
   readonly isLast: boolean
 }
 
-/** The rows that wait to be archived. */
+/** The rows waiting to be archived. */
 export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
   SnapshotRepo,
   {
     /**
-     * Commits a batch in one transaction, and with it what is noted of its time: see `Storage`. Fails as a whole, and then
-     * nothing of it is stored.
+     * Commits a batch in one transaction, together with what is noted about its time: see `Storage`. If it fails, nothing of the
+     * batch is stored.
      */
     readonly append: (batch: SnapshotBatch, heard?: Heard) => Effect.Effect<Appended, DatabaseError>
     /** The streams that have rows. */
@@ -56,8 +56,8 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
     /** The highest id of all rows; 0 if there are none. */
     readonly lastId: Effect.Effect<number, DatabaseError>
     /**
-     * The first run of rows of a stream, with ids in (after, through], that lie on one date: from the first such row on to
-     * the last one before the date changes, at most `maxRows`, and at most `maxBytes` of data if there are several. None if
+     * Returns the first run of rows of a stream, with ids in (after, through], on a single date: from the first such row to the
+     * last one before the date changes, at most `maxRows`, and at most `maxBytes` of data unless it is a single row. None if
      * there are no such rows.
      */
     readonly nextRange: (options: {
@@ -67,19 +67,19 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
       readonly maxRows: number
       readonly maxBytes?: number
     }) => Effect.Effect<Option.Option<RowRange>, DatabaseError>
-    /** The rows of an archive in id order, in pages of bounded bytes: a row that is larger has one of its own. */
+    /** The rows of an archive in id order, in pages of bounded size: a row larger than that gets a page of its own. */
     readonly rows: (plan: ArchivePlan) => Stream.Stream<ReadonlyArray<ArchiveRow>, DatabaseError>
     /**
-     * Deletes the rows of an archive and no others, some at a time, each time in one transaction with what is noted of
-     * them and with what knows them again. Fails and deletes nothing if there are not just as many as `expected`. Returns how many it
-     * deleted. Can be repeated with what is left.
+     * Deletes the rows of an archive and no others, some at a time, each time in one transaction with what is noted about them
+     * and what recognizes them again. Fails and deletes nothing unless there are exactly `expected` rows. Returns how many were
+     * deleted. Can be repeated for the remaining rows.
      */
     readonly purge: (
       plan: ArchivePlan,
       expected: number,
       note: (purged: PurgedRows) => Effect.Effect<void, DatabaseError>
     ) => Effect.Effect<number, DatabaseError | RowsDiffer>
-    /** Forgets purged rows that need not be known again any more. */
+    /** Forgets purged rows that need not be recognized any more. */
     readonly forget: Effect.Effect<void, DatabaseError>
   }
 >() {
@@ -92,7 +92,7 @@ export class SnapshotRepo extends Context.Tag("collector/SnapshotRepo")<
   static readonly layer = this.layerWith(archivedIdsLimits)
 }
 
-/** The database has not the rows of an archive that it should have: somebody else changed it. */
+/** The database does not have the rows of an archive that it should have: something else changed it. */
 export class RowsDiffer extends Data.TaggedError("RowsDiffer")<{
   readonly expected: number
   readonly found: number
@@ -104,7 +104,7 @@ export class RowsDiffer extends Data.TaggedError("RowsDiffer")<{
 
 /** Rows per page of an archive, and bytes of their data. */
 const pageLimits: Limits = { rows: 2000, bytes: 8 * 1024 * 1024 }
-/** Rows that are deleted in one transaction, and bytes of their data, which is hashed. */
+/** Rows deleted in one transaction, and bytes of their data, which is hashed. */
 const purgeLimits: Limits = { rows: 5000, bytes: 16 * 1024 * 1024 }
 
 const make = (limits: ArchivedIdsLimits) =>
@@ -114,11 +114,11 @@ const make = (limits: ArchivedIdsLimits) =>
     const numbersOf = yield* makeStreamNumbers
     const inTransaction = transaction(sql)
     const append = yield* makeAppend(archivedIds, numbersOf)
-    /** One call at a time uses it. */
+    /** Used by one call at a time. */
     const rowIds = yield* makeRowIds
     const oneByOne = (yield* Effect.makeSemaphore(1)).withPermits(1)
 
-    // Of a comparison of all three columns at once SQLite serves only the first by the index.
+    // For a comparison of all three columns at once SQLite uses the index only for the first.
     const streams = sql<{ exchange: string; symbol: string; data_type: string }>`
     WITH RECURSIVE found (exchange, symbol, data_type) AS (
       SELECT * FROM (SELECT exchange, symbol, data_type FROM snapshots ORDER BY 1, 2, 3 LIMIT 1)
@@ -146,7 +146,7 @@ const make = (limits: ArchivedIdsLimits) =>
       Effect.mapError(DatabaseError.from)
     )
 
-    // In a transaction of its own: another's rows that are not committed yet may vanish, and their ids be used again.
+    // In a transaction of its own: uncommitted rows of another transaction may vanish, and their ids be reused.
     const lastId = sql<{ id: number | null }>`SELECT max(id) AS id FROM snapshots`.pipe(
       Effect.map((rows) => rows[0]?.id ?? 0),
       inTransaction,
@@ -166,8 +166,8 @@ const make = (limits: ArchivedIdsLimits) =>
         FROM temp.archive_rows`
         const most = bounds[0]?.most ?? bounds[0]?.last ?? first.value.id
         const last = maxBytes === undefined ? most : yield* rowIds.within(maxBytes, most)
-        // Receive times do not go back while the collector runs, so the place where the date changes can be bisected. Where
-        // they did go back the range may hold rows of another date: those are no part of the archive, and come later.
+        // Receive times do not go back while the collector runs, so the place where the date changes can be bisected. Where they
+        // did go back, the range can hold rows of another date: those are not part of the archive, and come later.
         let low = first.value.id
         let high = last + 1
         while (high - low > 1) {
@@ -197,7 +197,7 @@ const make = (limits: ArchivedIdsLimits) =>
           FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
           WHERE a.id > ${after} AND a.id <= ${taken.last} AND s.timestamp >= ${start} AND s.timestamp < ${end}
           ORDER BY a.id`
-          // Large rows are looked at as far as the next page may reach.
+          // Large rows are examined only as far as the next page can reach.
           const next = { after: taken.last, most: Math.min(pageLimits.rows, taken.length * 2) }
           return [Chunk.of(found), Option.some(next)] as const
         }).pipe(
@@ -215,7 +215,7 @@ const make = (limits: ArchivedIdsLimits) =>
         const { end, start } = microsOf(plan.date)
         const { dataType, exchange, symbol } = plan.stream
         const [number = 0] = yield* numbersOf([plan.stream])
-        // Anew, so that only rows that are still there are counted.
+        // Collected again, so that only rows that still exist are counted.
         yield* rowIds.collect(plan.stream, plan.firstId, plan.lastId)
         rowIds.forget()
         const present = yield* rowIds.countBetween(start, end, expected)
@@ -243,7 +243,7 @@ const make = (limits: ArchivedIdsLimits) =>
           )
           after = through
           yield* yieldToEventLoop
-          // Each part by itself: the checkpoint that comes of its own accord, after 64 MB, holds up commits for long.
+          // After each part: the automatic checkpoint, after 64 MB, holds up commits for long.
           yield* Effect.ignore(sql`PRAGMA wal_checkpoint(PASSIVE)`)
           yield* yieldToEventLoop
         }

@@ -1,11 +1,11 @@
 import { Clock, Context, Effect, Layer, Ref } from "effect"
 import type { StorageFault } from "../domain/StorageView.ts"
 
-/** What is wrong with storage, for /health: whoever looks after something tells of it again and again, as long as it lasts. */
+/** What is wrong with storage, for /health: whatever observes a fault reports it again and again while it lasts. */
 export class StorageFaults extends Context.Tag("collector/StorageFaults")<
   StorageFaults,
   {
-    /** Something is wrong now, or was at a time before, microseconds. The latest of each `what` is kept. */
+    /** Reports that something is wrong now, or was at an earlier time, microseconds. The latest fault for each `what` is kept. */
     readonly tell: (fault: {
       readonly what: string
       readonly severity: StorageFault["severity"]

@@ -7,7 +7,7 @@ import { transaction } from "./transaction.ts"
 /** The number that stands for a stream in compact tables. */
 export type StreamNumber = number
 
-/** Looks up streams' numbers, and gives new streams one, in a transaction of its own: a number lasts for ever. */
+/** Looks up the numbers of streams, and assigns one to new streams, in a transaction of its own: a number is permanent. */
 export type StreamNumbers = (
   streams: ReadonlyArray<StreamId>
 ) => Effect.Effect<ReadonlyArray<StreamNumber>, DatabaseError>

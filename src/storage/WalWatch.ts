@@ -3,13 +3,13 @@ import { SqlClient } from "@effect/sql"
 import { Clock, Duration, Effect, Schedule } from "effect"
 import { StorageFaults } from "./StorageFaults.ts"
 
-/** Twice as large as the log should ever become, bytes: see `wal_autocheckpoint` and `journal_size_limit` in Database.ts. */
+/** Twice the size that the log should ever reach, bytes: see `wal_autocheckpoint` and `journal_size_limit` in Database.ts. */
 export const walLimit = 134_217_728
 
 /**
- * Watches the size of the write-ahead log. It is emptied into the database again and again, but for what somebody else still
- * reads: a program that holds a read transaction makes it grow without end. When it was above `limit` bytes for `patience`,
- * and cannot be emptied, that is a warning once a minute, and /health is degraded.
+ * Watches the size of the write-ahead log. It is regularly emptied into the database, except for what another connection still
+ * reads: a program that holds a read transaction makes it grow without end. If it has been above `limit` bytes for `patience` and
+ * cannot be emptied, a warning is logged once a minute, and /health is degraded.
  */
 export const watchWal = (options: {
   readonly databasePath: string
@@ -36,7 +36,7 @@ export const watchWal = (options: {
       since ??= now
       if (now - since < Duration.toMillis(patience)) return
       const [result] = yield* sql<{ log: number; checkpointed: number }>`PRAGMA wal_checkpoint(PASSIVE)`
-      // What is left is used again from its begin.
+      // The rest of the file is reused from its start.
       if (result === undefined || result.checkpointed >= result.log) return
       yield* faults.tell({
         what: "wal",

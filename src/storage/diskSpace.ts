@@ -2,14 +2,17 @@ import { stat, statfs } from "node:fs/promises"
 import { dirname } from "node:path"
 import { Effect } from "effect"
 
-/** Bytes of a file; 0 if it is not there. */
+/** Returns the size of a file in bytes; 0 if it does not exist. */
 export const sizeOf = (path: string): Effect.Effect<number> =>
   Effect.tryPromise(() => stat(path)).pipe(
     Effect.map(({ size }) => size),
     Effect.orElseSucceed(() => 0)
   )
 
-/** Bytes of the disk that a file lies on: what is free for us, and all. Fails where its folder is not there. */
+/**
+ * Returns the space of the disk that a file is on, bytes: what is available to us, and the total. Fails if its folder does not
+ * exist.
+ */
 export const diskSpace = (
   path: string
 ): Effect.Effect<{ readonly free: number; readonly size: number }, unknown> =>

@@ -1,7 +1,7 @@
 import { Migrator, SqlClient } from "@effect/sql"
 import { Effect } from "effect"
 
-/** The schema, step by step. Ids only grow; a step that was released is never changed. */
+/** The schema, step by step. Ids only grow; a released step is never changed. */
 export const migrations = Migrator.fromRecord({
   "1_snapshots": Effect.flatMap(
     SqlClient.SqlClient,
@@ -29,7 +29,7 @@ export const migrations = Migrator.fromRecord({
         payload TEXT NOT NULL
       )`
   ),
-  /** What knows an archived message again: see ArchivedIds.ts. `id` has no type on purpose: a number or a text. */
+  /** What recognizes an archived message again: see ArchivedIds.ts. `id` has no type on purpose: a number or a text. */
   "3_archived_ids": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`
@@ -56,7 +56,7 @@ export const migrations = Migrator.fromRecord({
         PRIMARY KEY (stream, generation)
       ) WITHOUT ROWID`
   }),
-  /** Messages committed and not yet told of by a MessagesCommitted event, and the process's signs of life. */
+  /** Messages committed but not yet in a MessagesCommitted event, and the process's signs of life. */
   "4_counts": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`
@@ -78,25 +78,25 @@ export const migrations = Migrator.fromRecord({
     yield* sql`INSERT INTO collector (only, journal) VALUES (1, lower(hex(randomblob(8))))`
     yield* sql`CREATE TABLE archive_requests (id INTEGER PRIMARY KEY AUTOINCREMENT, report TEXT)`
   }),
-  /** When each connection was last heard, as JSON, and the last message of each stream: what the next process goes by. */
+  /** When each connection was last heard, as JSON, and the last message of each stream: what the next process starts from. */
   "5_last_heard": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`ALTER TABLE collector ADD COLUMN heard TEXT`
     yield* sql`ALTER TABLE streams ADD COLUMN last_id TEXT`
     yield* sql`ALTER TABLE streams ADD COLUMN last_at INTEGER`
   }),
-  /** What an archived message said, as `contentHash` has it, big-endian; null where an older version archived it. */
+  /** The `contentHash` of an archived message, big-endian; null where an older version archived it. */
   "6_archived_hashes": Effect.flatMap(
     SqlClient.SqlClient,
     (sql) => sql`ALTER TABLE archived_ids ADD COLUMN hash BLOB`
   ),
-  /** How long the database was in use: what was archived is remembered by that time, not by a clock that may be set. */
+  /** How long the database was in use: archived ids are remembered by that time, not by a clock that can be set. */
   "7_running_time": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`ALTER TABLE collector ADD COLUMN running INTEGER NOT NULL DEFAULT 0`
     yield* sql`UPDATE archived_generations SET at = 0`
   }),
-  /** What the journal says of coverage (JSON); up to which entry, and since when, microseconds, the archive has it. */
+  /** What the journal says about coverage (JSON); up to which entry, and since when, microseconds, the archive has it. */
   "8_checkpoint": Effect.flatMap(
     SqlClient.SqlClient,
     (sql) => sql`
@@ -108,8 +108,8 @@ export const migrations = Migrator.fromRecord({
       )`
   ),
   /**
-   * For what is unsettled, which is asked for in every cycle, and for the state of archives, which is asked for at every start:
-   * few entries of many.
+   * For what is unsettled, which is queried in every cycle, and for the state of archives, which is queried at every start: few
+   * entries of many.
    */
   "9_journal_indexes": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -126,5 +126,5 @@ export const migrations = Migrator.fromRecord({
 /** The id of the newest step: a database with a newer one was made by a newer version. */
 export const schemaVersion = 9
 
-/** Where the migrator notes which steps were taken. */
+/** The table in which the migrator records the steps taken. */
 export const migrationsTable = "schema_migrations"

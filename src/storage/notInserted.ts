@@ -5,8 +5,8 @@ import type { MessageCount } from "./MessageCounts.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"
 
 /**
- * The streams of a batch of which not every message was inserted. `inserted` is what was, `rejected` how many messages
- * the database refused by themselves, by stream key.
+ * Returns the streams of a batch for which not every message was inserted. `inserted` is what was inserted, `rejected` how many
+ * messages the database refused individually, by stream key.
  */
 export const notInsertedOf = (
   batch: SnapshotBatch,

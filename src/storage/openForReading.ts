@@ -6,8 +6,7 @@ import { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 
 /**
- * Opens a database for the scope that another process may be writing, and looks at it. None if there is no such file, or nothing
- * is in it.
+ * Opens a database that another process may be writing, for the scope, and reads it. None if the file does not exist or is empty.
  */
 export const openForReading = <A, E>(
   path: string,
@@ -26,7 +25,7 @@ export const openForReading = <A, E>(
     )
   )
 
-/** What is read is as the database is at one moment: no longer than that takes is its log kept from being emptied. */
+/** Reads the database as of one moment; its log is kept from being emptied only while the read takes. */
 export const asOfOneMoment = <A, E, R>(sql: SqliteClient.SqliteClient, read: Effect.Effect<A, E, R>) =>
   Effect.acquireUseRelease(
     sql.unsafe("BEGIN"),

@@ -2,7 +2,7 @@ import * as Reactivity from "@effect/experimental/Reactivity"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Effect, type Scope } from "effect"
 
-/** A new SQLite database for what is too much for memory; it need not outlast anything. Closed with the scope. */
+/** Makes a new SQLite database for what is too large for memory; it need not survive anything. Closed with the scope. */
 export const temporaryDatabase = (
   path: string
 ): Effect.Effect<SqliteClient.SqliteClient, never, Scope.Scope> =>

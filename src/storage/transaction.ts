@@ -9,12 +9,12 @@ export const lockWaitMillis = 2000
 const lockRetryMillis = 20
 
 /**
- * Runs an effect in one transaction: all of it or nothing. Waits for a transaction that is under way. A commit that fails is
- * an error too, and leaves no open transaction behind. Within a transaction it is a part of that one.
+ * Runs an effect in one transaction, all of it or nothing. Waits for a transaction that is under way. A failed commit is an error
+ * too, and leaves no open transaction behind. Within a transaction it becomes part of that one.
  *
- * It takes the write lock before anything else. One that read first and then found that another process had written
- * meanwhile could only fail, with SQLITE_BUSY_SNAPSHOT, however long it waited. It waits `waitMillis` for that lock at most,
- * and leaves the thread free meanwhile.
+ * It takes the write lock before anything else: a transaction that read first and then found that another process had written
+ * meanwhile could only fail, with SQLITE_BUSY_SNAPSHOT, however long it waited. It waits at most `waitMillis` for that lock, and
+ * leaves the thread free meanwhile.
  */
 export const transaction = (sql: SqlClient.SqlClient, waitMillis: number = lockWaitMillis) => {
   const inTransaction = immediately(sql, waitMillis)
@@ -28,11 +28,11 @@ export const transaction = (sql: SqlClient.SqlClient, waitMillis: number = lockW
 }
 
 /**
- * As `SqlClient.withTransaction`, but for its first statement. It is not SQLite that waits for the lock: a thread that is
- * ended while a native call waits takes the whole process with it (V8 aborts where better-sqlite3 throws the error).
+ * Like `SqlClient.withTransaction`, except for its first statement. The waiting for the lock is not left to SQLite: a thread that
+ * is ended while a native call waits takes the whole process with it (V8 aborts where better-sqlite3 throws the error).
  */
 const immediately = (sql: SqlClient.SqlClient, waitMillis: number) => {
-  // What is thrown before a statement has begun, as by a database that is closed, would keep the connection for ever.
+  // An error thrown before a statement has started, for example by a closed database, would keep the connection for ever.
   const run = (statement: string) => (connection: SqlConnection.Connection) =>
     Effect.suspend(() => connection.executeUnprepared(statement, [], undefined)).pipe(
       Effect.catchAllDefect((cause) =>
@@ -56,7 +56,7 @@ const immediately = (sql: SqlClient.SqlClient, waitMillis: number) => {
       ),
     savepoint: (connection, id) => run(`SAVEPOINT nested_${id}`)(connection),
     commit: run("COMMIT"),
-    // Where it did not begin, or SQLite has rolled it back by itself, there is nothing left to roll back.
+    // If it never began, or SQLite has already rolled it back, there is nothing left to roll back.
     rollback: (connection) => Effect.ignore(run("ROLLBACK")(connection)),
     rollbackSavepoint: (connection, id) => run(`ROLLBACK TO SAVEPOINT nested_${id}`)(connection)
   })

@@ -3,7 +3,7 @@ import { Effect, Stream } from "effect"
 import { makeUnsettled, unsettling } from "../domain/makeUnsettled.ts"
 import { decodeEntry, readRowsOf } from "./EventJournal.ts"
 
-/** What is unsettled, as far as the journal in the database says; for a connection that may only read, too. */
+/** Returns what is unsettled according to the journal in the database; also works on a read-only connection. */
 export const unsettledNow = (sql: SqlClient.SqlClient) =>
   Effect.suspend(() => {
     const unsettled = makeUnsettled()

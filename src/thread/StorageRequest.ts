@@ -12,11 +12,11 @@ import { StorageError } from "../storage/Storage.ts"
 /** What a new thread is given. */
 export const WorkerData = Schema.Struct({
   settings: StorageSettings,
-  /** The process that it belongs to, the same for all threads that this may start. */
+  /** The process that it belongs to, the same for all threads that the process starts. */
   process: ProcessId
 })
 
-/** Opens the database and begins archiving: the first request to a new thread, under the name that runners know it by. */
+/** Opens the database and starts archiving: the first request to a new thread, under the name by which runners recognize it. */
 export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
   failure: StartupError,
   success: Schema.Void,
@@ -26,7 +26,7 @@ export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
 const isBatch = (value: unknown): value is SnapshotBatch =>
   typeof value === "object" && value !== null && "blocks" in value && "streams" in value
 
-/** Crosses as it is: its columns and payloads lie in memory that both threads share. */
+/** Crosses unchanged: its columns and payloads are in memory that both threads share. */
 const BatchFromSelf = Schema.declare(isBatch)
 
 export class Append extends Schema.TaggedRequest<Append>()("Append", {
@@ -69,7 +69,7 @@ export class GetView extends Schema.TaggedRequest<GetView>()("GetView", {
   payload: {}
 }) {}
 
-/** What the storage thread is asked. */
+/** The requests to the storage thread. */
 export const StorageRequest = Schema.Union(
   Start,
   Append,

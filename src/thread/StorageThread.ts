@@ -26,13 +26,13 @@ export class StorageGaveUp extends Data.TaggedError("StorageGaveUp")<{ readonly 
   }
 }
 
-/** How the storage thread is. */
+/** The life of the storage thread. */
 export class StorageLife extends Context.Tag("collector/StorageLife")<
   StorageLife,
   {
-    /** Waits until the database is open; fails with what is wrong if the first start does. */
+    /** Waits until the database is open; fails with the cause if the first start does. */
     readonly opened: Effect.Effect<void, StartupError>
-    /** Fails when the thread has died too often; never returns otherwise. */
+    /** Fails when the thread has died too often; otherwise never returns. */
     readonly failure: Effect.Effect<never, StorageGaveUp>
   }
 >() {}
@@ -40,14 +40,14 @@ export class StorageLife extends Context.Tag("collector/StorageLife")<
 const maxDeaths = 5
 const deathWindowMillis = 60_000
 
-/** A storage thread that knows what it is to do, and may have begun. */
+/** A storage thread that has its settings, and may already have started. */
 export interface Begun {
   readonly workerData: unknown
   readonly early: EarlyThread | undefined
 }
 
 /**
- * Says what storage is to do; nothing may be received before. A thread that was started early opens the database at once.
+ * Gives storage its settings; nothing may be received before that. A thread that was started early opens the database at once.
  */
 export const begin = (settings: StorageSettings, early?: EarlyThread): Effect.Effect<Begun> =>
   Clock.currentTimeMillis.pipe(
@@ -62,9 +62,9 @@ export const begin = (settings: StorageSettings, early?: EarlyThread): Effect.Ef
   )
 
 /**
- * Storage on a thread of its own. Requests wait until the database is open; if it cannot be opened they are interrupted. A
- * thread that dies is started again and goes on from the database; requests that were under way fail, and their batches can
- * be sent again.
+ * Runs storage on a thread of its own. Requests wait until the database is open; if it cannot be opened they are interrupted. A
+ * thread that dies is restarted and continues from the database; requests that were under way fail, and their batches can be sent
+ * again.
  */
 export const layer = (
   { early, workerData }: Begun,
@@ -98,13 +98,13 @@ export const layer = (
             yield* Deferred.fail(failure, gaveUp)
             return
           }
-          // The first time at once: the queue need not hold more than what comes while it starts.
+          // The first restart is immediate: the queue need not hold more than what arrives during it.
           if (deaths.length > 1) yield* Effect.sleep("1 second")
         }
       })
       yield* Effect.forkScoped(Effect.interruptible(lives))
 
-      /** A thread that ends interrupts what it was asked: to the caller that is a failure like any other. */
+      /** A thread that ends interrupts its requests: to the caller that is a failure like any other. */
       const ask = <A, E, R>(
         request: (worker: Worker.SerializedWorker<StorageRequest>) => Effect.Effect<A, E, R>
       ): Effect.Effect<A, StorageError, R> =>

@@ -5,31 +5,31 @@ import { Data, Deferred, Effect, Option, type ParseResult, Schema } from "effect
 import { StartupError } from "../domain/StartupError.ts"
 import { type EarlyThread, startThread } from "./startThread.ts"
 
-/** A thread ended, or cannot be talked to. */
+/** A thread ended, or cannot be reached. */
 export class ThreadDied extends Data.TaggedError("ThreadDied")<{ readonly reason: string }> {
   override get message() {
     return this.reason
   }
 }
 
-/** A thread that answers requests, and may be started again and again. */
+/** A thread that answers requests, and can be started again and again. */
 export interface Thread<Request extends Schema.TaggedRequest.All> {
-  /** One life of it, from its start to its death; a start that fails says what is wrong. */
+  /** One life of the thread, from its start to its death; fails with the cause if the start does. */
   readonly life: Effect.Effect<never, StartupError | ThreadDied>
-  /** Undefined while it does not live. */
+  /** Undefined while the thread is not alive. */
   readonly current: () => Worker.SerializedWorker<Request> | undefined
 }
 
 export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
   readonly entry: URL
-  /** Asked for at each start. */
+  /** Called at each start. */
   readonly workerData: () => unknown
-  /** Its first life, if that has begun and it was told `workerData`. */
+  /** Its first life, if the thread was started early and has received `workerData`. */
   readonly early?: EarlyThread | undefined
   readonly resourceLimits?: NonNullable<WorkerOptions["resourceLimits"]>
-  /** Whether its life ends when it has closed all that it has open, or at once. */
+  /** Whether its life ends when it has closed everything it has open, or at once. */
   readonly atEnd?: "close" | "terminate"
-  /** Its first request: the thread lives once it has answered it. */
+  /** Its first request: the thread is alive once it has answered it. */
   readonly start: Worker.SerializedWorker.Options<Request>
   readonly onStarted: (
     worker: Worker.SerializedWorker<Request>
@@ -60,7 +60,7 @@ export const makeThread = <Request extends Schema.TaggedRequest.All>(options: {
       return yield* Effect.never
     })
     return yield* Effect.raceFirst(Effect.mapError(work, failureOf), Deferred.await(died)).pipe(
-      // A thread that did not start has nothing to close: left to itself it may take seconds to end.
+      // A thread that did not start has nothing to close: left alone it may take seconds to end.
       Effect.onError(() =>
         current === undefined || atEnd === "terminate"
           ? Effect.promise(async () => spawned?.terminate())

@@ -1,15 +1,18 @@
 import { MessagePort } from "node:worker_threads"
 import { Deferred, Effect, FiberId } from "effect"
 
-/** What a thread is given by the one that started it. */
+/** What a thread is given by the thread that started it. */
 export interface Given {
-  /** What it is to do. */
+  /** What the thread is to do. */
   readonly data: Effect.Effect<unknown>
-  /** Waits until somebody listens to what it says. */
+  /** Waits until somebody listens to the thread's messages. */
   readonly heard: Effect.Effect<void>
 }
 
-/** For the thread itself, by its `workerData`: a thread that was started early is told by a port, which closes when it is heard. */
+/**
+ * Reads what the thread itself was given from its `workerData`: a thread that was started early receives it through a port, which
+ * closes once somebody listens.
+ */
 export const givenTo = (workerData: unknown): Given => {
   if (!(workerData instanceof MessagePort)) return { data: Effect.succeed(workerData), heard: Effect.void }
   const data = Deferred.unsafeMake<unknown>(FiberId.none)

@@ -1,14 +1,16 @@
 import { MessageChannel, Worker, type WorkerOptions } from "node:worker_threads"
 
-/** A thread that starts before it is known what it is to do, and waits for that. */
+/** A thread that is started before its work is known, and waits for it. */
 export interface EarlyThread {
-  /** Says nothing before somebody listens to its messages: it would be lost. */
+  /** Sends nothing before somebody listens to its messages, since they would be lost. */
   readonly worker: Worker
-  /** Gives it, once, what others have as `workerData`. */
+  /** Gives it, once, what other threads receive as `workerData`. */
   readonly tell: (data: unknown) => void
 }
 
-/** Starts a thread with the environment of this process, without the AWS SDK's notice that it will want a newer Node one day. */
+/**
+ * Starts a thread with the environment of this process, without the AWS SDK's notice that it will require a newer Node one day.
+ */
 export const startThread = (entry: URL, options: WorkerOptions): Worker =>
   new Worker(entry, {
     ...options,

@@ -22,9 +22,9 @@ import { supervise } from "../supervise.ts"
 import * as LocalStorage from "./LocalStorage.ts"
 
 /**
- * The storing side, all on the calling thread: `Storage` is what receiving talks to; behind it are `SnapshotRepo` and `EventJournal` on
- * one database, and the `Archiver` with its `ParquetWriter` and `ArchiveStore`. Fails if another process uses the database.
- * `restart` ends it at once, to be built anew.
+ * The storing side, all on the calling thread: `Storage` is what receiving talks to; behind it are `SnapshotRepo` and
+ * `EventJournal` on one database, and the `Archiver` with its `ParquetWriter` and `ArchiveStore`. Fails if another process uses
+ * the database. `restart` ends it at once, so that it is built again.
  */
 export const layer = (
   settings: StorageSettings,
@@ -56,7 +56,7 @@ export const layer = (
     )
   )
 
-/** A cycle at the start, every interval, when another process asks for it, and when the disk is nearly full. */
+/** Runs a cycle at the start, every interval, when another process requests one, and when the disk is nearly full. */
 const archiving = ({ databasePath, minFreeDisk }: StorageSettings) =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
@@ -103,10 +103,10 @@ export const archiver = (settings: StorageSettings) =>
 const reserve = ({ databasePath, minFreeDisk }: StorageSettings) =>
   DiskReserve.layer({ databasePath, minFree: minFreeDisk ?? defaultMinFreeDisk })
 
-/** What archives are written with, and where to. */
+/** The Parquet writer and the store of the archives. */
 export const archiveTarget = ({ archiveStore }: StorageSettings) =>
   Layer.merge(HyparquetWriter.layer(), archiveStoreOf(archiveStore))
 
-/** The database, which no other process uses meanwhile. */
+/** The database, locked against other processes. */
 const database = ({ databasePath }: StorageSettings) =>
   Layer.provide(Database.layer(databasePath), DatabaseLock.layer(databasePath))

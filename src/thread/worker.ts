@@ -46,7 +46,7 @@ const main = Effect.gen(function* () {
   )
 })
 
-/** As a death would: the one that started this thread starts another. */
+/** Ends the thread as a crash would: the thread that started it starts another. */
 const endThread = Effect.async<never>(() => {
   exit(1)
 })

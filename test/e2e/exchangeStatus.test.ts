@@ -60,8 +60,7 @@ describe("an exchange in maintenance", () => {
         Effect.map(
           healthOf(page),
           ({ code, reasons }) =>
-            code === 200 &&
-            reasons.some((reason) => reason.startsWith("kraken says of itself: maintenance, since "))
+            code === 200 && reasons.some((reason) => reason.startsWith("kraken reports: maintenance, since "))
         )
       )
       const metrics = (yield* get(`${page}/metrics`)).text

@@ -7,7 +7,7 @@ import { ExchangeStream } from "../../src/exchange/ExchangeStream.ts"
 import { ReceiveClock } from "../../src/exchange/ReceiveClock.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import type { Fault } from "../../src/simulator/Fault.ts"
-import type { MarketOptions, Protocol, Session, Source } from "../../src/simulator/Protocol.ts"
+import type { ClientSession, MarketOptions, Protocol, Source } from "../../src/simulator/Protocol.ts"
 import { protocols } from "../../src/simulator/protocols.ts"
 import { makeRandom, type Random } from "../../src/simulator/random.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
@@ -283,7 +283,7 @@ const observedSource = (source: Source, truth: Truth): Source => {
 }
 
 /** Notes where numbers are left out between those that are sent. */
-const observedSession = (session: Session, truth: Truth): Session => {
+const observedSession = (session: ClientSession, truth: Truth): ClientSession => {
   let last = -1
   const note = (text: string): void => {
     const number = Number(/"sequence_num":(\d+)/.exec(text)?.[1] ?? Number.NaN)

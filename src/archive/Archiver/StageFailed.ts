@@ -16,7 +16,7 @@ export class StageFailed extends Data.TaggedError("StageFailed")<{
   readonly reason: string
   /** A request to the store failed. */
   readonly isOfStore: boolean
-  /** The store has another object under the key, and no row of the archive is deleted. */
+  /** The store has another object under the key, and no row of the archive has been deleted. */
   readonly isBlocked?: boolean
 }> {
   override get message() {
@@ -37,7 +37,7 @@ export const failedAt =
 
 export const failuresAt = (stage: Stage) => Metric.tagged(archiveFailures, "stage", stage)
 
-/** Why what the store has may not be our file; undefined if it is. */
+/** Why the stored object may not be our file; undefined if it is. */
 export const doubtAbout = (stored: Option.Option<StoredObject>, file: ArchiveFile): string | undefined => {
   if (Option.isNone(stored)) return "the store does not have the object that it took"
   if (stored.value.size !== file.size) {

@@ -6,10 +6,10 @@ import { checkpointKey, checkpointSuffix, dateOf } from "../../domain/Archive.ts
 import { archivedCheckpoint, type KeptCheckpoint, noteArchived } from "../../storage/Checkpoint.ts"
 import { ArchiveStore } from "../ArchiveStore.ts"
 
-/** So many entries may be behind the checkpoint that the archive has, before it gets another one. */
+/** How many entries can follow the archive's checkpoint before it gets another one. */
 export const entriesBetween = 50_000
 
-/** Whether the archive should have a newer one than it has: after so many entries, and once a day. */
+/** Whether the archive is due for a newer checkpoint: after `entriesBetween` entries, and once a day. */
 export const isCheckpointDue = (through: number) =>
   Effect.gen(function* () {
     const { at, lastId } = yield* archivedCheckpoint
@@ -18,8 +18,8 @@ export const isCheckpointDue = (through: number) =>
   })
 
 /**
- * Puts the checkpoint into the archive, beside the parts of the journal. Where the store does not take it, who reads takes
- * longer, and the next cycle tries again.
+ * Puts the checkpoint into the archive, beside the parts of the journal. If the store does not accept it, reading takes longer,
+ * and the next cycle tries again.
  */
 export const archiveCheckpoint = (
   { checkpoint, text }: KeptCheckpoint,

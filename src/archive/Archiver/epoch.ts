@@ -12,9 +12,9 @@ import { download } from "../download.ts"
 import { ParquetReader } from "../ParquetReader.ts"
 
 /**
- * Whether this database was restored from a copy: the store has parts of its journal that it has not planned. Returns up to
- * which id, `plannedThrough` at least, they tell of the same as the database. Only the days since the latest part that the
- * database knows are listed, so that it takes no longer the longer the history is.
+ * Detects that this database was restored from a copy: the store has parts of its journal that the database has not planned.
+ * Returns the id, `plannedThrough` at least, up to which those parts agree with the database. Only the days since the latest
+ * part known to the database are listed, so that the time taken does not grow with the history.
  */
 export const findOtherEpoch = (plannedThrough: number) =>
   Effect.gen(function* () {
@@ -53,11 +53,11 @@ export const findOtherEpoch = (plannedThrough: number) =>
     Effect.mapError((error) => (error._tag === "ArchiveStoreError" ? error : DatabaseError.from(error)))
   )
 
-/** So many days are listed one by one. */
+/** Maximum number of days listed one by one. */
 const maxDays = 62
 
 /**
- * Where the parts of the journal from a date until tomorrow lie. All of them where there are more days than that, or none: the
+ * The prefixes of the journal's parts from a date until tomorrow. All parts if there are more days than that, or none: the
  * clock was wrong at one of the two times.
  */
 const prefixesBetween = (date: string, now: number): ReadonlyArray<string> => {
@@ -68,7 +68,7 @@ const prefixesBetween = (date: string, now: number): ReadonlyArray<string> => {
     : Array.from({ length: days }, (_, n) => journalPrefixesOf(dateOf(start + n * microsPerDay))).flat()
 }
 
-/** Reads the parts as far as they go beyond what the database has archived; none if they do not. */
+/** Reads the parts that extend beyond what the database has archived; none if they do not. */
 const sameThrough = (
   parts: ReadonlyArray<{ readonly archiveId: string; readonly key: string }>,
   plannedThrough: number
@@ -102,7 +102,7 @@ const sameThrough = (
     }
     return isNewer ? Option.some(through) : Option.none<number>()
   }).pipe(
-    // A part that cannot be read is there all the same.
+    // A part that cannot be read still exists.
     Effect.catchTag("ParquetError", () => Effect.succeedSome(plannedThrough)),
     Effect.scoped,
     Effect.provide(

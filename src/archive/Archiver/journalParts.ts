@@ -16,7 +16,7 @@ import { archiveCheckpoint, isCheckpointDue } from "./checkpoint.ts"
 import { findOtherEpoch } from "./epoch.ts"
 import { makeArchiveId, planSegment } from "./plans.ts"
 
-/** Archives the journal, part by part, puts checkpoints beside the parts, and prunes what is old. */
+/** Archives the journal, part by part, puts checkpoints beside the parts, and prunes old entries. */
 export const makeJournalParts = (options: {
   readonly serverName: string
   readonly outboxDirectory: string
@@ -27,8 +27,8 @@ export const makeJournalParts = (options: {
     const isEpochChecked = yield* Ref.make(false)
 
     /**
-     * Has the journal begin anew if the database was restored from a copy: what it tells of now would have the ids of what
-     * is archived already. Once in a process, since a database is not replaced under one.
+     * Restarts the journal if the database was restored from a copy: new entries would otherwise reuse the ids of archived
+     * ones. Runs once per process, since a database is not replaced under a running one.
      */
     const checkEpoch = Effect.gen(function* () {
       if (yield* Ref.get(isEpochChecked)) return
@@ -44,7 +44,7 @@ export const makeJournalParts = (options: {
       yield* Ref.set(isEpochChecked, true)
     })
 
-    /** `attempt` completes a part, and says whether it could. */
+    /** `attempt` completes a part and returns whether it could. */
     return <E, R>(attempt: (archive: PendingArchive) => Effect.Effect<boolean, E, R>) =>
       Effect.gen(function* () {
         const ledger = yield* ArchiveLedger
@@ -56,7 +56,7 @@ export const makeJournalParts = (options: {
         if (Option.isSome(yield* journal.nextSegment({ after: plannedThrough, maxEntries: 1 }))) {
           yield* journal.appendAll(Option.toArray(life))
         }
-        // What comes meanwhile is for the next cycle: events may come faster than parts are written.
+        // Entries written meanwhile are left to the next cycle: events can arrive faster than parts are written.
         const last = yield* journal.lastId
         let more = true
         while (more) {
@@ -66,7 +66,7 @@ export const makeJournalParts = (options: {
         const reached = yield* ledger.state
         const archived = archivedThrough(reached)
         const { isWorthIt, through } = yield* prunableThrough(archived, options.journal ?? journalLimits)
-        // The parts that tell of what comes after it have greater ids: none that is older may be under way.
+        // The parts that cover what comes after it have greater ids: no older part may be under way.
         const isDue = archived === reached.plannedThrough && (yield* isCheckpointDue(archived))
         if (isWorthIt || isDue) {
           const checkpoint = yield* advanceCheckpoint(archived)

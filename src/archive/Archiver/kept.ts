@@ -4,9 +4,9 @@ import { JournalSegmentPlanned } from "../../domain/JournalEvent.ts"
 import { ArchiveStore } from "../ArchiveStore.ts"
 
 /**
- * Warns if the store does not have the part of the journal that was archived last: it is another store than before, or the
+ * Warns if the store does not have the most recently archived part of the journal: it is a different store than before, or the
  * folder below the mount point of a disk that is not mounted. Archiving goes on there: objects may also have been moved
- * elsewhere on purpose, and where they are put now they are kept. Whether it could be asked.
+ * elsewhere on purpose, and new ones are kept where they are put now. Returns whether the store could be queried.
  */
 export const warnIfGone: Effect.Effect<boolean, never, SqlClient.SqlClient | ArchiveStore> = Effect.gen(
   function* () {

@@ -3,14 +3,14 @@ import { Effect } from "effect"
 import { checkpointSuffix } from "../../domain/Archive.ts"
 
 /**
- * Puts the outbox in order, while nothing is written into it: the files of pending archives stay, those of archives that
- * are done are removed, and what no event knows is moved to its folder `quarantine` and reported. So is a file that was
- * not finished. Never fails: what cannot be moved is warned of.
+ * Tidies the outbox while nothing is written into it. Files of pending archives stay, files of completed archives are removed,
+ * and files unknown to any event are moved to its folder `quarantine` and reported, as are unfinished files. Never fails: a
+ * file that cannot be moved is logged as a warning.
  */
 export const tidyOutbox = (options: {
   readonly directory: string
   readonly isPending: (archiveId: string) => boolean
-  /** Whether an archive of this id was planned, and is done. */
+  /** Whether an archive with this id was planned and is done. */
   readonly isDone: (archiveId: string) => Effect.Effect<boolean>
 }): Effect.Effect<void, never, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
@@ -23,7 +23,7 @@ export const tidyOutbox = (options: {
       const file = path.join(options.directory, name)
       const [, archiveId = "", part] = /^([0-9a-f]{24})\.parquet(\.part)?$/.exec(name) ?? []
       if (name.endsWith(checkpointSuffix)) {
-        // It can be made again.
+        // It can be recreated.
         yield* fs.remove(file)
       } else if (options.isPending(archiveId)) {
         if (part !== undefined) yield* fs.remove(file)

@@ -8,35 +8,35 @@ import { EventJournal } from "../../storage/EventJournal.ts"
 import { SnapshotRepo } from "../../storage/SnapshotRepo.ts"
 import { ArchiveLedger, type Plan } from "../ArchiveLedger.ts"
 
-/** What bounds an archive, and names it. */
+/** Limits of an archive, and the name it is stored under. */
 export interface PlanOptions {
   /** Names this collector in object keys. */
   readonly serverName: string
-  /** Bounds an object's size. */
+  /** Limits an object's size. */
   readonly maxRowsPerArchive?: number
-  /** The same, of the rows' data, bytes. */
+  /** Limits an object's size by the rows' data, bytes. */
   readonly maxBytesPerArchive?: number
-  /** How many rows a new archive may have by the room on the disk; 0 if there is room for none. */
+  /** How many rows a new archive can have, given the free disk space; 0 if there is room for none. */
   readonly rowsThatFit?: Effect.Effect<number>
 }
 
 const defaultMaxRowsPerArchive = 5_000_000
 
-/** Of data before compression: S3 takes 5 GiB in one request. */
+/** Data before compression: S3 accepts 5 GiB in one request. */
 const defaultMaxBytesPerArchive = 4 * 1024 ** 3
 
 const maxEntriesPerSegment = 100_000
 
-/** So many archives of a stream may be under way, of which earlier ones keep failing, before newer rows wait for them. */
+/** How many archives of a stream can be under way, earlier ones of them failing repeatedly, before newer rows wait for them. */
 const maxPendingPerStream = 10
 
-/** A new id of an archive: they sort by time. */
+/** Makes a new archive id. Ids sort by time. */
 export const makeArchiveId = Effect.map(
   Clock.currentTimeMillis,
   (millis) => `${millis.toString(16).padStart(12, "0")}${randomBytes(6).toString("hex")}`
 )
 
-/** Fixes the rows of the next archive of a stream: those behind its archives that are under way, up to the id `through`. */
+/** Fixes the rows of the next archive of a stream: those after its archives under way, up to the id `through`. */
 export const planRows = (options: PlanOptions, stream: StreamId, through: number) =>
   Effect.gen(function* () {
     const ledger = yield* ArchiveLedger

@@ -20,12 +20,12 @@ import { parquetSeconds, uploadSeconds } from "../metrics.ts"
 import { ParquetWriter } from "../ParquetWriter.ts"
 import { doubtAbout, failedAt, StageFailed } from "./StageFailed.ts"
 
-/** The steps of an archive: written, uploaded, verified, purged. */
+/** The steps of an archive: write, upload, verify, purge. */
 export const makeSteps = (options: {
   readonly serverName: string
-  /** Parquet files wait here until their objects are verified. */
+  /** Where Parquet files wait until their objects are verified. */
   readonly outboxDirectory: string
-  /** When a request to the store is tried again. */
+  /** When a request to the store is retried. */
   readonly retries: Schedule.Schedule<unknown>
 }) =>
   Effect.gen(function* () {
@@ -89,15 +89,15 @@ export const makeSteps = (options: {
         .pipe(Effect.retry({ schedule: options.retries, while: (error) => error.kind === "Failed" }))
 
     /**
-     * The file that the store has under the archive's key, if it is one of these, which were all written for the archive:
-     * an upload that nobody was told of has reached it.
+     * Finds which of these files, all written for the archive, the store has under the archive's key: one whose upload
+     * succeeded without being confirmed.
      */
     const findStored = (plan: Plan, files: ReadonlyArray<ArchiveFile>) =>
       Effect.map(head(plan), (stored) =>
         Option.fromNullable(files.find((file) => doubtAbout(stored, file) === undefined))
       )
 
-    /** Whether the file in the outbox is as it was written. */
+    /** Whether the file in the outbox is unchanged since it was written. */
     const isIntact = (plan: Plan, file: ArchiveFile) =>
       fileDigest(localPath(plan), () => "unreadable").pipe(
         Effect.map((found) => found.size === file.size && found.sha256 === file.sha256),
@@ -105,8 +105,8 @@ export const makeSteps = (options: {
       )
 
     /**
-     * Brings the archive's file into the store, and returns which one it is. A local file that is gone or damaged is
-     * written again, from the same rows, unless the store has it after all, and as long as no row has been deleted.
+     * Brings the archive's file into the store and returns which one it is. A local file that is missing or damaged is
+     * rewritten from the same rows, unless the store turns out to have it, and only while no row has been deleted.
      */
     const upload = (archive: PendingArchive) =>
       Effect.gen(function* () {
@@ -125,7 +125,7 @@ export const makeSteps = (options: {
         })
       })
 
-    /** Whether the store's object under the key is none of the files: by its content, whatever HEAD says of it. */
+    /** Whether the store's object under the key is none of these files, judged by its content, whatever HEAD says about it. */
     const isForeign = (plan: Plan, files: ReadonlyArray<ArchiveFile>) =>
       Effect.map(streamDigest(store.get(plan.key)), (found) =>
         files.every(({ sha256, size }) => found.sha256 !== sha256 || found.size !== size)
@@ -159,7 +159,7 @@ export const makeSteps = (options: {
         Effect.flatMap((stored) => uploaded(plan, stored, file))
       )
 
-    /** The store has this file; `latest` is the one that was written last. */
+    /** Records that the store has this file; `latest` is the one written last. */
     const uploaded = (plan: Plan, file: ArchiveFile, latest: ArchiveFile) =>
       ledger
         .record(
@@ -183,7 +183,7 @@ export const makeSteps = (options: {
         )
       }).pipe(Effect.withSpan("archive.verify"))
 
-    /** Ends an archive: its rows leave the database, and its file the outbox. */
+    /** Finishes an archive: removes its rows from the database and its file from the outbox. */
     const finish = ({ plan, purged }: PendingArchive, file: ArchiveFile) =>
       Effect.gen(function* () {
         if ("stream" in plan) {
@@ -205,7 +205,7 @@ export const makeSteps = (options: {
           )
       }).pipe(Effect.withSpan("archive.purge"))
 
-    /** Takes the steps that are left. What was verified by an earlier attempt is verified again before rows are deleted. */
+    /** Takes the remaining steps. Anything verified by an earlier attempt is verified again before rows are deleted. */
     const complete = (archive: PendingArchive) =>
       Effect.gen(function* () {
         const { plan, step } = archive

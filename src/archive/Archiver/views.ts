@@ -3,7 +3,7 @@ import { type ArchiveFile, type ArchivePlan, millisOfArchiveId } from "../../dom
 import type { PendingArchive } from "../../domain/ArchiveState.ts"
 import type { ArchiveView } from "../../domain/StorageView.ts"
 
-/** How an archive that is under way is shown. */
+/** The view of an archive under way. */
 export const pendingView = ({ file, plan, step }: PendingArchive<ArchivePlan>): ArchiveView => ({
   key: plan.key,
   step,
@@ -13,7 +13,7 @@ export const pendingView = ({ file, plan, step }: PendingArchive<ArchivePlan>): 
   seconds: null
 })
 
-/** How one is shown that was done at a time, milliseconds. */
+/** The view of an archive that was completed at a time, milliseconds. */
 export const doneView = (plan: ArchivePlan, file: ArchiveFile, millis: number): ArchiveView => ({
   key: plan.key,
   step: "purged",

@@ -2,7 +2,7 @@ import { Effect, Predicate } from "effect"
 import { reasonOf } from "../../domain/reasonOf.ts"
 import { ArchiveStoreError } from "../ArchiveStore.ts"
 
-/** What an attempt to publish failed with: the operating system's code decides what is tried next. */
+/** Why an attempt to publish failed: the operating system's code decides what is tried next. */
 export interface Obstacle {
   readonly code: string | undefined
   readonly cause: unknown
@@ -27,7 +27,7 @@ export const failure =
   (cause: unknown): ArchiveStoreError =>
     new ArchiveStoreError({ operation, key, kind: kindOf(codeOf(cause)), reason: reasonOf(cause), cause })
 
-/** A full disk may have room again; a missing permission or file will not come by itself. */
+/** A full disk may have room again; a missing permission or file will not fix itself. */
 const kindOf = (code: string | undefined): ArchiveStoreError["kind"] => {
   if (code === conflict) return "Conflict"
   return code !== undefined && hopeless.has(code) ? "Refused" : "Failed"

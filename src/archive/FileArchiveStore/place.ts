@@ -21,7 +21,7 @@ export const proveWritable = (root: string, given: string): Effect.Effect<void, 
   )
 }
 
-/** What a disk must have room for to be of use, bytes. */
+/** The free space a disk needs to be usable, bytes. */
 export const probeBytes = 65_536
 
 export const writeAndRemove = <E>(
@@ -37,25 +37,25 @@ export const writeAndRemove = <E>(
   )
 }
 
-/** The directory that the store was opened in. */
+/** The directory in which the store was opened. */
 interface ArchiveFolder {
-  /** Fails while it is not there, or another one is in its place. */
+  /** Fails while the directory is missing or another one is in its place. */
   readonly isOpen: (
     operation: ArchiveStoreError["operation"],
     key: string
   ) => Effect.Effect<void, ArchiveStoreError>
-  /** By this object the directory is known again. */
+  /** Remembers the object by which the directory is recognized. */
   readonly hasNow: (object: KnownObject) => Effect.Effect<void>
 }
 
 type KnownObject = Pick<StoredObject, "key" | "size">
 
-/** For who only reads. */
+/** For readers: accepts any directory. */
 export const anyPlace: ArchiveFolder = { isOpen: () => Effect.void, hasNow: () => Effect.void }
 
 /**
- * Takes the directory as it is now. It is known again by its device and inode, and, since a disk that is mounted again may
- * get another device, by an object that it has. Where a disk was mounted on it, an empty disk may take its place.
+ * Opens the directory as it is now. It is recognized later by its device and inode, and, since a disk that is remounted can get
+ * another device, by an object in it. If a disk was mounted on it, an empty disk can take its place.
  */
 export const openPlace = (root: string, given: string): Effect.Effect<ArchiveFolder, ArchiveStoreUnusable> =>
   Effect.gen(function* () {
@@ -107,7 +107,7 @@ export const openPlace = (root: string, given: string): Effect.Effect<ArchiveFol
 interface Identity {
   readonly device: bigint
   readonly inode: bigint
-  /** A disk of its own is mounted on it. */
+  /** Whether a separate disk is mounted on it. */
   readonly isMounted: boolean
 }
 

@@ -42,7 +42,7 @@ export const put = (
     yield* syncUpwards(directory, root, failed)
   })
 
-/** Makes the folders below the root that are missing. A root that is gone is not made anew. */
+/** Creates the missing folders below the root. A root that is gone is not recreated. */
 const makeBelow = async (root: string, directory: string): Promise<void> => {
   if (directory === root) return
   await makeBelow(root, NodePath.dirname(directory))
@@ -51,11 +51,11 @@ const makeBelow = async (root: string, directory: string): Promise<void> => {
   })
 }
 
-/** Gives the file a second name, all at once, unless the name is taken (EEXIST). */
+/** Gives the file a second name, atomically, unless the name is taken (EEXIST). */
 const publish = (source: string, target: string): Effect.Effect<void, Obstacle> =>
   attempt(() => NodeFs.link(source, target), obstacle)
 
-/** Copies to the target's file system first. A copy that a crash left there is removed by the next attempt. */
+/** Copies to the target's file system first. A copy left behind by a crash is removed by the next attempt. */
 const copyIn = (source: string, target: string, key: string): Effect.Effect<void, Obstacle> => {
   const directory = NodePath.dirname(target)
   const prefix = `${temporaryPrefix}${createHash("sha256").update(key).digest("hex").slice(0, 16)}-`
@@ -108,7 +108,7 @@ export const compare = (target: string, object: LocalObject): Effect.Effect<void
       : Effect.fail<Obstacle>({ code: conflict, cause: new Conflicting() })
   )
 
-/** Makes the name last, and the directories that were made for it. */
+/** Makes the name durable, along with the directories created for it. */
 const syncUpwards = <E>(
   directory: string,
   root: string,

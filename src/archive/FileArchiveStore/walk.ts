@@ -4,12 +4,12 @@ import { Chunk, Effect, Option, Stream } from "effect"
 import type { ArchiveStoreError, StoredObject } from "../ArchiveStore.ts"
 import { attempt, codeOf, failure, isMissing, obstacle } from "./failure.ts"
 
-/** Temporary files are named after this, and no object's file is. */
+/** Prefix of temporary files; no object's file starts with it. */
 export const temporaryPrefix = ".put-"
 
 /**
- * The files below a folder (its path with `/` at the end, or empty) whose keys begin with the prefix, in key order: some
- * hundreds at a time, since there may be very many, and a stream for each folder would take most of the time.
+ * The files below a folder (its path with `/` at the end, or empty) whose keys start with the prefix, in key order. They come
+ * some hundreds at a time, since there can be very many, and a stream for each folder would take most of the time.
  */
 export const walk = (
   root: string,
@@ -18,7 +18,7 @@ export const walk = (
 ): Stream.Stream<StoredObject, ArchiveStoreError> =>
   Stream.suspend(() => {
     const failed = failure("list", prefix)
-    /** What is to come, the next one last. Folders end in `/`. */
+    /** What is still to be visited, the next one last. Folders end in `/`. */
     const waiting = [folder]
 
     const open = async (folder: string) => {
@@ -39,7 +39,7 @@ export const walk = (
         else files.push(key)
       }
       if (files.length === 0) return undefined
-      // At once: promises would take four times as long. One that was removed meanwhile has no size.
+      // Synchronous: promises would take four times as long. A file removed meanwhile has no size.
       return files.flatMap((key): ReadonlyArray<StoredObject> => {
         const size = statSync(`${root}/${key}`, { throwIfNoEntry: false })?.size
         return size === undefined ? [] : [{ key, size, sha256: Option.none() }]
@@ -55,7 +55,7 @@ export const walk = (
 
 const filesAtOnce = 256
 
-/** Keys are ordered by their bytes; a folder counts as its name with the `/` that follows. */
+/** Orders keys by their bytes; a folder counts as its name followed by `/`. */
 const inKeyOrder = (entries: ReadonlyArray<Dirent>): ReadonlyArray<Dirent> =>
   entries
     .filter((entry) => !entry.name.startsWith(temporaryPrefix))
@@ -63,7 +63,7 @@ const inKeyOrder = (entries: ReadonlyArray<Dirent>): ReadonlyArray<Dirent> =>
     .sort((a, b) => Buffer.compare(a.name, b.name))
     .map(({ entry }) => entry)
 
-/** None if it is not there. */
+/** The entries of a folder; none if it does not exist. */
 export const entriesOf = (path: string): Promise<ReadonlyArray<Dirent>> =>
   NodeFs.readdir(path, { withFileTypes: true }).catch((cause) => {
     if (isMissing(codeOf(cause))) return []

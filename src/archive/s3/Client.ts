@@ -18,13 +18,13 @@ import {
 
 export type S3Settings = Extract<ArchiveStoreSettings, { readonly _tag: "S3" }>
 
-/** No request waits longer than these. */
+/** Upper bounds on the waiting time of a request. */
 export interface S3Timeouts {
   /** For a connection. */
   readonly connect: Duration.DurationInput
   /** Without a byte in either direction. */
   readonly idle: Duration.DurationInput
-  /** For a request without a large body, and for what a put takes besides its body. */
+  /** For a request without a large body, and for the time a put takes besides its body. */
   readonly request: Duration.DurationInput
   /** For the AWS provider chain to find credentials. */
   readonly credentials: Duration.DurationInput
@@ -38,9 +38,9 @@ export const defaultTimeouts: S3Timeouts = {
 }
 
 /**
- * Runs one request, at most as long as `within`; what the SDK throws becomes a failure without secrets. One that was
- * refused because this machine's clock is wrong, or the bucket in another region, is sent a second time with the server's
- * time, or to that region, unless it has a body that cannot be.
+ * Runs one request for at most `within`. What the SDK throws becomes a failure without secrets. A request that was refused
+ * because this machine's clock is wrong, or because the bucket is in another region, is sent a second time with the server's
+ * time, or to that region, unless its body cannot be resent.
  */
 export type Send = <A>(
   request: (client: S3Client, options: { readonly abortSignal: AbortSignal }) => Promise<A>,
@@ -70,7 +70,7 @@ export const makeClient = (settings: S3Settings, timeouts: S3Timeouts) =>
     return send
   })
 
-/** Some servers repeat the request in what they say of it. */
+/** Removes secrets from a failure: some servers repeat the request in their error messages. */
 const withoutSecrets = (failure: S3Failure, { credentials }: S3Settings): S3Failure => {
   const secrets = Option.match(credentials, {
     onNone: () => [],
@@ -85,7 +85,7 @@ const withoutSecrets = (failure: S3Failure, { credentials }: S3Settings): S3Fail
   }
 }
 
-/** Signs for the region in which the server says that the bucket is, from then on. */
+/** Signs for the region in which the server reports the bucket to be, from then on. */
 const inBucketsRegion =
   (place: { region: string }, { bucket }: S3Settings) =>
   <A>(request: Effect.Effect<A, S3Failure>): Effect.Effect<A, S3Failure> =>
@@ -102,12 +102,12 @@ const inBucketsRegion =
       )
     })
 
-/** A difference between clocks, milliseconds, that is told of: the least that a server has been seen to refuse is more. */
+/** The clock difference, milliseconds, that is reported: the smallest that a server has been seen to refuse is larger. */
 const notableSkew = 60_000
 
 /**
- * The SDK signs with the time that the server's last answer had, whatever that answer was. This says by how much the
- * clocks differ, whenever that changes, and whether a request was refused that was signed with another time.
+ * The SDK signs with the time of the server's last answer, whatever that answer was. This reports by how much the clocks
+ * differ, whenever that changes, and whether a refused request was signed with another time.
  */
 const withServersTime =
   (client: S3Client) =>
@@ -134,14 +134,14 @@ const tellOfClock = (offset: number): Effect.Effect<void> =>
         `${clockSkew(offset)}: requests are signed with the server's time; set the clock of this machine`
       )
 
-/** What a request that took too long is known by. */
+/** The failure of a request that took too long. */
 export const timedOut = (within: Duration.DurationInput): S3Failure => ({
   status: undefined,
   code: "TimeoutError",
   reason: `no answer within ${Duration.format(Duration.decode(within))}`
 })
 
-/** As many requests as `verify` has under way; the SDK's own limit is 50. */
+/** The number of requests that `verify` has under way; the SDK's own limit is 50. */
 const maxSockets = 64
 
 const newClient = (
@@ -164,10 +164,10 @@ const newClient = (
           }
         }
       : {}),
-    maxAttempts: 1, // a stream cannot be sent twice; the caller decides when to try again
-    requestChecksumCalculation: "WHEN_REQUIRED", // other servers know no aws-chunked bodies; put names its own checksum
+    maxAttempts: 1, // a stream cannot be sent twice; the caller decides when to retry
+    requestChecksumCalculation: "WHEN_REQUIRED", // other servers do not know aws-chunked bodies; put names its own checksum
     responseChecksumValidation: "WHEN_REQUIRED",
-    expectContinueHeader: false, // a server that ignores it would cost seconds a request
+    expectContinueHeader: false, // a server that ignores it would cost seconds per request
     requestHandler: {
       connectionTimeout: Duration.toMillis(timeouts.connect),
       socketTimeout: Duration.toMillis(timeouts.idle),

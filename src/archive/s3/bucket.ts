@@ -6,8 +6,8 @@ import { checksContent } from "./content.ts"
 import { isAccessDenied, type S3Failure } from "./errors.ts"
 
 /**
- * Sees to it that the bucket is there: creates it if it is missing. One that may not be listed is taken if it may be written;
- * `onUnlisted` hears of it.
+ * Ensures that the bucket exists: creates it if it is missing. A bucket that cannot be listed is accepted if it can be written;
+ * `onUnlisted` is run then.
  */
 export const ensureBucket = (
   send: Send,
@@ -22,7 +22,7 @@ export const ensureBucket = (
     ),
     Effect.catchIf(
       (failure) => failure.status === 403,
-      // HEAD has no words: who asks for a list hears why
+      // HEAD has no error text, a list request does
       () =>
         Effect.asVoid(
           send((client, options) =>
@@ -37,7 +37,7 @@ export const ensureBucket = (
     )
   )
 
-/** What a refusal at start-up says: which settings to look at. */
+/** The message of a refusal at startup: which settings to check. */
 export const refused = (settings: S3Settings, failure: S3Failure): ArchiveStoreUnusable => {
   const server = Option.match(settings.endpoint, {
     onNone: () => "S3",
@@ -48,7 +48,7 @@ export const refused = (settings: S3Settings, failure: S3Failure): ArchiveStoreU
   })
 }
 
-/** The SDK names the region as the location, except for us-east-1, where it must not be named. */
+/** The SDK sends the region as the location, except for us-east-1, where it must not be sent. */
 const createBucket = (send: Send, bucket: string): Effect.Effect<void, S3Failure> =>
   send((client, options) => client.send(new CreateBucketCommand({ Bucket: bucket }), options)).pipe(
     Effect.asVoid,

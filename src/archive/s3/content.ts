@@ -11,8 +11,8 @@ import { getObject } from "./objects.ts"
 import { signBody } from "./payload.ts"
 
 /**
- * Whether the server compares what it is sent with what was signed: it is sent something that it then has to refuse. None
- * where its answer tells nothing.
+ * Whether the server compares what it receives with what was signed: sends something that such a server must refuse. None if
+ * the answer is inconclusive.
  */
 export const checksContent = (send: Send, bucket: string): Effect.Effect<Option.Option<boolean>> =>
   send((client, options) =>
@@ -37,16 +37,16 @@ export const checksContent = (send: Send, bucket: string): Effect.Effect<Option.
     )
   )
 
-/** The server says that the body is not what was signed or announced. */
+/** Whether the server reports that the body is not what was signed or announced. */
 export const isOfContent = ({ code, status }: S3Failure): boolean =>
   status === 400 && /sha256mismatch|digest/i.test(code)
 
-/** How much of an object's end is compared where the server has checked its content, bytes. */
+/** How much of an object's end is compared if the server has checked its content, bytes. */
 const tailSize = 4096
 
 /**
- * Whether the object that is there is the local one: by all of its bytes, or, where the server has compared these with its
- * hash, by its last ones, since what HEAD says is not always what can be read.
+ * Whether the stored object is the local one: compares all of its bytes, or, if the server has checked these against their
+ * hash, only the last ones, since what HEAD reports is not always what can be read.
  */
 export const isReadBack = (
   send: Send,
@@ -58,7 +58,7 @@ export const isReadBack = (
     const from = options.whole ? 0 : Math.max(0, object.size - tailSize)
     const expected = from === 0 ? object : yield* tailDigest(object.path, from, object.size - from)
     const found = yield* streamDigest(getObject(send, bucket, object.key, options.idle, from))
-    // a server that does not know ranges sends all of it
+    // a server that does not support ranges sends all of it
     return [expected, object].some(({ sha256, size }) => found.sha256 === sha256 && found.size === size)
   }).pipe(
     Effect.catchIf(

@@ -1,20 +1,20 @@
 import type { S3Failure } from "./errors.ts"
 
-/** What a server takes on a put besides the object. */
+/** What a server accepts on a put besides the object. */
 export interface Dialect {
-  /** The condition that nothing has the key. */
+  /** The condition that the key is free. */
   readonly ifNoneMatch: boolean
-  /** `x-amz-checksum-sha256` and what belongs to it; without it the signature alone tells of the content. */
+  /** `x-amz-checksum-sha256` and its companions; without it only the signature covers the content. */
   readonly checksums: boolean
 }
 
 export const wholeDialect: Dialect = { ifNoneMatch: true, checksums: true }
 
-/** Whether the server may have refused a request for what it asks for besides the object. */
+/** Whether the server may have refused a request because of what it carries besides the object. */
 export const isUnsupported = ({ code, status }: S3Failure): boolean =>
   status === 501 || (status === 400 && !verdicts.test(code))
 
-/** The simpler dialects to try where that happened, the likeliest first. */
+/** The simpler dialects to try in that case, the likeliest first. */
 export const simplerThan = (
   { checksums, ifNoneMatch }: Dialect,
   { code, reason, status }: S3Failure
@@ -30,6 +30,6 @@ export const simplerThan = (
     : one.filter((dialect) => dialect.ifNoneMatch !== ifNoneMatch || dialect.checksums !== checksums)
 }
 
-/** What S3 answers with 400 to say of the body, the time, the place or the key, whatever else was asked for. */
+/** The codes with which S3 answers 400 about the body, the time, the place or the key, whatever else was requested. */
 const verdicts =
   /digest|mismatch|^IncompleteBody|Timeout|TimeTooSkewed|Expired|InTheFuture|TooLarge|TooSmall|TooLong|Malformed|Location|Token|BucketName|ObjectName|Throttl|SlowDown|AccessKey/i

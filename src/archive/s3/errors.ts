@@ -3,21 +3,21 @@ import { reasonOf } from "../../domain/reasonOf.ts"
 import type { ArchiveStoreError } from "../ArchiveStore.ts"
 
 /**
- * What is known of a failed request. The SDK's own error is not kept: it carries the request, and with it a session
- * token. Decide on the status: errors of HEAD have no code, and some servers send no messages.
+ * What is known about a failed request. The SDK's own error is not kept: it carries the request, and with it a session token.
+ * Decide by the status: errors of HEAD have no code, and some servers send no messages.
  */
 export interface S3Failure {
-  /** HTTP status; none where no answer came. */
+  /** HTTP status; none if no answer came. */
   readonly status: number | undefined
   /** The server's error code, or the name of what went wrong on the way. */
   readonly code: string
-  /** One line, with the server's own words. */
+  /** One line, including the server's own message. */
   readonly reason: string
-  /** Where the server says that the bucket is. */
+  /** The region in which the server reports the bucket to be. */
   readonly region?: string
 }
 
-/** Reads what the SDK threw. */
+/** Converts what the SDK threw. */
 export const toFailure = (cause: unknown): S3Failure => {
   const status = statusOf(cause)
   const code = codeOf(cause)
@@ -37,7 +37,7 @@ export const toFailure = (cause: unknown): S3Failure => {
   }
 }
 
-/** What the SDK calls an answer that says nothing, as those to HEAD. */
+/** The SDK's names for an answer without a message, such as those to HEAD. */
 const wordless = new Set(["Unknown", "UnknownError"])
 
 const maxWords = 300
@@ -48,7 +48,7 @@ const oneLine = (text: string): string => {
   return line.length > maxWords ? `${line.slice(0, maxWords)}…` : line
 }
 
-/** The region in which the bucket is, as an answer from another one names it. */
+/** The bucket's region, as named by an answer from another region. */
 const regionOf = (cause: unknown): string | undefined => {
   if (Predicate.hasProperty(cause, "Region") && typeof cause.Region === "string") return cause.Region
   const header =
@@ -60,59 +60,61 @@ const regionOf = (cause: unknown): string | undefined => {
   return typeof header === "string" ? header : undefined
 }
 
-/** The server that a redirection names. */
+/** The server named by a redirect. */
 const endpointOf = (cause: unknown): ReadonlyArray<string> =>
   Predicate.hasProperty(cause, "Endpoint") && typeof cause.Endpoint === "string"
     ? [`its endpoint is ${oneLine(cause.Endpoint)}`]
     : []
 
-/** A request that was refused because the bucket is in another region than it was signed for. */
+/** Whether a request may have been refused because the bucket is in another region than the one it was signed for. */
 export const isOfRegion = ({ status }: S3Failure): boolean =>
   status === 301 || status === 307 || status === 400
 
-/** The same, now that the region is known: the next attempt is signed for it. */
+/** The same failure, now that the region is known: the next attempt is signed for it. */
 export const ofRegion = ({ reason, status }: S3Failure, region: string): S3Failure => ({
   status,
   code: otherRegion,
   reason: `the bucket is in the region ${region}: ${reason}`
 })
 
-/** The next attempt may do it: with the server's time, or in the bucket's region. */
+/** Whether the next attempt may succeed: with the server's time, or in the bucket's region. */
 export const isMended = (failure: S3Failure): boolean => isOfClock(failure) || failure.code === otherRegion
 
 const otherRegion = "OtherRegion"
 
-/** By how much this machine's clock differs from the server's, whose time less ours is `offset`, milliseconds. */
+/**
+ * Describes by how much this machine's clock differs from the server's. `offset` is the server's time minus ours, milliseconds.
+ */
 export const clockSkew = (offset: number): string => {
   const size = Duration.format(Duration.seconds(Math.round(Math.abs(offset) / 1000)))
   return `this machine's clock is ${size} ${offset > 0 ? "behind" : "ahead of"} the S3 server's`
 }
 
-/** A refusal of a request that was signed with another time than the server's. */
+/** The refusal of a request that was signed with another time than the server's. */
 export const ofClock = ({ reason, status }: S3Failure, offset: number): S3Failure => ({
   status,
   code: "RequestTimeTooSkewed",
   reason: `${clockSkew(offset)}: ${reason}`
 })
 
-/** The clock is at fault, here or there: it may be right the next time. */
+/** Whether a clock is at fault, here or there: it may be right next time. */
 export const isOfClock = ({ code }: S3Failure): boolean => clockCodes.has(code)
 
-/** Whether another attempt may help. Without an answer it may: the network, or a large body refused early. */
+/** Whether another attempt may help. Without an answer it may: the network failed, or a large body was refused early. */
 export const kindOf = ({ code, status }: S3Failure): ArchiveStoreError["kind"] => {
   if (status === undefined || status >= 500 || passing.has(status) || passingCodes.has(code)) return "Failed"
   return clockCodes.has(code) ? "Failed" : "Refused"
 }
 
-/** The credentials, or what they may do, are at fault. */
+/** Whether the credentials, or their rights, are at fault. */
 export const isRefusal = ({ code, status }: S3Failure): boolean =>
   !clockCodes.has(code) && (status === 401 || status === 403 || refusals.has(code))
 
-/** The credentials are known, and may not do this. */
+/** Whether the credentials are valid but do not allow this. */
 export const isAccessDenied = ({ code, status }: S3Failure): boolean =>
   status === 403 && (code === "AccessDenied" || code === "AllAccessDisabled")
 
-/** The right that a request needs which was refused for want of one. */
+/** Names the right that a refused request lacked. */
 export const lacking = (failure: S3Failure, operation: ArchiveStoreError["operation"]): string =>
   isAccessDenied(failure) ? `: the credentials may lack ${rights[operation]}` : ""
 
@@ -123,7 +125,7 @@ const rights = {
   list: "s3:ListBucket"
 }
 
-/** Request timeout, conflict with a request that goes on at the same time, too many requests. */
+/** Request timeout, conflict with a concurrent request, too many requests. */
 const passing = new Set([408, 409, 429])
 const passingCodes = new Set([
   "RequestTimeout",
@@ -134,7 +136,7 @@ const passingCodes = new Set([
   "NoSuchBucket",
   otherRegion
 ])
-/** What S3 and other servers say of a signature that is too old or too new. */
+/** The codes of S3 and other servers for a signature that is too old or too new. */
 const clockCodes = new Set(["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"])
 const refusals = new Set(["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "InvalidToken"])
 
@@ -142,7 +144,7 @@ const statusOf = (cause: unknown): number | undefined =>
   Predicate.hasProperty(cause, "$metadata") &&
   Predicate.hasProperty(cause.$metadata, "httpStatusCode") &&
   typeof cause.$metadata.httpStatusCode === "number" &&
-  // what the SDK cannot read (an answer cut off) has the status of the answer, but is no verdict
+  // an answer that the SDK cannot read (truncated) has the status of the answer, but is not a verdict
   !(cause.$metadata.httpStatusCode >= 200 && cause.$metadata.httpStatusCode < 300)
     ? cause.$metadata.httpStatusCode
     : undefined

@@ -17,15 +17,16 @@ import { signBody } from "./payload.ts"
 
 export const contentType = "application/vnd.apache.parquet"
 
-/** Uploads slower than this, bytes per second, are given up. */
+/** Uploads slower than this, bytes per second, are abandoned. */
 const slowestUpload = 65_536
 
-/** How long a request with a body of so many bytes may take. */
+/** How long a request with a body of `size` bytes can take. */
 export const uploadTime = (size: number, { request }: S3Timeouts): Duration.Duration =>
   Duration.sum(request, Duration.seconds(size / slowestUpload))
 
 /**
- * Sends the file, signed with its hash, which the server keeps as its checksum, and in the metadata where it knows none.
+ * Sends the file, signed with its hash, which the server keeps as its checksum. The metadata carries the hash too, for servers
+ * without checksums.
  */
 export const putObject = (
   send: Send,
@@ -57,15 +58,15 @@ export const putObject = (
     )
   ).pipe(Effect.asVoid)
 
-/** The algorithm too: without it the checksum beside it is ignored by some servers. */
+/** Includes the algorithm: without it some servers ignore the checksum beside it. */
 export const checksumOf = (sha256: string) => ({
   ChecksumAlgorithm: "SHA256" as const,
   ChecksumSHA256: Buffer.from(sha256, "hex").toString("base64")
 })
 
 /**
- * What the server says of an object; none if it says 404, or 403 and nothing has the key as far as may be seen: S3 does not
- * tell those who may not list the bucket that there is no such object.
+ * What the server reports about an object. None if it answers 404, or if it answers 403 and nothing visible has the key: S3
+ * does not tell clients that cannot list the bucket that there is no such object.
  */
 export const headObject = (
   send: Send,
@@ -93,7 +94,7 @@ export const headObject = (
     )
   )
 
-/** Whether a list shows the key. Its refusal tells more than that of HEAD, which has no words. */
+/** Whether a list shows the key. A refused list tells more than a refused HEAD, which has no message. */
 const mayBeThere = (send: Send, bucket: string, key: string): Effect.Effect<boolean, S3Failure> =>
   send((client, options) =>
     client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 1 }), options)
@@ -102,7 +103,7 @@ const mayBeThere = (send: Send, bucket: string, key: string): Effect.Effect<bool
     Effect.catchIf(isAccessDenied, () => Effect.succeed(false))
   )
 
-/** The bytes of an object, from one on. The connection is closed when the stream ends, however it does. */
+/** The bytes of an object, from a given one on. The connection is closed when the stream ends, however it ends. */
 export const getObject = (
   send: Send,
   bucket: string,
@@ -136,7 +137,7 @@ export const getObject = (
     )
   ).pipe(Stream.timeoutFail(() => timedOut(idle), idle))
 
-/** The objects below a prefix, a page of the server's at a time. */
+/** The objects below a prefix, one page of the server at a time. */
 export const listObjects = (
   send: Send,
   bucket: string,
@@ -165,14 +166,14 @@ export const listObjects = (
     )
   )
 
-/** Uses a file, or the bytes of it from `start` to `end`, as the body of a request. */
+/** Uses a file, or its bytes from `start` to `end`, as the body of a request. */
 export const withBody = <A>(
   path: string,
   range: { readonly start?: number; readonly end?: number },
   use: (body: Readable) => Effect.Effect<A, S3Failure>
 ): Effect.Effect<A, S3Failure> => Effect.acquireUseRelease(openBody(path, range), use, closeBody)
 
-/** The file's stream. Its errors go to who reads it; unheard they would end the process. */
+/** Opens the file's stream. Its errors go to its reader; unhandled, they would end the process. */
 const openBody = (
   path: string,
   range: { readonly start?: number; readonly end?: number }
@@ -192,7 +193,7 @@ const closeBody = (body: Readable): Effect.Effect<void> =>
     body.destroy()
   })
 
-/** The server's own checksum of the whole object, else the hash that the put left in the metadata. */
+/** The server's own checksum of the whole object, otherwise the hash that the put left in the metadata. */
 const sha256Of = ({ ChecksumSHA256, Metadata }: HeadObjectCommandOutput): Option.Option<string> =>
   Option.fromNullable(ChecksumSHA256).pipe(
     Option.map((checksum) => Buffer.from(checksum, "base64").toString("hex")),

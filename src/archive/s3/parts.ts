@@ -16,7 +16,10 @@ import { kindOf, type S3Failure, toFailure } from "./errors.ts"
 import { checksumOf, contentType, uploadTime, withBody } from "./objects.ts"
 import { signBody } from "./payload.ts"
 
-/** When an object is sent in parts, and how large these are, bytes; S3 takes none below 5 MiB but the last one. */
+/**
+ * Size above which an object is sent in parts, and the size of the parts, bytes. S3 accepts no part below 5 MiB except the
+ * last.
+ */
 export interface PartLimits {
   readonly above: number
   readonly size: number
@@ -27,18 +30,18 @@ export const defaultPartLimits: PartLimits = { above: 64 * 1024 ** 2, size: 16 *
 /** S3's own limit. */
 const maxParts = 10_000
 
-/** What an object may at most have, bytes. */
+/** Maximum size of an object, bytes. */
 export const maximalSize = 5 * 1024 ** 4
 
-/** A part that failed is sent again, since the others would be, too. */
+/** A failed part is sent again, since the others would be too. */
 const partRetries = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(2))
 
-/** S3 puts the parts together before it answers. */
+/** S3 assembles the parts before it answers. */
 const completion = Duration.minutes(5)
 
 /**
- * Sends the file part by part, each signed with its own hash; nobody sees the object before it is whole. What a process
- * that was killed left of the same object is removed first, and the parts of an upload that fails or is interrupted.
+ * Sends the file part by part, each signed with its own hash; the object is invisible until it is complete. Parts of the same
+ * object left behind by a killed process are removed first, as are the parts of an upload that fails or is interrupted.
  */
 export const putParts = (
   send: Send,
@@ -136,7 +139,7 @@ const putPart = (
   }: Upload & {
     readonly path: string
     readonly number: number
-    /** Of the first and of the last byte. */
+    /** Offsets of the first and of the last byte. */
     readonly start: number
     readonly end: number
     readonly checksums: boolean
@@ -191,8 +194,8 @@ const abort = (send: Send, upload: Upload): Effect.Effect<unknown, S3Failure> =>
   send((client, options) => client.send(new AbortMultipartUploadCommand(upload), options))
 
 /**
- * Removes what was begun for this key and not finished: the key has one writer, and it is only beginning now. Who may not
- * ask for it goes on without.
+ * Removes unfinished uploads for this key: the key has one writer, which is only starting now. Without the right to list them,
+ * nothing is removed.
  */
 const abortAll = (send: Send, bucket: string, key: string): Effect.Effect<void> =>
   send((client, options) =>

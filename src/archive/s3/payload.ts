@@ -1,6 +1,6 @@
 import { Predicate } from "effect"
 
-/** Where middleware is added that sees the request before it is signed. */
+/** Where middleware that sees the request before it is signed is added. */
 interface Command {
   readonly middlewareStack: {
     readonly add: (
@@ -11,8 +11,8 @@ interface Command {
 }
 
 /**
- * Has the command signed for a body with this SHA-256, lower-case hex: every server that checks signatures then refuses
- * another one. By itself the SDK leaves the body of a stream out of the signature.
+ * Signs the command for a body with this SHA-256, lower-case hex: every server that checks signatures then refuses any other
+ * body. By default the SDK leaves the body of a stream out of the signature.
  */
 export const signBody = <A extends Command>(command: A, sha256: string): A => {
   command.middlewareStack.add(

@@ -19,7 +19,7 @@ import { SnapshotRepo } from "../../storage/SnapshotRepo.ts"
 import { archiver, archiveTarget } from "../../thread/storing.ts"
 import { logsToStderr } from "../options.ts"
 
-/** Not all could be archived. */
+/** Not everything could be archived. */
 export class ArchivesFailed extends Data.TaggedError("ArchivesFailed")<{ readonly failed: number }> {
   override get message() {
     return `not all was archived, what failed is kept and tried again: ${this.failed} ${this.failed === 1 ? "failure" : "failures"}`
@@ -52,7 +52,7 @@ export const run = () =>
     if (report.failed.length > 0) return yield* new ArchivesFailed({ failed: report.failed.length })
   })
 
-/** Runs a cycle under the database's lock; while another process has the lock, asks that one to. */
+/** Runs a cycle under the database's lock. If another process has the lock, asks that process to run one. */
 const cycleOf = (
   settings: StorageSettings
 ): Effect.Effect<CycleReport, StartupError, FileSystem.FileSystem | Path.Path> =>
@@ -60,7 +60,7 @@ const cycleOf = (
     Option.isSome(lock) ? Effect.ensuring(ownCycle(settings), lock.value) : othersCycle(settings)
   )
 
-/** Takes the lock: the effect lets go of it. None if another process has it. */
+/** Takes the lock; the returned effect releases it. None if another process has it. */
 const tryLock = (path: string) =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
@@ -88,7 +88,7 @@ const ownCycle = (settings: StorageSettings) =>
     )
   )
 
-/** Waits for the answer of the process that has the lock, or for that process to end. */
+/** Waits for the answer of the process that has the lock, or for the end of that process. */
 const othersCycle = (
   settings: StorageSettings
 ): Effect.Effect<CycleReport, StartupError, FileSystem.FileSystem | Path.Path> =>

@@ -8,12 +8,12 @@ import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import type { Selection } from "../selection.ts"
 import { makeSetBacks, type SetBacks } from "../setBacks.ts"
 
-/** The archive does not have objects for which rows have left the database, or has others in their place. */
+/** The archive lacks objects whose rows have left the database, or has others in their place. */
 export class ObjectsMissing extends Data.TaggedError("ObjectsMissing")<{
   readonly objects: number
-  /** The first of them. */
+  /** The first missing ones. */
   readonly keys: ReadonlyArray<string>
-  /** Why the archive could not be asked for all of them. */
+  /** Why the archive could not be queried for all of them. */
   readonly failure: string | undefined
 }> {
   override get message() {
@@ -25,16 +25,16 @@ export class ObjectsMissing extends Data.TaggedError("ObjectsMissing")<{
   }
 }
 
-/** Times of which the archive does not have the messages, by server and stream. */
+/** Times for which the archive lacks the messages, by server and stream. */
 export interface AbsentObjects {
   readonly windows: ReadonlyMap<string, ReadonlyMap<string, ReadonlyArray<Window>>>
   readonly missing: Option.Option<ObjectsMissing>
 }
 
 /**
- * What the journals say of the objects that rows have left the database for, compared with what the archive has. Of archives
- * that were planned before a checkpoint nothing need be known: all their messages are older than what is asked for. What is
- * expected lies in a scratch file.
+ * Compares what the journals say about objects whose rows have left the database with what the archive has. Archives that were
+ * planned before a checkpoint can be unknown: all their messages are older than the requested time. What is expected is kept in
+ * a scratch file.
  */
 export const expectObjects = (folder: string, select: Selection) =>
   Effect.gen(function* () {
@@ -44,7 +44,7 @@ export const expectObjects = (folder: string, select: Selection) =>
         PRIMARY KEY (key, server)) WITHOUT ROWID`
     /** Archives that were planned and whose rows have not all left the database, by archive id. */
     const pending = new Map<string, PendingObjects>()
-    /** By the folder of each stream, the dates of the objects that are expected there. */
+    /** The dates of the expected objects, by the folder of each stream. */
     const dates = new Map<string, Set<string>>()
     const setBacks = new Map<string, ReadonlyArray<SetBacks>>()
 
@@ -53,7 +53,7 @@ export const expectObjects = (folder: string, select: Selection) =>
       return end > select.range.from && start < select.range.to
     }
 
-    /** The object has to be there. */
+    /** Records that the objects must be there. */
     const expect = (archives: ReadonlyArray<PendingObjects>) =>
       Effect.gen(function* () {
         const rows: Array<ReadonlyArray<string | number | null>> = []
@@ -74,12 +74,12 @@ export const expectObjects = (folder: string, select: Selection) =>
         )
       })
 
-    /** Of one journal of a server. */
+    /** Handles one journal of a server. */
     const beginJournal = (server: string) => {
       const clock = makeSetBacks()
       setBacks.set(server, [...(setBacks.get(server) ?? []), clock])
 
-      /** Takes down what entries say, in their order. */
+      /** Records what entries say, in their order. */
       const note = (entries: Chunk.Chunk<JournalEntry>) =>
         Effect.suspend(() => {
           const purged: Array<PendingObjects> = []
@@ -105,7 +105,7 @@ export const expectObjects = (folder: string, select: Selection) =>
           return expect(purged)
         })
 
-      /** Of what is missing in it nobody knows whether it told that rows have left the database. */
+      /** If the journal has missing entries, it is unknown whether they recorded that rows have left the database. */
       const end = (isWhole: boolean) =>
         expect(
           Array.from(pending.values()).filter(
@@ -115,7 +115,7 @@ export const expectObjects = (folder: string, select: Selection) =>
       return { note, end }
     }
 
-    /** Takes down what is there: some hundreds at a time, since a statement for each listing would take most of the time. */
+    /** Records existing objects, some hundreds at a time, since a statement per listing would take most of the time. */
     const found: Array<readonly [key: string, size: number]> = []
     const find = (objects: Chunk.Chunk<StoredObject>) =>
       Effect.suspend(() => {
@@ -131,7 +131,7 @@ export const expectObjects = (folder: string, select: Selection) =>
       )
     )
 
-    /** Asks the archive. `abandoned`: keys of archives that were given up, whose rows are in others. */
+    /** Queries the archive. `abandoned`: keys of archives that were given up, whose rows are in others. */
     const compare = (abandoned: ReadonlySet<string>) =>
       Effect.gen(function* () {
         const store = yield* ArchiveStore
@@ -190,23 +190,23 @@ export const expectObjects = (folder: string, select: Selection) =>
   })
 
 /**
- * The receive times, microseconds, that the messages of an archive may have, unless the clock was set back meanwhile; undefined
- * if the key is of no archive of rows.
+ * The receive times, microseconds, that the messages of an archive can have, unless the clock was set back meanwhile; undefined
+ * if the key is not one of an archive of rows.
  */
 export const timeOf = (key: string, plannedAt: number): Window | undefined => {
   const parsed = parseKey(key)
   if (parsed?._tag !== "Archive") return undefined
   const { end, start } = microsOf(parsed.date)
   const first = parsed.firstTimestamp
-  // One that was planned before its first message was received is of a clock that was set back.
+  // An archive planned before its first message was received stems from a clock that was set back.
   const from = Math.max(start, Math.min(first, plannedAt))
   return { from, to: Math.max(from + 1, Math.min(end, Math.max(first, plannedAt) + slack)) }
 }
 
-/** Between the clock that stamps messages and that of the journal, microseconds. */
+/** Tolerance between the clock that stamps messages and that of the journal, microseconds. */
 const slack = 5_000_000
 
-/** Messages that were received on both sides of a step lie in its time, too. */
+/** Messages received on either side of a step lie in its time, too. */
 const aroundSetBacks = (window: Window, steps: ReadonlyArray<Window>): Window =>
   steps.reduce(
     (all, { from, to }) =>
@@ -230,7 +230,7 @@ interface NotFound {
   readonly until: number
 }
 
-/** Of a stream with objects of more dates all are listed. */
+/** A stream with objects of more dates than this is listed as a whole. */
 const maxDates = 40
 const listingsAtOnce = 64
 const foundAtOnce = 2000

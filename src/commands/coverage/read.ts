@@ -33,13 +33,13 @@ import { isoOf } from "./render.ts"
 /** What a server recorded. */
 export interface ServerCoverage {
   readonly server: string
-  /** All names that it ever had. */
+  /** All names it ever had. */
   readonly names: ReadonlySet<string>
   /** In the order of their keys. */
   readonly streams: ReadonlyArray<StreamCoverage>
-  /** What is known of its wall clock, by UTC date. */
+  /** What is known about its wall clock, by UTC date. */
   readonly clock: ReadonlyMap<string, ClockMeasurements>
-  /** What exchanges said of themselves to it. */
+  /** Status messages that exchanges sent to it. */
   readonly statuses: ExchangeStatuses
 }
 
@@ -48,22 +48,22 @@ export interface ReadCoverage {
   readonly servers: ReadonlyArray<ServerCoverage>
   /** Keys of archives that were given up: the objects there are not ours. */
   readonly abandoned: ReadonlySet<string>
-  /** Servers that are left out, because a part of their journal cannot be read. */
+  /** Servers that are left out because a part of their journal cannot be read. */
   readonly damaged: ReadonlyArray<JournalDamaged>
-  /** Servers of whose journal entries are missing, in the time that was asked for. */
+  /** Servers whose journals lack entries in the requested time. */
   readonly incomplete: ReadonlyArray<JournalIncomplete>
-  /** What the archive does not have, in that time. */
+  /** What the archive lacks in the requested time. */
   readonly missing: Option.Option<ObjectsMissing>
 }
 
-/** What is wrong with the journals and the archive. */
+/** The faults of the journals and the archive. */
 export const faultsOf = ({ damaged, incomplete, missing }: ReadCoverage) => [
   ...damaged.slice(0, 1),
   ...incomplete.slice(0, 1),
   ...Option.toArray(missing)
 ]
 
-/** Fails if anything is wrong, having told what is wrong besides. */
+/** Fails with the first fault, if any, after reporting the others. */
 export const endWithFaults = <E extends Error>(faults: ReadonlyArray<E>): Effect.Effect<void, E> =>
   Effect.gen(function* () {
     const [first, ...others] = faults
@@ -71,7 +71,7 @@ export const endWithFaults = <E extends Error>(faults: ReadonlyArray<E>): Effect
     if (first !== undefined) return yield* Effect.fail(first)
   })
 
-/** Entries are missing, as of a part that is gone from the archive: they may have told of anything. */
+/** Entries are missing, for example because a part is gone from the archive: they may have contained anything. */
 export class JournalIncomplete extends Data.TaggedError("JournalIncomplete")<{
   readonly server: string
   readonly windows: ReadonlyArray<Window>
@@ -85,7 +85,7 @@ export class JournalIncomplete extends Data.TaggedError("JournalIncomplete")<{
   }
 }
 
-/** Without a part of it a journal says nothing for certain: a hole may have been told of there. */
+/** Without one of its parts a journal proves nothing: that part may have recorded a hole. */
 export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
   readonly server: string
   readonly key: string
@@ -97,9 +97,9 @@ export class JournalDamaged extends Data.TaggedError("JournalDamaged")<{
 }
 
 /**
- * Folds the journals of all servers, as far as they are about selected streams, and asks the archive whether it has the
- * objects that they tell of. `isCompared`: what is counted is compared with what the objects have, so that what was not archived
- * yet is known to be missing.
+ * Folds the journals of all servers, restricted to selected streams, and checks whether the archive has the objects that they
+ * name. `isCompared`: the counts are compared with the content of the objects, so that what is not archived yet is known to be
+ * missing.
  */
 export const readCoverage = (
   reading: JournalSources,
@@ -187,7 +187,7 @@ export const readCoverage = (
 
       const start = yield* checkpoint
       const folded = yield* foldBehind(start)
-      // What does not follow on the checkpoint may do so on what is before it, as where the clock was set back.
+      // Entries that do not follow the checkpoint may follow what is before it, for example if the clock was set back.
       const { clock, isWhole, state, statuses } =
         Option.isNone(start) || folded.isWhole ? folded : yield* foldBehind(Option.none())
       yield* archives.end(isWhole)
@@ -195,7 +195,7 @@ export const readCoverage = (
       said.set(server, statuses)
       servers.set(server, endOfJournal(state, lastSeen, heard, { isAlone: !isLive && !isCompared }))
     }
-    // What was to be in an object that was given up is in another one.
+    // What was meant for an object that was given up is in another one.
     const damaged = Array.from(unreadable.values()).filter(({ key }) => !abandoned.has(key))
     for (const { server } of damaged) servers.delete(server)
     const absent = isArchiveRead ? yield* objects.compare(abandoned) : nothingAbsent
@@ -224,10 +224,10 @@ export const readCoverage = (
 
 const nothingAbsent: AbsentObjects = { windows: new Map(), missing: Option.none() }
 
-/** After so many the state is made small again. */
+/** The number of entries after which the state is compacted again. */
 const entriesBetween = 50_000
 
-/** Rows may have left the database for an object before all of them have: purging is told of, too. */
+/** Events to skip. Rows can leave the database for an object before all of them have, so purges are read, too. */
 const toSkip = new Set(Array.from(withoutBearing).filter((tag) => tag !== "ArchiveRowsPurged"))
 
 const withoutArchive = (error: ArchiveStoreError) =>
@@ -238,7 +238,7 @@ const withoutArchive = (error: ArchiveStoreError) =>
     []
   )
 
-/** What the archive does not have is in doubt. */
+/** Marks the time of messages that the archive lacks as in doubt. */
 const doubtful = (of: StreamCoverage, absent: ReadonlyArray<Window>): StreamCoverage => ({
   ...of,
   doubts: Chunk.appendAll(
@@ -247,13 +247,13 @@ const doubtful = (of: StreamCoverage, absent: ReadonlyArray<Window>): StreamCove
   )
 })
 
-/** The state as far as it is about selected streams. */
+/** The state, restricted to selected streams. */
 const selected = (state: Coverage, { takes }: Selection): Coverage => ({
   ...state,
   streams: HashMap.filter(state.streams, ({ stream }) => takes(stream))
 })
 
-/** The entry as far as it is about selected streams; what is not, only counts as there. */
+/** The entry, restricted to selected streams; everything else only counts as present. */
 const restrict = (entry: JournalEntry, { takes }: Selection): JournalEntry => {
   const { event } = entry
   if (event._tag === "RecordingStarted") {

@@ -12,7 +12,7 @@ import { integerInJson } from "../../domain/Integer.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import type { Window } from "../../domain/Window.ts"
 
-/** The days of a stream, which are asked for when they are printed: all of them may be more than memory holds. */
+/** The days of a stream, computed when they are printed: all of them can be more than memory holds. */
 export interface StreamDays {
   readonly server: string
   readonly clock: ReadonlyMap<string, ClockMeasurements>
@@ -21,8 +21,8 @@ export interface StreamDays {
 }
 
 /**
- * For programs, piece by piece: an array with one object for each server, stream and day. Times are ISO 8601 in UTC, durations
- * seconds.
+ * Yields JSON for programs, piece by piece: an array with one object for each server, stream and day. Times are ISO 8601 in
+ * UTC, durations are seconds.
  */
 export function* asJson(streams: Iterable<StreamDays>): Generator<string> {
   let before = "["
@@ -47,7 +47,7 @@ export function* asJson(streams: Iterable<StreamDays>): Generator<string> {
   yield before === "[" ? "[]\n" : "\n]\n"
 }
 
-/** For people, piece by piece. */
+/** Yields text for people, piece by piece. */
 export function* asText(streams: Iterable<StreamDays>, coloured: boolean): Generator<string> {
   const paint = coloured
     ? (code: number, text: string) => `\x1b[${code}m${text}\x1b[0m`
@@ -112,13 +112,13 @@ const dayText = (day: DayCoverage, paint: Paint): string => {
   ].join("\n")
 }
 
-/** What the stream's exchange said of itself on the day. */
+/** The status messages of the stream's exchange on the day. */
 const saidOn = ({ date, stream }: DayCoverage, statuses: ExchangeStatuses): ReadonlyArray<StatusWindow> => {
   const { end: to, start: from } = microsOf(date)
   return statusesIn(statuses, { from, to }).filter(({ exchange }) => exchange === stream.exchange)
 }
 
-/** What explains holes: not that the exchange worked as usual. */
+/** Describes statuses that explain holes, not that the exchange worked as usual. */
 const saidText = (windows: ReadonlyArray<StatusWindow>): ReadonlyArray<string> => {
   const unusual = windows.filter(isImpaired)
   const more = unusual.length - maxWindows
@@ -136,7 +136,7 @@ const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? ""
 
 const maxWindows = 20
 
-/** A bar as high as the part of the hour that is whole; `!` where there is a hole in it. */
+/** A bar whose height is the complete share of the hour; `!` if there is a hole in it. */
 const hourText = ({ excluded, wanted }: HourCoverage, isUnverifiable: boolean, paint: Paint): string => {
   if (wanted === 0) return paint(grey, "· ")
   const whole = 1 - excluded / wanted
@@ -161,7 +161,7 @@ const legend = (paint: Paint): string =>
     paint(grey, "· not to be recorded")
   ].join("")
 
-/** A duration for people, to a tenth of a second; one that is shorter than a second in milliseconds, rounded up. */
+/** A duration for people, to a tenth of a second; below a second, in milliseconds, rounded up. */
 export const timeText = (micros: number): string => {
   if (micros <= 0) return "0s"
   const millis = micros < 1_000_000 ? Math.ceil(micros / 1000) : Math.round(micros / 100_000) * 100
@@ -178,7 +178,7 @@ const seconds = (micros: number): number => micros / 1_000_000
 
 const times = ({ from, to }: Window) => ({ from: isoOf(from), to: isoOf(to) })
 
-/** What the server's clock was like on that day: null where nobody knows. */
+/** The state of the server's clock on that day; null if unknown. */
 const clockOf = (of: ClockMeasurements) => ({
   measured: of.measured,
   estimated: of.estimated,

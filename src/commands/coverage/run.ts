@@ -27,7 +27,7 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     yield* endWithFaults(faultsOf(read))
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))
 
-/** Goes on once it is taken: what is printed need not fit into memory. Fails once nobody reads it any more. */
+/** Completes once the text is accepted: what is printed need not fit into memory. Fails once the reader is gone. */
 const print = (text: string) =>
   Effect.async<void, Error>((resume) => {
     process.stdout.write(text, (error) => resume(error == null ? Effect.void : Effect.fail(error)))

@@ -21,7 +21,7 @@ const recordAndShow = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "crypto-collector-demo-" })
   const simulator = yield* Simulator.make({ symbols, rate: 50 })
-  // It connects to nobody but itself.
+  // It connects only to itself.
   process.env.no_proxy = "*"
   const settings = yield* loadSettings(exchanges).pipe(
     Effect.withConfigProvider(
@@ -49,8 +49,8 @@ const recordAndShow = Effect.gen(function* () {
 })
 
 /**
- * Shows the counts every second, archives every 7 seconds, and what is left at the end. A cycle of the collector's own could
- * begin as it ends, and would then be cut off.
+ * Shows the counts every second, archives every 7 seconds, and archives the rest at the end. A cycle of the collector's own
+ * could start as the demo ends, and would then be cut off.
  */
 const record = Effect.gen(function* () {
   const queue = yield* SnapshotQueue

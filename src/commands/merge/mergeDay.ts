@@ -13,7 +13,7 @@ import type { Window } from "../../domain/Window.ts"
 import { version } from "../../version.ts"
 import { timeOf } from "../coverage/objects.ts"
 
-/** Objects could not be read: they are not in what was merged, or only in part. */
+/** Objects could not be read: they are missing from the merged file, in whole or in part. */
 export class ObjectsUnreadable extends Data.TaggedError("ObjectsUnreadable")<{
   readonly objects: ReadonlyArray<{ readonly key: string; readonly reason: string }>
 }> {
@@ -24,18 +24,19 @@ export class ObjectsUnreadable extends Data.TaggedError("ObjectsUnreadable")<{
   }
 }
 
-/** An object that is to be merged, and the present name of the server that archived it. */
+/** An object to be merged, and the present name of the server that archived it. */
 export interface ToMerge {
   readonly key: string
   readonly server: string
 }
 
 /**
- * Merges the archives of one stream and day into one file: of each message the copy that was received first, ordered by id
- * where all ids are whole numbers, else by the exchange's time and then by ours. Messages are the same if their ids and what
- * they say are; another message under an id is kept under one of its own, as the collector does. A message is in the day of
- * its first receipt only: the day before has to be merged just before, or `before` has its objects. The rows lie in a scratch
- * file, so that memory does not grow with the day. Returns what was merged of each server, and what could not be read.
+ * Merges the archives of one stream and day into one file. Of each message it keeps the copy that was received first, ordered
+ * by id if all ids are whole numbers, otherwise by the exchange's time and then by ours. Messages are the same if their ids and
+ * contents are; another message under the same id is kept under an id of its own, as the collector does. A message belongs only
+ * to the day of its first receipt: the day before must have been merged immediately before, or `before` has its objects. The
+ * rows are kept in a scratch file, so that memory does not grow with the day. Returns what was merged of each server, and what
+ * could not be read.
  */
 export const mergeDay = (options: {
   readonly day: {
@@ -45,7 +46,7 @@ export const mergeDay = (options: {
     readonly date: string
   }
   readonly objects: ReadonlyArray<ToMerge>
-  /** The objects of the day before; none if it was merged last. */
+  /** The objects of the day before; none if that day was merged last. */
   readonly before: Option.Option<ReadonlyArray<ToMerge>>
   readonly range: Window
   readonly into: string
@@ -60,7 +61,7 @@ export const mergeDay = (options: {
     const fs = yield* FileSystem.FileSystem
     const unreadable: Array<{ readonly key: string; readonly reason: string }> = []
 
-    /** Reads objects into the table `merged`, and says what was read of each server. */
+    /** Reads objects into the table `merged`, and returns what was read of each server. */
     const read = (objects: ReadonlyArray<ToMerge>) =>
       Effect.gen(function* () {
         yield* sql`DROP TABLE IF EXISTS merged`
@@ -118,7 +119,7 @@ export const mergeDay = (options: {
         return { rows, merged }
       })
 
-    /** What was read is of the day before from now on. */
+    /** Makes what was read the day before. */
     const passDay = Effect.gen(function* () {
       yield* sql`DROP TABLE IF EXISTS before`
       yield* sql`CREATE TABLE before (base TEXT, hash INTEGER, PRIMARY KEY (base, hash)) WITHOUT ROWID`
@@ -128,7 +129,7 @@ export const mergeDay = (options: {
     if (Option.isSome(options.before)) yield* Effect.zipRight(read(options.before.value), passDay)
     const { merged, rows } = yield* read(objects)
 
-    // Another message has the id: one of those that were received with it first, or one of the day before.
+    // Another message has the id: one that was received with it first, or one of the day before.
     yield* sql`DROP TABLE IF EXISTS renamed`
     yield* sql`CREATE TABLE renamed (row INTEGER PRIMARY KEY)`
     yield* sql`
@@ -203,8 +204,8 @@ interface MergedRow {
 }
 
 /**
- * What tells a message from all others of its stream: the id that the exchange gave it, and a hash of what it says. `plain`: 1 if
- * it was stored under that id, 0 if under one of its own, because the id was another message's.
+ * What distinguishes a message from all others of its stream: the id given by the exchange, and a hash of its content. `plain`:
+ * 1 if it was stored under that id, 0 if under an id of its own, because another message had the id.
  */
 const identityOf = (exchange: string, id: string, data: Uint8Array) => {
   const hash = contentHash(exchange, data)

@@ -23,10 +23,10 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
     const scratch = yield* temporaryDatabase(`${reading.folder}/objects.db`)
     yield* scratch`
         CREATE TABLE objects (exchange TEXT, symbol TEXT, data_type TEXT, date TEXT, server TEXT, key TEXT)`
-    // Before the objects are listed: what is archived meanwhile is merged, and not claimed.
+    // Before the objects are listed: what is archived meanwhile is merged, but not claimed.
     const read = yield* readCoverage(reading, select, { isCompared: true })
     const { abandoned, servers } = read
-    // With the day before the first one: what was received there already is not merged again.
+    // Includes the day before the first one: what was already received there is not merged again.
     const from = select.range.from - microsPerDay
     const listed = Stream.flatMap(Stream.fromIterable(prefixesOf(options, servers)), store.list)
     yield* Stream.runForEach(listed, ({ key }) => {
@@ -38,7 +38,7 @@ export const run = ({ into, ...options }: SelectionOptions & { readonly into: st
       return Effect.asVoid(scratch`
           INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${parsed.date}, ${parsed.server}, ${key})`)
     })
-    // Days of which there is no object are holes, too.
+    // Days without any object are holes, too.
     for (const { dataType, exchange, symbol, date } of wantedDays(servers, select.range)) {
       yield* scratch`INSERT INTO objects VALUES (${exchange}, ${symbol}, ${dataType}, ${date}, NULL, NULL)`
     }
@@ -105,7 +105,9 @@ interface StreamDay {
 
 const dayKey = (day: StreamDay): string => `${streamKey(day)} ${day.date}`
 
-/** Where the selected streams lie: only what was asked for is listed. Symbols are found however they are spelled in the journals. */
+/**
+ * The prefixes of the selected streams: only what was requested is listed. Symbols are found however the journals spell them.
+ */
 const prefixesOf = (
   { exchange, symbol }: SelectionOptions,
   servers: ReadonlyArray<ServerCoverage>
@@ -135,7 +137,7 @@ const prefixesOf = (
   return names.flatMap((name) => Array.from(spellings, (symbol) => folderOf(name, symbol)))
 }
 
-/** Every day from the first to the last of which any server is to have a stream. */
+/** Every day from the first to the last on which any server is to have a stream. */
 const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {
   const spans = new Map<string, { readonly stream: StreamId; readonly span: Window }>()
   for (const of of servers.flatMap(({ streams }) => streams)) {

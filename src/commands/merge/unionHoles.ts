@@ -9,29 +9,29 @@ import { difference, intersection, lengthOf, union, type Window } from "../../do
 import { isNumbered } from "../../exchange/registry.ts"
 import type { ServerCoverage } from "../coverage/read.ts"
 
-/** What of a stream's day no server has. Microseconds. */
+/** What no server has of a stream's day. Microseconds. */
 export interface RemainingHoles {
-  /** From the first to the last time at which any of them was to record it. */
+  /** From the first to the last time at which any server was to record it. */
   readonly wanted: number
   readonly length: number
   readonly windows: ReadonlyArray<Window>
 }
 
-/** What was merged of a stream's day, of one server. */
+/** What was merged of a stream's day from one server. */
 export interface Merged {
   /** From the first to the last message of each object. */
   readonly spans: ReadonlyArray<Window>
-  /** Messages by the hour of receipt, hours since the epoch. */
+  /** Messages per hour of receipt, by hours since the epoch. */
   readonly hours: ReadonlyMap<number, number>
-  /** Of objects that could not be read. */
+  /** The times of objects that could not be read. */
   readonly unread: ReadonlyArray<Window>
 }
 
 /**
- * The holes that all servers have in common. A server has a hole at a time when it was not to record, none of them being
- * alive included, and where its journal counts messages that were not merged: they are still in its database, or their object
- * is gone. Where the exchange numbers its messages, gaps are compared by these numbers: two servers may miss the same
- * message at different times of receipt. All else is compared by time, gaps with some slack.
+ * The holes that all servers have in common. A server also has a hole whenever it was not meant to record, including when no
+ * server was alive, and where its journal counts messages that were not merged: they are still in its database, or their object
+ * is gone. If the exchange numbers its messages, gaps are compared by these numbers: two servers can miss the same message at
+ * different times of receipt. Everything else is compared by time, gaps with some slack.
  */
 export const unionHoles = (
   servers: ReadonlyArray<ServerCoverage>,
@@ -66,7 +66,7 @@ export const unionHoles = (
   return { wanted: lengthOf(wanted), length: lengthOf(windows), windows }
 }
 
-/** From the first to the last of all, but for when its symbol was not listed, as far as they know. */
+/** From the first to the last time of all servers, except when they know that the symbol was not listed. */
 const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): ReadonlyArray<Window> => {
   if (coverages.length === 0) return []
   const unwanted = difference(
@@ -76,17 +76,17 @@ const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): Rea
   return difference(intersection([spanOf(coverages)], [within]), unwanted)
 }
 
-/** From the first to the last time of which any of these servers, at least one, is to have a stream. */
+/** From the first to the last time for which any of these servers, at least one, is to have a stream. */
 export const spanOf = (coverages: ReadonlyArray<StreamCoverage>): Window => ({
   from: Math.min(...coverages.map(beginOf)),
   to: Math.max(...coverages.flatMap((of) => [of.wanted.to, beginOf(of) + 1]))
 })
 
-/** What a server has not. */
+/** What a server lacks. */
 interface UnionHoles {
-  /** In order; they do not touch. */
+  /** In order and not touching. */
   readonly windows: ReadonlyArray<Window>
-  /** Those of which the numbers of the missing messages are known: from `first` up to, and without, `end`; in order. */
+  /** Gaps with known numbers of the missing messages: from `first` up to, but excluding, `end`; in order. */
   readonly gaps: ReadonlyArray<NumberedGap>
 }
 
@@ -95,10 +95,10 @@ interface NumberedGap extends Window {
   readonly end: Integer
 }
 
-/** Two servers hear the same message at most so far apart, microseconds. */
+/** The maximum time between two servers hearing the same message, microseconds. */
 const slack = 500_000
 
-/** Numbers are compared within the day and so much around it: an exchange may begin them anew. */
+/** Numbers are compared within the day and this much around it: an exchange can restart them. */
 const around = microsPerHour
 
 const widened = ({ from, to }: Window): Window => ({ from: from - slack, to: to + slack })
@@ -142,8 +142,8 @@ const holesIn = (
 }
 
 /**
- * Where messages that the journal counts are not among those that were merged: in the hours that have too few, outside of the
- * objects, each of which has all messages between its first and its last.
+ * Where messages counted by the journal are not among the merged ones: in the hours that have too few, outside the objects,
+ * each of which has all messages between its first and its last.
  */
 const absentIn = (
   of: StreamCoverage,
@@ -159,12 +159,12 @@ const absentIn = (
     }
   }
   const outside = difference(intersection(hours, own), merged?.spans ?? [])
-  // Where a clock was set back, objects may lie in the time of one that is gone.
+  // If a clock was set back, objects can lie in the time of one that is gone.
   const others = hours.filter((hour) => intersection([hour], outside).length === 0)
   return [...outside, ...others]
 }
 
-/** By number, in order; those that overlap as one. */
+/** Sorts by number and combines overlapping gaps. */
 const disjoint = (gaps: ReadonlyArray<NumberedGap>): ReadonlyArray<NumberedGap> => {
   const list: Array<NumberedGap> = []
   for (const gap of gaps.toSorted((a, b) => (a.first < b.first ? -1 : Number(a.first > b.first)))) {
@@ -191,7 +191,7 @@ const meet = (a: UnionHoles, b: UnionHoles): UnionHoles => ({
   ])
 })
 
-/** The messages around a hole that is left are on the server whose own hole begins later or ends earlier. */
+/** The messages around a remaining hole are on the server whose own hole starts later or ends earlier. */
 const meetByNumber = (
   left: ReadonlyArray<NumberedGap>,
   right: ReadonlyArray<NumberedGap>
@@ -225,7 +225,7 @@ const meetByTime = (gap: NumberedGap, windows: ReadonlyArray<Window>): ReadonlyA
   return common
 }
 
-/** Of windows in order, which do not touch, the first one that ends after a time. */
+/** The first window that ends after a time. The windows are in order and do not touch. */
 const firstEndingAfter = (windows: ReadonlyArray<Window>, time: number): number => {
   let low = 0
   let high = windows.length

@@ -5,7 +5,6 @@ import { exchangeNames, faultNames } from "../../simulator/names.ts"
 const invalidValue = (text: string) => ValidationError.invalidValue(HelpDoc.p(text))
 const invalid = (text: string) => Effect.fail(invalidValue(text))
 
-/** The options of `simulate`. */
 export const simulateOptions = {
   exchange: Options.choice("exchange", exchangeNames).pipe(
     Options.withDescription("The exchange to simulate."),
@@ -50,7 +49,9 @@ export const simulateOptions = {
     Options.withDefault("advance" as const)
   ),
   bookBytes: Options.integer("book-bytes").pipe(
-    Options.withDescription("Least size of a book with 20 levels; 0 for its natural size of about 1300."),
+    Options.withDescription(
+      "Minimum size of a book with 20 levels, bytes; 0 for its natural size of about 1300."
+    ),
     Options.withDefault(0)
   ),
   fault: Options.text("fault").pipe(
@@ -69,7 +70,7 @@ export const simulateOptions = {
     Options.withDefault(Duration.seconds(10))
   ),
   record: Options.text("record").pipe(
-    Options.withDescription("File that gets every message sent, as JSON lines; it is overwritten."),
+    Options.withDescription("File to write every sent message to, as JSON lines; overwritten."),
     Options.optional
   ),
   duration: seconds("duration", "Seconds after which to stop; without, it runs until interrupted.").pipe(
@@ -77,7 +78,7 @@ export const simulateOptions = {
   )
 }
 
-/** What the command line says. */
+/** The parsed command line. */
 export type SimulateOptions = Command.Command.ParseConfig<typeof simulateOptions>
 
 function seconds(name: string, description: string): Options.Options<Duration.Duration> {

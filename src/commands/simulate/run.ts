@@ -3,8 +3,8 @@ import * as Simulator from "../../simulator/Simulator.ts"
 import type { SimulateOptions } from "./options.ts"
 
 /**
- * Runs a simulated exchange until it is interrupted, or for `duration`. Fails with `ResourceUnavailable` if the port is
- * taken or the record cannot be written.
+ * Runs a simulated exchange until it is interrupted, or for `duration`. Fails with `ResourceUnavailable` if the port is taken
+ * or the record cannot be written.
  */
 export const run = ({ duration, fault, record, symbols, ...options }: SimulateOptions) =>
   Effect.gen(function* () {

@@ -9,15 +9,15 @@ import { archivedIdsLimits } from "../../storage/ArchivedIds.ts"
 import type { Expected } from "./Expected.ts"
 
 /**
- * Reads objects from start to end, in the order of their keys; returns what is wrong with one, if anything is: other bytes than
- * the journal says, another number of rows, rows of another stream or date or out of order, or an id that this server has
- * archived before, so shortly that it should have known it again (`archivedIdsLimits`). Times of receipt may go back where the
- * clock was set back. The ids that a server need not know any more are removed from the scratch file.
+ * Reads objects from start to end, in the order of their keys, and returns what is wrong with one, if anything: bytes other
+ * than the journal says, another number of rows, rows of another stream or date or out of order, or an id that this server has
+ * archived before, so recently that it should have recognized it (`archivedIdsLimits`). Times of receipt can go back if the
+ * clock was set back. Ids that a server need not know any more are removed from the scratch file.
  */
 export const makeContentCheck = (
   scratch: SqliteClient.SqliteClient,
   folder: string,
-  /** By server, the times that came twice because its clock was set back. Microseconds. */
+  /** The times that occurred twice because the clock was set back, by server. Microseconds. */
   setBacks: ReadonlyMap<string, ReadonlyArray<Window>>,
   limits: { readonly messages: number; readonly millis: number } = archivedIdsLimits
 ) =>
@@ -31,7 +31,7 @@ export const makeContentCheck = (
     /** How many messages of the stream each server has archived so far. */
     const places = new Map<string, number>()
 
-    /** What need not be known for another day of a stream. */
+    /** Removes what is not needed for another day of a stream. */
     const forget = (next: { readonly stream: string; readonly date: string }) =>
       Effect.gen(function* () {
         if (next.stream !== stream) {
@@ -64,7 +64,7 @@ export const makeContentCheck = (
         )
         const wasSetBack = (before: number, after: number) =>
           steps.some(({ from, to }) => after >= from && before <= to)
-        /** By so much more than the clock says the time between two messages may be, microseconds. */
+        /** How much longer than the clock says the time between two messages can be, microseconds. */
         const hidden = lengthOf(steps)
         const faults: Array<string> = []
         let last = 0
@@ -129,5 +129,5 @@ const columns = ["exchange", "symbol", "data_type", "exchange_sequence_id", "tim
 
 const idsPerInsert = 500
 
-/** Between the clock that stamps messages and that of the journal, microseconds. */
+/** Tolerance between the clock that stamps messages and that of the journal, microseconds. */
 const slack = 5_000_000

@@ -13,11 +13,11 @@ import { makeSetBacks } from "../setBacks.ts"
 import { makeContentCheck } from "./checkContent.ts"
 import type { Expected } from "./Expected.ts"
 
-/** An object that is not as it should be, or of which nobody can say. */
+/** An object that is not as it should be, or whose state is unknown. */
 export interface Finding {
   /**
-   * `missing`: it is not there. `damaged`: it is, with other content. `unknown`: no journal knows it, or the archive was
-   * given up because of it. `newer`: no fault, it is newer than what is known of its server's journal.
+   * `missing`: it is not there. `damaged`: it is there, with other content. `unknown`: no journal knows it, or the archive was
+   * given up because of it. `newer`: not a fault, it is newer than what is known of its server's journal.
    */
   readonly kind: "missing" | "damaged" | "unknown" | "newer"
   readonly key: string
@@ -25,24 +25,24 @@ export interface Finding {
 }
 
 export interface Findings {
-  /** Verified archives of rows that are as they should be, their rows and bytes. */
+  /** Verified archives of rows that are as they should be, and their rows and bytes. */
   readonly archives: number
   readonly rows: number
   readonly bytes: number
   /** Parts of the journal that are as they should be. */
   readonly segments: number
-  /** Archives that were planned and are not finished. */
+  /** Archives that were planned but are not finished. */
   readonly pending: number
   /** Objects of a known server that are newer than what is known of its journal. */
   readonly newer: number
   readonly faults: number
-  /** The first of them and of the newer objects. */
+  /** The first of the faults and of the newer objects. */
   readonly findings: ReadonlyArray<Finding>
 }
 
 /**
- * Compares all that the journals know with all that the store has. `report` hears of every fault as it is found. What is
- * expected lies in a scratch file, so that memory does not grow with the archive.
+ * Compares everything the journals know with everything the store has. `report` receives every fault as it is found. What is
+ * expected is kept in a scratch file, so that memory does not grow with the archive.
  */
 export const findFaults = (
   reading: Reading,
@@ -160,7 +160,8 @@ export const findFaults = (
             : undefined
         }
         const madeAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId)
-        // What a journal does not know of its own last part, which another database has, is no matter of the server's newer one.
+        // What a journal does not know of its own last part, which another database has, does not concern the server's newer
+        // one.
         const until = knownUntil.get((parsed?._tag === "Archive" ? parsed.server : parsed?.journal) ?? "")
         if (until === undefined || madeAt * 1000 < until || madeAt > latestPlausible) {
           return yield* fault({ kind: "unknown", key, reason: "no journal knows it" })
@@ -172,7 +173,7 @@ export const findFaults = (
     return { ...sums, findings } satisfies Findings
   }).pipe(Effect.provide(reading.services))
 
-/** So much may the clocks of servers differ. */
+/** The maximum difference between the clocks of servers. */
 const clockDifferenceMillis = 300_000
 
 const requestsAtOnce = 64

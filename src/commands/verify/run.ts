@@ -3,7 +3,7 @@ import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type Finding, type Findings, findFaults } from "./findFaults.ts"
 
-/** Something in the archive is not as the journal says. */
+/** The archive is not as the journal says. */
 export class ArchiveIsOff extends Data.TaggedError("ArchiveIsOff")<{ readonly faults: number }> {
   override get message() {
     return `the archive is not as the journal says: ${this.faults} ${this.faults === 1 ? "object is" : "objects are"} off`

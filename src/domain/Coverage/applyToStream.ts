@@ -10,15 +10,15 @@ import { beginDoubt, endDoubt, makeSure, update, want, wantSince } from "./strea
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 
 export const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverage => {
-  // Frames that were kept as they came are nobody's stream: what is in doubt is told of those that were to be recorded.
+  // Unreadable frames kept as received belong to no stream; the doubt is journalled for the streams that were to be recorded.
   if (event.stream.dataType === "unreadable") return state
   const change = (time: number, f: (of: StreamCoverage) => StreamCoverage) =>
     update(state, event.stream, time, f)
-  // What is told later of a time before says nothing about whether the stream is to be recorded now.
+  // An event about an earlier time, journalled late, does not tell whether the stream is to be recorded now.
   const wanted = (f: (of: StreamCoverage) => StreamCoverage) => change(at, (of) => f(want(of, at)))
   switch (event._tag) {
     case "MessagesCommitted": {
-      // No sign of life: what happened up to its last message may not be told yet.
+      // Not a sign of life: what happened up to its last message may not be journalled yet.
       return change(event.first, (of) => count(of, event))
     }
     case "MessagesDropped":
@@ -91,7 +91,7 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
   }
 }
 
-/** Since when it may have been asked for, if entries of the process are missing; else `at`. */
+/** Returns the earliest time it can have been subscribed to, if entries of the process are missing; otherwise `at`. */
 const firstOf = (state: Coverage, of: StreamCoverage, at: number): number =>
   Option.match(state.unsureSince, {
     onNone: () => at,

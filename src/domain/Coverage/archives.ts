@@ -2,8 +2,8 @@ import { HashMap, Option } from "effect"
 import { type ArchiveUnderWay, type Coverage, isEndless, type StreamCoverage } from "./state.ts"
 
 /**
- * An archive is at its end. Its rows count as archived once no older archive of its stream is under way: it is only of the oldest ones
- * that the counts of messages say when they were received.
+ * Ends an archive. Its rows count as archived once no older archive of its stream is under way: only for the oldest messages do
+ * the counts tell when they were received.
  */
 export const endArchive = (
   state: Coverage,
@@ -17,7 +17,7 @@ export const endArchive = (
       const ofStream = Array.from(HashMap.set(state.archives, archiveId, { ...ended, end }))
         .filter(([, archive]) => archive.stream === stream)
         .sort(([, a], [, b]) => a.firstId - b.firstId)
-      // Where entries are missing nobody knows which ones are under way, nor how many of the messages are archived.
+      // With entries missing it is unknown which archives are under way and how many of the messages are archived.
       const isKnown = !Option.exists(HashMap.get(state.streams, stream), isEndless)
       const open = isKnown ? ofStream.findIndex(([, archive]) => archive.end !== "purged") : -1
       const done =
@@ -29,7 +29,7 @@ export const endArchive = (
           HashMap.set(archives, archiveId, { ...ended, end })
           for (const [id] of done) HashMap.remove(archives, id)
           let before: readonly [string, ArchiveUnderWay] | undefined
-          // Those that follow on each other need not be known one by one.
+          // Consecutive ones need not be tracked individually.
           for (const [id, archive] of open < 0 ? [] : ofStream.slice(open)) {
             if (before?.[1].end === "purged" && archive.end === "purged") {
               before = [before[0], { ...before[1], rows: before[1].rows + archive.rows }]
@@ -43,7 +43,7 @@ export const endArchive = (
     }
   })
 
-/** Rows of the stream are in an archive that is done: the oldest ones. */
+/** Counts rows of the stream, the oldest ones, as contained in a finished archive. */
 export const archive = (of: StreamCoverage, rows: number): StreamCoverage => {
   let left = rows
   const unarchived = of.unarchived.flatMap(({ from, messages }) => {

@@ -6,7 +6,7 @@ import type { Window } from "../Window.ts"
 import type { Coverage, StreamCoverage } from "./state.ts"
 import { beginDoubt, endDoubts, makeSure, reach } from "./streams.ts"
 
-/** The wall clock ran through this time twice: what is there may be of either. */
+/** Marks a time that the wall clock ran through twice: what is recorded there can be from either pass. */
 export const cameTwice = (state: Coverage, { from, to }: Window): Coverage => ({
   ...state,
   streams: HashMap.map(state.streams, (of) => ({
@@ -15,7 +15,7 @@ export const cameTwice = (state: Coverage, { from, to }: Window): Coverage => ({
   }))
 })
 
-/** What was told of earlier, if entries of the process are missing which may have told it. */
+/** Applies what was journalled earlier, if entries of the process that may have contained it are missing. */
 export const settle = (state: Coverage, at: number, unsettled: Unsettled | undefined): Coverage => {
   if (unsettled === undefined || Option.isNone(state.unsureSince)) return state
   const { doubts, more, setBack } = unsettled
@@ -41,14 +41,11 @@ export const settle = (state: Coverage, at: number, unsettled: Unsettled | undef
   }
 }
 
-/**
- * What is open goes on at another time. Of the time in between nobody can say whether it was recorded: it was passed over, or
- * came twice.
- */
+/** Moves what is open to another time. Nobody can say whether the time in between was recorded: it was skipped, or came twice. */
 export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Type): Coverage => ({
   ...state,
   through: Math.max(state.through, to),
-  // Where entries are missing it is also in doubt for streams that are not known yet.
+  // With entries missing it is also in doubt for streams that are not known yet.
   unsureSince: Option.map(state.unsureSince, (since) => Math.min(since, to)),
   missing: Option.isSome(state.unsureSince)
     ? Chunk.append(state.missing, { from: Math.min(from, to), to: Math.max(from, to) + 1 })

@@ -2,10 +2,10 @@ import { Chunk, HashMap } from "effect"
 import type { Heard } from "../JournalEvent.ts"
 import type { ConnectedWindow, StreamCoverage } from "./state.ts"
 
-/** A connection that was made while the journal told nothing, by whatever name. */
+/** Name of a connection that was made while journal entries are missing, whatever its real name was. */
 export const unnamed = ""
 
-/** The times on the connections that are open, up to where they were last heard. */
+/** Returns the times on the connections that are open, up to when each was last heard. */
 export const endsOf = (
   { open }: StreamCoverage,
   at: number,
@@ -14,7 +14,7 @@ export const endsOf = (
 ): ReadonlyArray<ConnectedWindow> =>
   Array.from(open, ([connection, from]) => {
     if (heard === undefined) return { from, to: Math.max(from, at), process }
-    // One without a name is one of those that were heard.
+    // An unnamed connection is one of those that were heard.
     const last = connection === unnamed ? Math.min(...Object.values(heard)) : (heard[connection] ?? from)
     return { from, to: Math.max(from, Math.min(at, last + 1)), process }
   })

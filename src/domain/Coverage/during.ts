@@ -3,7 +3,7 @@ import { microsPerHour } from "../micros.ts"
 import type { Window } from "../Window.ts"
 import type { Coverage, StreamCoverage } from "./state.ts"
 
-/** What is known of a stream of a time, without what ends before it or begins after it. */
+/** Restricts what is known of a stream to a time, without what ends before it or begins after it. */
 export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage => {
   const isIn = (window: Window) => window.to >= from && window.from < to
   return {
@@ -17,13 +17,14 @@ export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage
 }
 
 /**
- * Since when anything of a stream can be missing: its first message ever, or what is known to be missing or in doubt before. That
- * the exchange took it proves nothing. One that never had a message is to be recorded from the begin.
+ * Returns the time since when anything of a stream can be missing: its first message ever, or an earlier time that is known to be
+ * missing or in doubt. That the exchange accepted the subscription proves nothing. A stream that never had a message is to be
+ * recorded from the start.
  */
 export const beginOf = (of: StreamCoverage): number =>
   of.lastMessageAt === 0 ? of.wanted.from : Math.max(of.wanted.from, earliestOf(of))
 
-/** Notes its begin, before anything is forgotten that it may follow from. */
+/** Notes the start of a stream, before anything it follows from is forgotten. */
 export const noteBegin = (of: StreamCoverage): StreamCoverage => ({
   ...of,
   begunAt: Option.liftPredicate(earliestOf(of), Number.isFinite)
@@ -34,12 +35,12 @@ export const earliestOf = ({ begunAt, doubts, drops, gaps, lasting }: StreamCove
   for (const from of HashMap.values(lasting)) earliest = Math.min(earliest, from)
   for (const { from } of gaps) earliest = Math.min(earliest, from)
   for (const { from } of drops) earliest = Math.min(earliest, from)
-  // What nothing proves is no sign of a message.
+  // Unproven time is not a sign of a message.
   for (const { from, reason } of doubts) if (reason !== "unproven") earliest = Math.min(earliest, from)
   return earliest
 }
 
-/** The state without what it knows of other times, so that it is no larger than what is asked for. */
+/** Forgets what the state knows of other times, so that it is no larger than what was requested. */
 export const forgetOutside = (state: Coverage, range: Window): Coverage => ({
   ...state,
   streams: HashMap.map(state.streams, (of) => ({

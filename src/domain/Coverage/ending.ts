@@ -6,10 +6,10 @@ import type { ConnectedWindow, Coverage, StreamCoverage } from "./state.ts"
 import { makeSure, unwant } from "./streams.ts"
 
 /**
- * The journal ends here. Whether a message is missing after the last one of a stream, only the next one shows, or what is told
- * of it: of a stream that the running process records nothing is said of the time after it, and of one that an earlier process
- * recorded last it is in doubt. `isAlone`: nobody knows of a database that has what was counted and is in no archive; the same
- * goes for its time.
+ * Ends the journal here. Only the next message of a stream, or a later event about it, shows whether a message is missing after
+ * the last one. So nothing is said about the time after the last message of a stream that the running process records; for a
+ * stream that an earlier process recorded last, that time is in doubt. `isAlone`: no database is known that holds what was
+ * counted and is in no archive; that time is in doubt too.
  */
 export const endOfJournal = (
   state: Coverage,
@@ -32,7 +32,7 @@ export const endOfJournal = (
   }
 }
 
-/** It is said to be wanted up to its last message, or to what was told of it later, but no longer than until `most`. */
+/** Treats a stream as wanted up to its last message, or to a later event about it, but no longer than until `most`. */
 const endUnproven = (of: StreamCoverage, told: number, most: number): StreamCoverage => {
   const to = Math.min(most, Math.max(told, of.lastMessageAt + 1))
   return doubtUnproven({
@@ -44,7 +44,7 @@ const endUnproven = (of: StreamCoverage, told: number, most: number): StreamCove
   })
 }
 
-/** The archive does not have what was received from then on. */
+/** Marks the time from then on as in doubt, since the archive does not have what was received in it. */
 const doubtFrom = (of: StreamCoverage, from: number): StreamCoverage =>
   from < of.wanted.to
     ? { ...of, doubts: Chunk.append(of.doubts, { from, to: of.wanted.to, reason: "archive" as const }) }
@@ -67,8 +67,8 @@ export const seen = (state: Coverage, at: number): Coverage => ({
 })
 
 /**
- * The process is gone: what it had committed and told of, it had up to `at`, whatever else it told. A stream of which
- * nothing was heard just before is not said to have been wanted in these last moments.
+ * Ends the process: what it committed and journalled reaches up to `at`, whatever else it journalled. A stream that was not heard
+ * just before is not taken to have been wanted in these last moments.
  */
 export const endProcess = (state: Coverage, at: number, heard: Heard | undefined): Coverage => ({
   ...state,
@@ -79,7 +79,7 @@ export const endProcess = (state: Coverage, at: number, heard: Heard | undefined
   streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process, heard))
 })
 
-/** Microseconds: shorter than that nobody calls it silence. */
+/** Microseconds; anything shorter does not count as silence. */
 const lastMoments = 1_000_000
 
 const endStream = (

@@ -16,9 +16,9 @@ export const joined = (state: Coverage, entry: JournalEntry): Coverage => {
 }
 
 /**
- * Another journal of the server begins with the entry above `after`. Messages that the one before had counted and in no
- * archive are lost with its database, as far as anybody knows. `goesBack`: a database was restored from a copy, and what
- * happened between the last part of the journal before and this one is not known.
+ * Begins another journal of the server with the entry above `after`. Messages that the previous journal counted and that are in
+ * no archive are presumed lost with its database. `goesBack`: the database was restored from a copy, and what happened between
+ * the last part of the previous journal and this one is unknown.
  */
 export const beginJournal = (
   state: Coverage,

@@ -29,7 +29,7 @@ export const count = (
       messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
     uncounted: of.uncounted - known
   }
-  // No connection was made since, so that one that was open then has brought it.
+  // No connection was made since then, so one that was already open delivered it.
   return Option.match(of.unsureSince, {
     onNone: () => counted,
     onSome: (since) =>
@@ -43,7 +43,9 @@ export const count = (
   })
 }
 
-/** Times on connections of which no message was kept: the first one that is proves nothing of what came before it. */
+/**
+ * Returns the times on connections of which no message was kept: the first kept message proves nothing about what came before it.
+ */
 const beforeFirst = (
   { connected, noneSince, open, unsureSince }: StreamCoverage,
   first: number

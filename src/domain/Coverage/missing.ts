@@ -4,10 +4,13 @@ import type { Window } from "../Window.ts"
 import { closeAll, endsOf } from "./connections.ts"
 import { type Coverage, endless, isEndless, type StreamCoverage } from "./state.ts"
 
-/** How late an event may be told, microseconds: what happened after it may have been told before. */
+/** How late an event can be journalled, microseconds: later events may be journalled before it. */
 const mostLate = 60_000_000
 
-/** Until when what was told before this entry may have happened. What storage tells by itself, and a begin, is never late. */
+/**
+ * Returns the latest time at which what was journalled before this entry can have happened. Storage's own events, and starts, are
+ * never late.
+ */
 export const latestBefore = ({ at, event }: JournalEntry): number =>
   "at" in event && !isNeverLate.has(event._tag) ? at + mostLate : at
 
@@ -26,7 +29,7 @@ export const lose = (state: Coverage): Coverage => ({
   )
 })
 
-/** The first entry after those that are missing. */
+/** Resumes with the first entry after the missing ones. */
 export const findAgain = (state: Coverage, at: number): Coverage =>
   Option.match(state.missingSince, {
     onNone: () => state,
@@ -40,7 +43,7 @@ export const findAgain = (state: Coverage, at: number): Coverage =>
         streams: HashMap.map(state.streams, (of) => ({
           ...doubt(of, { ...window, from: Math.min(window.from, unarchivedFrom(state, of)) }),
           unsureSince: HashMap.isEmpty(of.open) ? Option.some(window.to) : Option.none(),
-          // How many of the messages that were counted meanwhile are archived cannot be known.
+          // It is unknown how many of the messages counted meanwhile are archived.
           unarchived: isEndless(of) ? of.unarchived : [...of.unarchived, endless(from)],
           uncounted: 0
         }))
@@ -48,14 +51,17 @@ export const findAgain = (state: Coverage, at: number): Coverage =>
     }
   })
 
-/** Since when messages were counted that may have left the database for an archive that nothing tells of any more. */
+/**
+ * Returns the time since when messages were counted that may have left the database for an archive of which the journal has no
+ * record.
+ */
 export const unarchivedFrom = (
   { archivedBefore }: Coverage,
   { unarchived: [first] }: StreamCoverage
 ): number =>
   first === undefined ? Number.POSITIVE_INFINITY : Option.getOrElse(archivedBefore, () => first.from)
 
-/** In doubt from the last message before, since a gap that is not told of may begin there. */
+/** Puts the stream in doubt from the last message before, since a gap that was not journalled may begin there. */
 const doubt = (of: StreamCoverage, { from, to }: Window): StreamCoverage => ({
   ...of,
   doubts: Chunk.append(of.doubts, {

@@ -6,32 +6,32 @@ import type { StreamId } from "../StreamId.ts"
 import { type LastingReason, lastingReasons } from "../Unsettled.ts"
 import type { Window } from "../Window.ts"
 
-/** Messages that are missing between two that were received. */
+/** Messages that are missing between two received ones. */
 export interface Gap extends Window {
-  /** How many; null if nobody knows. */
+  /** How many are missing; null if unknown. */
   readonly size: number | null
   readonly rule: (typeof GapDetected.Type)["rule"]
   readonly scope: (typeof GapDetected.Type)["scope"]
-  /** The numbers between which they are missing, as the exchange counts. */
+  /** The exchange's numbers between which they are missing. */
   readonly expected: Integer
   readonly received: Integer
 }
 
-/** Messages that gave way in our queue. */
+/** Messages that were dropped from our queue. */
 export interface DropWindow extends Window {
   readonly count: number
 }
 
 /** A time on a connection. */
 export interface ConnectedWindow extends Window {
-  /** Of which process it was, counted from the begin of the journal. */
+  /** The process it belongs to, counted from the start of the journal. */
   readonly process: number
 }
 
 /**
- * `journal`: entries of the journal are missing, which may have told of anything. `archive`: the archive does not have the
- * object that the messages left the database for. `unproven`: the process ended, and no later message proves that none is
- * missing since the last one.
+ * Why a time can be in doubt. `journal`: entries of the journal are missing that may have said anything. `archive`: the archive
+ * does not have the object that the messages left the database for. `unproven`: the process ended, and no later message proves
+ * that none is missing since the last one.
  */
 export const doubtReasons = [
   "reconnect",
@@ -46,48 +46,48 @@ export const doubtReasons = [
   ...lastingReasons
 ] as const
 
-/** A time of which nobody can say whether messages are missing. */
+/** A time for which it is unknown whether messages are missing. */
 export interface Doubt extends Window {
   readonly reason: (typeof doubtReasons)[number]
 }
 
-/** What the journal says about a stream. Times in microseconds since the epoch. */
+/** What the journal says about a stream. Times are in microseconds since the epoch. */
 export interface StreamCoverage {
   readonly stream: StreamId
-  /** When it was first and last to be recorded. */
+  /** From when to when it was to be recorded. */
   readonly wanted: Window
-  /** When it was not to be recorded in between. */
+  /** The times in between when it was not to be recorded. */
   readonly unwanted: Chunk.Chunk<Window>
   /** Whether the running process is to record it. */
   readonly isWanted: boolean
-  /** Whether the running process is to record it by its name, so that it does whatever the exchange lists. */
+  /** Whether the running process is to record it by name, and so regardless of what the exchange lists. */
   readonly isNamed: boolean
-  /** Since when its symbol is delisted. */
+  /** Since when its symbol has been delisted. */
   readonly delistedAt: Option.Option<number>
   readonly connected: Chunk.Chunk<ConnectedWindow>
-  /** Since when, by connection: those that are open. */
+  /** The open connections: since when each has been open, by name. */
   readonly open: HashMap.HashMap<string, number>
-  /** By the hour of receipt, hours since the epoch. */
+  /** Message counts by hour of receipt, in hours since the epoch. */
   readonly messages: HashMap.HashMap<number, number>
   readonly gaps: Chunk.Chunk<Gap>
   readonly drops: Chunk.Chunk<DropWindow>
   readonly doubts: Chunk.Chunk<Doubt>
   /**
-   * Entries were missing up to this time, and whether the stream was connected then is not known yet. What comes of it
-   * later tells: a message without a new connection before it, or the end of a connection that was made meanwhile.
+   * Entries were missing up to this time, and it is not known yet whether the stream was connected then. A later event settles
+   * it: a message without a new connection before it, or the end of a connection that was made meanwhile.
    */
   readonly unsureSince: Option.Option<number>
-  /** When the last message was received that the journal counts; 0 if it counts none. */
+  /** Receive time of the last message that the journal counts; 0 if it counts none. */
   readonly lastMessageAt: number
-  /** The first time of which anything is known, as far as that was noted: see `beginOf`. */
+  /** The first time of which anything is known, if it was noted: see `beginOf`. */
   readonly begunAt: Option.Option<number>
-  /** Since when this journal counts none, if it has not counted any. */
+  /** Since when this journal has counted no messages, if it has not counted any. */
   readonly noneSince: Option.Option<number>
-  /** Messages that were counted and are in no archive that is done, in the order of receipt; `messages` since `from`. */
+  /** Messages that were counted and are in no finished archive, in order of receipt; `messages` received since `from`. */
   readonly unarchived: ReadonlyArray<{ readonly from: number; readonly messages: number }>
   /** Messages that were archived before they were counted. */
   readonly uncounted: number
-  /** Since when it is in doubt, by what makes it so. */
+  /** Since when it has been in doubt, by reason. */
   readonly lasting: HashMap.HashMap<LastingReason, number>
 }
 
@@ -96,32 +96,35 @@ export interface Coverage {
   readonly streams: HashMap.HashMap<string, StreamCoverage>
   /** How many processes have ended. */
   readonly process: number
-  /** Up to here, microseconds, the running process has committed what it received, and told of its holes. */
+  /** The time, microseconds, up to which the running process has committed what it received and journalled its holes. */
   readonly lastSeen: number
-  /** What the running process had heard on its connections by then, as far as the journal says. */
+  /** When the running process had last heard its connections by then, if the journal says so. */
   readonly heard: Heard | undefined
-  /** Until when the journal speaks, microseconds. */
+  /** The time up to which the journal speaks, microseconds. */
   readonly through: number
-  /** The id of the last entry: the next one follows on it, or entries are missing. */
+  /** The id of the last entry: if the next one does not follow it, entries are missing. */
   readonly lastId: number
-  /** Since when entries are missing, as long as none came after them. */
+  /** Since when entries have been missing, while none has come after them. */
   readonly missingSince: Option.Option<number>
-  /** Times of which entries are missing: they are in doubt for every stream. */
+  /** Times whose entries are missing: they are in doubt for every stream. */
   readonly missing: Chunk.Chunk<Window>
-  /** Until when entries of the running process were missing, if any were. */
+  /** The time until which entries of the running process were missing, if any were. */
   readonly unsureSince: Option.Option<number>
-  /** What was received before it is in archives that the journal told of, or in doubt, as far as that is known. */
+  /** What was received before this time is in archives that the journal records, or in doubt; none if unknown. */
   readonly archivedBefore: Option.Option<number>
-  /** Archives of rows that are under way, by archive id, and what is done or given up behind an older one of its stream. */
+  /**
+   * Archives of rows that are under way, by archive id, and those that are purged or given up behind an older one of their
+   * stream.
+   */
   readonly archives: HashMap.HashMap<string, ArchiveUnderWay>
 }
 
 export interface ArchiveUnderWay {
   readonly stream: string
   readonly rows: number
-  /** The id of its first row: they grow with the time of receipt. */
+  /** The id of its first row: ids grow with the time of receipt. */
   readonly firstId: number
-  /** Whether its rows have left the database, or stay there for another archive, since it was given up. */
+  /** Whether its rows have left the database, or stay there for another archive because it was given up. */
   readonly end?: "purged" | "given up"
 }
 
@@ -139,7 +142,7 @@ export const noCoverage: Coverage = {
   archives: HashMap.empty()
 }
 
-/** Messages from then on, of which it cannot be known how many are archived. */
+/** Messages from then on, of which it is unknown how many are archived. */
 export const endless = (from: number) => ({ from, messages: Number.POSITIVE_INFINITY })
 
 export const isEndless = ({ unarchived }: StreamCoverage): boolean =>

@@ -3,14 +3,14 @@ import { type StreamId, streamKey } from "../StreamId.ts"
 import type { LastingReason } from "../Unsettled.ts"
 import { type Coverage, newStream, type StreamCoverage } from "./state.ts"
 
-/** It was connected since then, and so to be recorded. */
+/** Marks a stream as connected since then, and so to be recorded. */
 export const wantSince = (of: StreamCoverage, since: number): StreamCoverage => ({
   ...of,
   isWanted: true,
   wanted: { from: Math.min(of.wanted.from, since), to: of.wanted.to }
 })
 
-/** Whether it was connected up to here, after entries that are missing, will not be known any more. */
+/** Gives up finding out whether it was connected up to here after missing entries: that time is in doubt. */
 export const makeSure = (of: StreamCoverage, at: number): StreamCoverage =>
   Option.match(of.unsureSince, {
     onNone: () => of,
@@ -33,7 +33,7 @@ export const beginDoubt = (of: StreamCoverage, reason: LastingReason, from: numb
   )
 })
 
-/** It began at `since`, if that is not known or was before: what was told in between may be of another clock. */
+/** Ends a doubt, which began at `since` if its start is unknown or was later: events in between may use another clock. */
 export const endDoubt = (
   of: StreamCoverage,
   reason: LastingReason,
@@ -54,7 +54,7 @@ export const endDoubt = (
 export const endDoubts = (of: StreamCoverage, at: number): StreamCoverage =>
   Array.from(HashMap.keys(of.lasting)).reduce((rest, reason) => endDoubt(rest, reason, at, at), of)
 
-/** From `at` on the stream is not to be recorded, as far as is known by then. */
+/** Marks a stream as not to be recorded from `at` on, by what is known then. */
 export const unwant = (of: StreamCoverage, at: number): StreamCoverage => ({
   ...endDoubts(of, at),
   isWanted: false,
@@ -76,7 +76,7 @@ export const want = (of: StreamCoverage, at: number): StreamCoverage => ({
   })
 })
 
-/** Changes a stream of which something is known at `at`. */
+/** Changes a stream about which something is known at `at`. */
 export const update = (
   state: Coverage,
   stream: StreamId,
@@ -96,7 +96,7 @@ export const update = (
   )
 })
 
-/** The same for the streams of a symbol that are known. */
+/** Changes the known streams of a symbol. */
 export const updateSymbol = (
   state: Coverage,
   { exchange, symbol }: { readonly exchange: string; readonly symbol: string },

@@ -17,30 +17,30 @@ export interface ConnectionContext {
   readonly exchange: Exchange
   readonly url: string
   readonly connect: Connect
-  /** How long a lively stream may say nothing. */
+  /** How long a lively stream can be quiet. */
   readonly silenceTimeout: Duration.Duration
-  /** What is usual for all streams of the exchange. */
+  /** The usual pauses of all streams of the exchange. */
   readonly habit: PauseHabit
   readonly clock: ReceiveClock["Type"]
-  /** Takes every message, on the socket's call stack. */
+  /** Receives every message, on the socket's call stack. */
   readonly offer: (snapshot: Snapshot) => void
-  /** Takes every event, on the same stack. */
+  /** Receives every event, on the same stack. */
   readonly emit: (event: ExchangeEvent) => void
-  /** Hears of the first message of every stream. */
+  /** Called at the first message of every stream. */
   readonly onFirst: (stream: TrackedStream) => void
   readonly latency: Metric.Metric.Histogram<number>
-  /** Counts frames that could not be used. */
+  /** Counts unusable frames. */
   readonly skipped: ReadonlyMap<SkipReason, Metric.Metric.Counter<number>>
-  /** The stream under which frames are kept that could not be read, by the symbol that they name. */
+  /** Returns the stream under which unreadable frames are kept, by the symbol that they name. */
   readonly unreadableOf: (symbol: string) => StreamId
-  /** Hears what the exchange says of itself. */
+  /** Receives the status messages of the exchange. */
   readonly statuses: StatusWatch
   readonly signer: Signer | undefined
-  /** Spaces attempts to connect. */
+  /** Spaces connection attempts. */
   readonly attempts: AttemptLimiter
-  /** Spaces messages of all connections together, where the exchange counts them so. */
+  /** Spaces the messages of all connections together, if the exchange counts them that way. */
   readonly messages: Pacer | undefined
-  /** A name that no other connection has or had. */
+  /** Generates a name that no other connection has or had. */
   readonly nextConnection: () => string
 }
 

@@ -8,23 +8,23 @@ import { nothingDelivered, type StandbyNumbers } from "./handover.ts"
 export interface Subscription {
   readonly stream: TrackedStream
   /**
-   * - `asked`: nothing so far;
-   * - `taken`: the exchange took it, or a message shows that it did;
-   * - `assumed`: an exchange that answers nothing has had messages of it on an earlier connection;
-   * - `refused`: it is to be asked for again at the stream's `retryAt`.
+   * - `asked`: no answer so far;
+   * - `taken`: the exchange accepted it, or a message shows that it did;
+   * - `assumed`: an exchange without answers sent messages of it on an earlier connection;
+   * - `refused`: it is to be requested again at the stream's `retryAt`.
    */
   answer: "asked" | "taken" | "assumed" | "refused"
-  /** When the exchange took it, NaN for not yet. */
+  /** When the exchange accepted it, NaN if it has not yet. */
   takenAt: number
-  /** Whether it was told that it is connected: that a message came since it was taken. */
+  /** Whether it was reported as connected: a message has arrived since it was accepted. */
   isTold: boolean
-  /** Whether a message came. */
+  /** Whether a message arrived. */
   live: boolean
   readonly reasked: Reasked
-  /** Whether what comes counts: else another connection keeps the stream. */
+  /** Whether its messages count; otherwise another connection keeps the stream. */
   counts: boolean
   readonly here: SeenHere
-  /** What came here while another connection kept the stream. */
+  /** What arrived here while another connection kept the stream. */
   standby: StandbyNumbers
 }
 
@@ -45,7 +45,7 @@ export const makeSubscription = (
   standby: nothingDelivered
 })
 
-/** Another connection, or none, is to take the stream over from the one that keeps it. */
+/** Ends a standby: another connection, or none, will take the stream over from the one that keeps it. */
 export const endStandby = ({ standby, stream }: Subscription): void => {
   if (stream.successor === standby) stream.successor = null
 }

@@ -26,17 +26,17 @@ import { breakOf, discontinuity, gapDetected } from "./verdictEvents.ts"
 type Data = Extract<Frame, { readonly _tag: "Data" }>
 
 /**
- * Delivers the messages of a connection: offers each to the queue, judges it against those before it, and tells of what is
- * missing. All of it runs on the call stack of the socket. Times are receive times in microseconds.
+ * Delivers the messages of a connection: offers each to the queue, judges it against those before it, and reports what is
+ * missing. Everything runs on the call stack of the socket. Times are receive times in microseconds.
  */
 export interface Delivery {
-  /** A data frame came, with this part of it as payload. */
+  /** Handles a data frame with this part of it as payload. */
   readonly deliver: (frame: Data, data: Buffer, now: number) => void
-  /** A frame without data came that has a number, on a connection that numbers all of its frames. */
+  /** Handles a numbered frame without data, on a connection that numbers all of its frames. */
   readonly count: (number: Integer, sent: number | null | undefined, now: number) => void
-  /** What comes here of the stream counts from now on, whether messages have come or not. */
+  /** Makes the messages of the stream on this connection count from now on, whether any have arrived or not. */
   readonly takeOver: (subscription: Subscription, now: number) => void
-  /** Whether any message came. */
+  /** Whether any message arrived. */
   readonly hadData: () => boolean
 }
 
@@ -55,7 +55,7 @@ export const makeDelivery = (options: {
     .find((rule): rule is NumberedRule => rule.kind !== "none" && rule.scope === "connection")
   let counter = numbering?.first === undefined ? nothingSeen : { ...nothingSeen, last: numbering.first - 1 }
   const counted = makeSeenHere(makeRemembered())
-  /** When the last frame came whose number had not been there. */
+  /** When the last frame with a new number arrived. */
   let lastNewFrameAt = Number.NaN
   let hadData = false
 
@@ -122,7 +122,7 @@ export const makeDelivery = (options: {
     const verdict = judgeHere(rule.kind, stream.continuity, part, here, times)
     stream.continuity = advance(stream.continuity, part, verdict)
     seeHere(here, part, exchangeTimestamp, verdict)
-    // It is not certain that messages that seem to be known were these.
+    // Messages that look known are not certain to be the same ones.
     const after = stream.lastNewAt
     if (isNew(verdict)) {
       stream.lastNewAt = now
@@ -178,7 +178,7 @@ export const makeDelivery = (options: {
     emit(gapDetected(stream.id, rule, gap, { at: now, after, before: now }))
   }
 
-  /** The stream's messages come from here now. Answers whether it was told that they came from another connection before. */
+  /** Records that the stream's messages now come from here. Returns whether a change of connection was reported. */
   const resume = ({ stream, takenAt }: Subscription, part: Part, now: number): boolean => {
     const before = stream.connection
     stream.connection = connection
@@ -192,7 +192,7 @@ export const makeDelivery = (options: {
     return true
   }
 
-  /** A message of a connection that is still to take over: the other one counts, here it is only noted. */
+  /** Handles a message on a connection that has yet to take over: the other connection counts, this one only keeps track. */
   const standBy = (subscription: Subscription, part: Part, now: number): void => {
     const { here, stream } = subscription
     const before = subscription.standby
@@ -227,7 +227,7 @@ export const makeDelivery = (options: {
     }
   }
 
-  /** A frame of a connection that numbers all of its frames: whose message is missing cannot be known. */
+  /** Judges a frame of a connection that numbers all of its frames: it is unknown whose message is missing. */
   const countPlace = (
     rule: NumberedRule,
     { last, previous }: { readonly previous: Integer; readonly last: Integer },
@@ -244,7 +244,7 @@ export const makeDelivery = (options: {
     if (verdict._tag === "Continues" || verdict._tag === "Repeated") return verdict
     for (const { answer, stream } of subscriptions.values()) {
       if (stream.rule.kind === "none" || stream.rule.scope !== "connection" || answer === "refused") continue
-      // It was told to be missing of every stream.
+      // It was reported as missing for every stream.
       if (verdict._tag === "OutOfOrder") stream.outOfOrder++
       else if (verdict._tag === "Gap") tellGap(stream, rule, verdict, after, now)
       else emit(discontinuity(stream.id, "set back", { at: now, after, before: now }))
@@ -269,7 +269,7 @@ export const makeDelivery = (options: {
   }
 }
 
-/** Whether numbers tell what is missing before the first message of a connection: it goes on, or it is a gap. */
+/** Whether numbers tell what is missing before the first message of a connection: either nothing, or there is a gap. */
 const isNumberedOn = ({ continuity, rule }: TrackedStream, part: Part): boolean => {
   if (!spansConnections(rule) || part.snapshot) return false
   if (Number.isNaN(continuity.last) || Number.isNaN(part.last)) return false

@@ -21,15 +21,15 @@ import { discontinuity, gapDetected } from "./verdictEvents.ts"
 
 /*
  * A handover: two connections bring a stream until the next one takes it over from the one that keeps it. What one of them has
- * missed the other may have brought; what neither has is a gap. Pure: what is seen goes in, what is known and what is to be told
- * comes out. Times are receive times in microseconds, NaN for never.
+ * missed the other may have brought; what neither has is a gap. Pure functions: they take what was seen, and return what is
+ * known and what to report. Times are receive times in microseconds, NaN for never.
  */
 
 /** What a connection has delivered of a stream that another one keeps. */
 export interface StandbyNumbers extends DeliveredNumbers {
-  /** The holes that were found here, as they were then. */
+  /** The holes found here, as they were then. */
   readonly found: ReadonlyArray<FoundHole>
-  /** Whether the exchange set its numbers back here: they cannot be compared with those of the connection before. */
+  /** Whether the exchange set its numbers back here: they are not comparable with those of the previous connection. */
   readonly isSetBack: boolean
   readonly firstAt: number
   readonly lastAt: number
@@ -43,7 +43,7 @@ export interface FoundHole {
   readonly before: number
 }
 
-/** What is known of a stream by the connection that keeps it. */
+/** What the connection that keeps a stream knows about it. */
 export type KeptNumbers = Pick<
   TrackedStream,
   "id" | "rule" | "continuity" | "lastMessageAt" | "lastNewAt" | "newest" | "overlap"
@@ -58,7 +58,7 @@ export const nothingDelivered: StandbyNumbers = {
   lastAt: Number.NaN
 }
 
-/** A message comes on a connection that is still to take over. */
+/** Records a message on a connection that has yet to take over. */
 export const standBy = (
   standby: StandbyNumbers,
   here: SeenHere,
@@ -68,7 +68,7 @@ export const standBy = (
 ): {
   readonly standby: StandbyNumbers
   readonly verdict: Verdict
-  /** What the message is to the connection that keeps the stream, if that had missed it. */
+  /** The verdict on the message for the connection that keeps the stream, if that one had missed it. */
   readonly late: Verdict | undefined
 } => {
   const spans = spansConnections(rule)
@@ -140,7 +140,7 @@ const withVerdict = (
   return standby
 }
 
-/** What neither the connection that keeps the stream has delivered, so far, nor the one that is to take over. */
+/** Returns what neither the connection that keeps the stream nor its successor has delivered so far. */
 export const missingOnBoth = (
   standby: StandbyNumbers,
   { continuity, rule }: Pick<KeptNumbers, "continuity" | "rule">
@@ -151,8 +151,8 @@ export const missingOnBoth = (
 }
 
 /**
- * The connection takes over a stream that is live on it: what is known of the stream from then on, and what is to be told. `time` is
- * the newest time of the exchange that came here.
+ * Takes over a stream that is live on the connection. Returns what is known about the stream from then on, and the events to
+ * report. `time` is the newest exchange time on this connection.
  */
 export const takeOver = (
   standby: StandbyNumbers,
@@ -163,7 +163,7 @@ export const takeOver = (
   const { continuity, id, rule } = stream
   const { found, seen } = standby
   const spans = spansConnections(rule)
-  // It has messages that are newer than those of the other one, under numbers that are not above.
+  // Its messages are newer than those of the other connection, under numbers that are not higher.
   const isSetBack =
     standby.isSetBack || (spans && seen.last < continuity.last && isLater(time, stream.newest))
   const last = { ...seen, holes: seen.holes.slice(-maxHoles) }
@@ -212,7 +212,7 @@ export const takeOver = (
   }
 }
 
-/** What is left of a hole that was found, with its size if it is all of it. */
+/** Returns the rest of a hole that was found, with its size if it is the whole of it. */
 export const restOf = (
   { kind }: NumberedRule,
   hole: Hole,

@@ -3,24 +3,27 @@ import type { Pacer } from "../Pacer.ts"
 import { ConnectionLost, type WebSocketConnection } from "../WebSocket.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
 
-/** Keeps a connection alive by pings, and notices when it is dead or old. Intervals are counted by the clock that nobody sets. */
+/**
+ * Keeps a connection alive with pings, and notices when it is dead or old. Intervals are measured by the clock that is never
+ * set.
+ */
 export interface Liveness {
-  /** It is open: pings go out from now on. */
+  /** Called when the connection is open: pings are sent from now on. */
   readonly start: (socket: Pick<WebSocketConnection, "unsafePing" | "unsafeSend">) => void
-  /** A frame begins. */
+  /** Called when a frame arrives. */
   readonly onFrame: () => void
-  /** A frame with this stamp was dealt with, microseconds. */
+  /** Called when a frame with this stamp, in microseconds, was handled. */
   readonly afterFrame: (now: number) => void
-  /** The exchange answered a ping by a frame of its own. */
+  /** Called when the exchange answered a ping with a frame of its own. */
   readonly onPongFrame: () => void
-  /** The protocol's own frames. */
+  /** Called for control frames of the protocol. */
   readonly onPing: () => void
   readonly onPong: () => void
-  /** To be called once a second. Answers why the connection is dead, if it is. */
+  /** To be called once a second. Returns why the connection is dead, if it is. */
   readonly tick: () => ConnectionLost | undefined
-  /** Whether the exchange will soon end it for its age. */
+  /** Whether the exchange will soon end it because of its age. */
   readonly isOld: () => boolean
-  /** When it was opened, and when anything was last heard, pings and pongs included; microseconds since the epoch. */
+  /** When it was opened, and when anything was last received, pings and pongs included; microseconds since the epoch. */
   readonly openedAt: () => number
   readonly heardAt: () => number
   readonly counts: () => { readonly pings: number; readonly pongs: number; readonly pingsAnswered: number }
@@ -47,7 +50,7 @@ export const makeLiveness = (
     let pings = 0
     let pongs = 0
     let pingsAnswered = 0
-    /** Since the last ping that has no answer. */
+    /** Seconds since the first ping that is still unanswered. */
     let pongSeconds: number | undefined
 
     const pingIfDue = (): void => {
@@ -55,7 +58,7 @@ export const makeLiveness = (
       pingDue = clock.unsafeElapsed() + every
       const { ping } = exchange.keepalive
       if (ping._tag === "None") return
-      // It does not wait for its turn: quotas leave room for it.
+      // A ping does not wait for its turn: quotas leave room for it.
       pacer.ping(monotonicMillis())
       if (ping._tag === "Text") socket.unsafeSend(ping.text)
       else socket.unsafePing()

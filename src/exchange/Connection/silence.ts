@@ -7,12 +7,12 @@ import { isTalking } from "../Unreadable.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
 import type { Subscriptions } from "./Subscription.ts"
 
-/** Counts of a stream are told to the journal every so many seconds. */
+/** How often, in seconds, the counts of a stream are written to the journal. */
 const reportSeconds = 10
 
 /**
- * Watches over the streams of a connection, once a second: asks again for those that were refused and are due, and for those that
- * fell silent; those that were asked for again in vain get another connection. `now` is in microseconds since the epoch.
+ * Checks the streams of a connection once a second: resubscribes to refused streams that are due, and to streams that fell
+ * silent. Those that stay silent after resubscribing get another connection. `now` is in microseconds since the epoch.
  */
 export const makeStreamChecks = (options: {
   readonly context: Pick<ConnectionContext, "clock" | "emit" | "silenceTimeout">
@@ -20,9 +20,9 @@ export const makeStreamChecks = (options: {
   readonly silence: SilenceWatch
   readonly monotonicMillis: () => number
   readonly askAgain: (streams: ReadonlyArray<MarketStream>) => void
-  /** Streams that were asked for again in vain: they should get another connection. Answers whether they do. */
+  /** Called with streams that stayed silent after resubscribing and need another connection. Returns whether they get one. */
   readonly onMove: (streams: ReadonlyArray<TrackedStream>) => boolean
-  /** All of the connection is silent: another one should take over. */
+  /** Called when the whole connection is silent: another one should take over. */
   readonly onSilent: (reason: string) => void
 }): ((now: number) => void) => {
   const { askAgain, monotonicMillis, onMove, onSilent, silence, subscriptions } = options
@@ -30,8 +30,8 @@ export const makeStreamChecks = (options: {
   let seconds = 0
 
   /**
-   * Whether these, which were asked for again in vain, get another connection: all of the connection where nothing else has
-   * come on it either, to the second.
+   * Whether these streams, which stayed silent after resubscribing, get another connection. If nothing else has arrived on this
+   * one either, to the second, the whole connection is replaced.
    */
   const isMoved = (streams: ReadonlyArray<TrackedStream>, watched: number): boolean => {
     if (streams.length === 0) return false
@@ -43,7 +43,10 @@ export const makeStreamChecks = (options: {
     return true
   }
 
-  /** Since its last message, or since the exchange took it here: the watch's own seconds are late where the processor is busy. */
+  /**
+   * Seconds since its last message, or since the exchange accepted it here: the watch's own seconds lag when the processor is
+   * busy.
+   */
   const secondsSince = (stream: TrackedStream, now: number): number => {
     const takenAt = subscriptions.get(stream.id)?.takenAt
     const since = Math.max(stream.lastMessageAt || 0, takenAt || 0)
@@ -99,7 +102,7 @@ export const makeStreamChecks = (options: {
       attempted(watch)
     }
     const again = silent.filter((stream) => !moved.includes(stream))
-    // Without an end: what comes meanwhile would be lost.
+    // Without unsubscribing first: messages in between would be lost.
     askAgain(again.map((stream) => stream.id))
   }
 }

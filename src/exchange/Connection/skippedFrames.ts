@@ -7,22 +7,22 @@ import { type ConnectionContext, noTags } from "./ConnectionContext.ts"
 import type { Subscriptions } from "./Subscription.ts"
 import type { Subscribing } from "./subscribing.ts"
 
-/** The frames of a connection that cannot be used: counted, kept, and told of in the log once a second at most. */
+/** The unusable frames of a connection: counted, kept, and logged at most once a second. */
 export interface SkippedFrames {
-  /** A frame came, of whatever kind. */
+  /** Called for every frame, of any kind. */
   readonly onFrame: () => void
-  /** This one cannot be used. `lastFrameAt` is the stamp of the frame before it, microseconds, NaN if there was none. */
+  /** Handles an unusable frame. `lastFrameAt` is the stamp of the previous frame in microseconds, NaN if there was none. */
   readonly skip: (frame: Malformed, bytes: Buffer, now: number, lastFrameAt: number) => void
-  /** Something else was passed over. */
+  /** Records something else that was skipped. */
   readonly note: (what: string) => void
-  /** To be called once a second. Answers why the connection is of no use: most of what comes cannot be read. */
+  /** To be called once a second. Returns why the connection is useless, if most of its frames are unreadable. */
   readonly tick: () => ConnectionLost | undefined
   readonly report: Effect.Effect<void>
   /** Frames received. */
   readonly frames: () => number
 }
 
-/** Of so many seconds frames are judged together, if there are so many of them. */
+/** Frames are judged together over this many seconds, if there are at least `minFramesToJudge`. */
 const windowSeconds = 60
 const minFramesToJudge = 100
 

@@ -5,7 +5,7 @@ import type { Subscription } from "./Subscription.ts"
 
 type Emit = (event: ExchangeEvent) => void
 
-/** Tells that messages of the stream can be read, where that was not known. */
+/** Reports that messages of the stream arrive, unless that was already known. */
 export const tellConnected = (
   emit: Emit,
   connection: string,
@@ -25,7 +25,8 @@ export const tellConnected = (
 }
 
 /**
- * Tells that the stream ended on the connection, which was last heard at `heard`: nothing of one whose begin was not told.
+ * Reports that the stream ended on the connection, which was last heard at `heard`. Does nothing for a stream whose start was
+ * not reported.
  */
 export const tellDisconnected = (
   emit: Emit,

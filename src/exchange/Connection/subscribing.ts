@@ -8,58 +8,58 @@ import { ConnectionLost } from "../WebSocket.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
 import { makeSubscription, type Subscription, type Subscriptions } from "./Subscription.ts"
 
-/** How long an exchange may take to answer a subscription, by acknowledgement or by data. */
+/** How long an exchange can take to answer a subscription, with an acknowledgement or with data. */
 const answerSeconds = 10
 
 /**
- * Asks for the streams of a connection, and ends them; knows what the exchange answered. A request that is refused as a whole is
- * halved until the stream is found that the exchange does not want.
+ * Subscribes to the streams of a connection, unsubscribes from them, and tracks the answers of the exchange. A request that is
+ * refused as a whole is halved until the stream that the exchange refuses is found.
  */
 export interface Subscribing {
-  /** The streams that were asked for, by channel: what the decoder knows. */
+  /** The requested streams by channel, for the decoder. */
   readonly byChannel: ReadonlyMap<string, MarketStream>
-  /** Whether a channel was ended on this connection: what still comes of it means nothing. */
+  /** Whether a channel was unsubscribed on this connection: what still arrives for it is ignored. */
   readonly isFormer: (channel: string) => boolean
-  /** Asks for streams. Those among `guests` are kept by another connection. */
+  /** Subscribes to streams. Those among `guests` are kept by another connection. */
   readonly add: (streams: ReadonlyArray<TrackedStream>, guests: ReadonlySet<TrackedStream>) => void
   readonly remove: (streams: ReadonlyArray<TrackedStream>) => void
-  /** Asks once more for streams. What comes of them meanwhile counts. */
+  /** Subscribes to streams once more. Messages that arrive in the meantime count. */
   readonly askAgain: (streams: ReadonlyArray<MarketStream>) => void
-  /** The exchange took the stream, or a frame shows that it did. */
+  /** Records that the exchange accepted the stream, or that a frame shows that it did. */
   readonly settle: (subscription: Subscription, now: number) => void
-  /** Whether a request has not been answered for all of its streams. */
+  /** Whether a request is still unanswered for some of its streams. */
   readonly isWaiting: () => boolean
   readonly onAcknowledged: (frame: Extract<Frame, { readonly _tag: "Acknowledged" }>, now: number) => void
   readonly onRefused: (frame: Extract<Frame, { readonly _tag: "Refused" }>, now: number) => void
-  /** To be called once a second. Answers why the connection is of no use, if it is not. */
+  /** To be called once a second. Returns why the connection is useless, if it is. */
   readonly tick: (now: number) => ConnectionLost | undefined
-  /** Returns when every stream that was asked for was taken or refused. */
+  /** Returns when every requested stream has been accepted or refused. */
   readonly ready: Effect.Effect<void>
-  /** Sends what is to be sent, as it comes. */
+  /** Sends requests as they come up. */
   readonly run: (
     send: (frame: string) => Effect.Effect<void, ConnectionLost>
   ) => Effect.Effect<never, ConnectionLost>
 }
 
-/** A request without an answer for all of its streams. */
+/** A request that is unanswered for some of its streams. */
 interface PendingRequest {
   readonly streams: Set<MarketStream>
   readonly indivisible: boolean
-  /** Since it was sent. */
+  /** Seconds since it was sent. */
   seconds: number
 }
 
 export const makeSubscribing = (options: {
   readonly context: Pick<ConnectionContext, "clock" | "emit" | "exchange">
   readonly subscriptions: Subscriptions
-  /** Whether the connection has taken over from the one before. */
+  /** Whether the connection has taken over from the previous one. */
   readonly isPrimary: () => boolean
   readonly hadData: () => boolean
-  /** The stream ends here. */
+  /** Called when the stream ends here. */
   readonly onEnd: (subscription: Subscription, end: ConnectionLost, now: number) => void
-  /** The connection is of no use. */
+  /** Called when the connection is useless. */
   readonly fail: (error: ConnectionLost) => void
-  /** Something was passed over, for the log. */
+  /** Records something that was skipped, for the log. */
   readonly note: (what: string) => void
 }): Effect.Effect<Subscribing> =>
   Effect.gen(function* () {
@@ -70,12 +70,12 @@ export const makeSubscribing = (options: {
     const byChannel = new Map<string, MarketStream>()
     const former = new Set<string>()
     const pending = new Map<string, PendingRequest>()
-    /** When streams were last ended, by the clock that nobody sets. */
+    /** When streams were last unsubscribed, by the clock that is never set. */
     let endedAt = Number.NEGATIVE_INFINITY
     let isAnswered = false
     let requests = 0
 
-    // ---- what is asked for
+    // ---- requests
 
     const change = (
       subscribe: ReadonlyArray<MarketStream>,
@@ -146,7 +146,7 @@ export const makeSubscribing = (options: {
       Deferred.unsafeDone(ready, Effect.void)
     }
 
-    // ---- what is answered
+    // ---- answers
 
     const settle: Subscribing["settle"] = (subscription, now) => {
       const { stream } = subscription
@@ -177,7 +177,7 @@ export const makeSubscribing = (options: {
     const onRefused: Subscribing["onRefused"] = ({ others, reason, request, streams }, now) => {
       isAnswered = true
       if (request === null && streams.length === 0 && pending.size !== 1) {
-        // Of which request it is cannot be known.
+        // It is unknown which request this answers.
         if (pending.size === 0 && clock.unsafeElapsed() - endedAt < answerSeconds * 1_000_000) {
           note(`a request was refused: ${reason}`)
         } else {
@@ -194,7 +194,7 @@ export const makeSubscribing = (options: {
       const named = request === null ? streams : streams.filter((stream) => entry?.streams.has(stream))
       for (const stream of named) refuseStream(stream, reason, now)
       if (entry === undefined) {
-        // Of a request that ends streams, or of nothing that is waited for.
+        // It answers a request to unsubscribe, or nothing that is pending.
         if (named.length === 0) note(`a request was refused: ${reason}`)
         return
       }
@@ -204,7 +204,7 @@ export const makeSubscribing = (options: {
       else if (rest.length === 1 || entry.indivisible) {
         for (const stream of rest) refuseStream(stream, reason, now)
       } else {
-        // It does not say which: halves find out.
+        // It does not say which stream: halving the request finds out.
         askAnew(rest.slice(0, rest.length / 2))
         askAnew(rest.slice(rest.length / 2))
       }
@@ -217,7 +217,7 @@ export const makeSubscribing = (options: {
       unpend(streamId)
       onEnd(subscription, new ConnectionLost({ kind: "closed", reason }), now)
       subscription.answer = "refused"
-      // The connection that keeps it has it all the same.
+      // The connection that keeps it still has it.
       if (isPrimary() && !counts) return
       const retryAt = now + refuse(stream, clock.unsafeElapsed())
       emit({ _tag: "SubscriptionRefused", at: now, stream: streamId, reason, retryAt })
@@ -227,7 +227,9 @@ export const makeSubscribing = (options: {
       }
     }
 
-    /** Neither an answer nor data came. What was taken before, or had messages before, is watched for silence instead. */
+    /**
+     * Handles a stream without an answer or data. If it was accepted or had messages before, it is watched for silence instead.
+     */
     const stopWaiting = (streamId: MarketStream, now: number): void => {
       const subscription = subscriptions.get(streamId)
       if (subscription?.answer === "asked") {
@@ -254,15 +256,15 @@ export const makeSubscribing = (options: {
       return undefined
     }
 
-    // ---- what is sent
+    // ---- sending
 
-    /** What a request lets the exchange send once more is no discontinuity. */
+    /** Expects the state that the exchange may send once more because of a request, so that it is not a discontinuity. */
     const expectRepeats = ({ repeated = [], streams }: Request): void => {
       const now = clock.unsafeNow()
       for (const stream of new Set([...streams, ...repeated])) {
         const subscription = subscriptions.get(stream)
         if (subscription === undefined) continue
-        // The first state of one that is asked for the first time is no repetition.
+        // The first state of a stream that is requested for the first time is not a repetition.
         if (!repeated.includes(stream) && !subscription.live) continue
         reask(subscription.reasked, now)
       }
@@ -273,7 +275,7 @@ export const makeSubscribing = (options: {
         for (const frame of exchange.opening) yield* send(frame)
         while (true) {
           const next = yield* Effect.orDie(outbox.take)
-          // Those that were ended meanwhile are not asked for any more.
+          // Leaves out streams that were ended in the meantime.
           const wanted = next.subscribe.filter((stream) => subscriptions.has(stream))
           if (wanted.length === 0 && next.unsubscribe.length === 0) continue
           for (const request of exchange.requests({ ...next, subscribe: wanted }, () => String(++requests))) {

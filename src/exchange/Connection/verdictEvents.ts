@@ -3,14 +3,14 @@ import type { MarketStream } from "../../domain/StreamId.ts"
 import { type Hole, type NumberedRule, numbersAround, type Verdict } from "../Continuity.ts"
 import { timeOf } from "../TrackedStream.ts"
 
-/** When it was noticed, and the receive times of the messages around it; microseconds, NaN where there is none. */
+/** When it was noticed, and the receive times of the messages around it; microseconds, NaN if there is none. */
 export interface Times {
   readonly at: number
   readonly after: number
   readonly before: number
 }
 
-/** Messages of a stream are missing; `size` is null where it cannot be known. */
+/** The event for missing messages of a stream; `size` is null if unknown. */
 export const gapDetected = (
   stream: MarketStream,
   { kind, scope }: NumberedRule,
@@ -28,13 +28,13 @@ export const gapDetected = (
   before
 })
 
-/** Nothing says whether messages of a stream are missing between two times. */
+/** The event for a stream of which it is unknown whether messages are missing between two times. */
 export const discontinuity = (
   stream: MarketStream,
   reason: Extract<ExchangeEvent, { readonly _tag: "Discontinuity" }>["reason"],
   { after, at, before }: Times
 ): ExchangeEvent => ({ _tag: "Discontinuity", at, stream, reason, after: timeOf(after), before })
 
-/** Why a message with this verdict says nothing of what came before it; undefined where it does. */
+/** Returns why a message with this verdict proves nothing about what came before it; undefined if it does. */
 export const breakOf = ({ _tag }: Verdict): "snapshot" | "set back" | undefined =>
   _tag === "Restarted" ? "snapshot" : _tag === "SetBack" ? "set back" : undefined

@@ -5,7 +5,7 @@ import { type MarketStream, MarketType } from "../../domain/StreamId.ts"
 import type { Exchange, Frame, Part } from "../Exchange.ts"
 import * as Scan from "./scan.ts"
 
-/** What cannot be used. */
+/** An unusable frame. */
 export type Malformed = Extract<Frame, { readonly _tag: "Malformed" }>
 export type Unreadable = Exclude<Malformed, { readonly channel: string }>
 
@@ -20,13 +20,13 @@ export const unknownChannel = malformed("of an unknown channel")
 export const noSequenceId = malformed("without a sequence id")
 export const noSymbol = malformed("without a symbol")
 
-/** Whether digits are a number that an exchange may count with: what has more of them is something else. */
+/** Whether digits are a number that an exchange can count with: anything with more digits is something else. */
 export const isNumber = (digits: string): boolean => digits.length <= maxDigits
 
-/** The same of a frame that names its stream. */
+/** The same flaw for a frame that names its stream. */
 export const ofStream = (flaw: Unreadable, stream: MarketStream): Unreadable => ({ ...flaw, stream })
 
-/** A frame of a stream that is not among those of its connection. */
+/** A frame of a stream that is not on its connection. */
 export const notAskedFor = (channel: string): Malformed => ({
   _tag: "Malformed",
   reason: "of a stream that was not asked for",
@@ -34,8 +34,8 @@ export const notAskedFor = (channel: string): Malformed => ({
 })
 
 /**
- * A frame that names no stream of its connection. Only where the name is one that the exchange gives to a stream does it
- * belong to another one: else it may be anybody's, under a new name.
+ * A frame that names no stream of its connection. It belongs to another stream only if the name is one that the exchange gives
+ * to a stream; otherwise it can belong to any stream, under a new name.
  */
 export const ofNobody = (exchange: Exchange, channel: string, symbol: string): Malformed => {
   const isOther =
@@ -46,13 +46,13 @@ export const ofNobody = (exchange: Exchange, channel: string, symbol: string): M
   return isOther ? notAskedFor(channel) : unknownChannel
 }
 
-/** Whether it may belong to a stream of the connection. */
+/** Whether it can belong to a stream of the connection. */
 export const isAnybodys = (frame: Malformed): frame is Unreadable => !("channel" in frame)
 
 /** For frames of a single stream. */
 export const noOthers: ReadonlyArray<Part> = []
 
-/** What is wrong with a frame that should be one JSON object in UTF-8, before anything in it is read. */
+/** Returns what is wrong with a frame that should be one JSON object in UTF-8, before anything in it is read. */
 export const flawOf = (frame: Buffer): Frame | undefined =>
   !isUtf8(frame)
     ? isCompressed(frame)
@@ -62,13 +62,13 @@ export const flawOf = (frame: Buffer): Frame | undefined =>
       ? undefined
       : notJson
 
-/** By the first bytes of gzip, zlib and zstd. */
+/** Recognises gzip, zlib and zstd by their first bytes. */
 const isCompressed = (frame: Buffer): boolean =>
   (frame[0] === 0x1f && frame[1] === 0x8b) ||
   (frame[0] === 0x78 && frame.length > 1 && frame.readUInt16BE(0) % 31 === 0) ||
   (frame.length > 3 && frame.readUInt32LE(0) === 0xfd2fb528)
 
-/** Reads a frame that is one object as `Scan.readObject` does; or says that it is none. */
+/** Reads a frame that is one object, as `Scan.readObject` does. Returns a flaw if it is not one. */
 export const readMembers = (
   frame: Buffer,
   keys: ReadonlyArray<string>,
@@ -79,7 +79,10 @@ export const readMembers = (
   return end >= 0 && Scan.skipSpace(frame, end) === frame.length ? undefined : notJson
 }
 
-/** Reads answers to requests, which are rare and short, as a whole. What is longer than `maxBytes` is none. */
+/**
+ * Makes a reader for answers to requests, which are rare and short, and parsed as a whole. Anything longer than `maxBytes` is
+ * not an answer.
+ */
 export const answerReader = <A, I>(
   schema: Schema.Schema<A, I>,
   frameOf: (answer: A, streams: ReadonlyMap<string, MarketStream>) => Frame,
@@ -95,9 +98,9 @@ export const answerReader = <A, I>(
         })
 }
 
-/** The id of a request as answers repeat it: a text or a number, or none. */
+/** The id of a request as repeated in answers: a string or a number, or missing. */
 export const RequestId = Schema.optional(Schema.NullOr(Schema.Union(Schema.String, Schema.Number)))
 
-/** The id as it was sent; null where there is none. */
+/** Returns the id as it was sent; null if there is none. */
 export const requestOf = (id: string | number | null | undefined): string | null =>
   id === undefined || id === null || id === "" ? null : String(id)

@@ -1,21 +1,21 @@
-/** Finds objects in a JSON text that comes in pieces. */
+/** Finds objects in a JSON text that arrives in pieces. */
 export interface JsonItems {
-  /** The objects that end in this piece, each as the JSON text that it is. */
+  /** Returns the objects that end in this piece, each as JSON text. */
   readonly take: (piece: Uint8Array) => ReadonlyArray<string>
-  /** Whether the text is whole: one value, and all that it opened was closed. */
+  /** Whether the text is complete: one value, with everything closed that it opened. */
   readonly isWhole: () => boolean
 }
 
 /**
- * Finds the objects that lie so many levels deep, 1 for those of an array, in a list of megabytes: no more than one of them is
- * held, and no piece takes longer than some milliseconds. The text itself is not checked.
+ * Finds the objects at this depth, 1 for those of an array, in a list of megabytes. At most one of them is held in memory, and
+ * no piece takes longer than some milliseconds. The text itself is not validated.
  */
 export const makeJsonItems = (depth: number): JsonItems => {
   let level = 0
   let isInText = false
   let isEscaped = false
   let hasBegun = false
-  /** What came of an object in earlier pieces; undefined between two of them. */
+  /** The start of an object from earlier pieces; undefined between two objects. */
   let begun: Array<Uint8Array> | undefined
 
   return {

@@ -2,9 +2,9 @@ import { Either, Schema } from "effect"
 import type { Said } from "../StatusWatch.ts"
 
 /**
- * The maintenances that a frame tells of, `{data: [{title, state, begin, end, ...}]}` as OKX and Bybit write it, or an answer with
- * `{result: {list: [...]}}`: `scheduled`, `ongoing`, `pre_open`, `completed` or `canceled`; the latest of each title. Those of demo
- * trading (`env` 2) do not matter. None if it cannot be read.
+ * Returns the maintenances in a frame, `{data: [{title, state, begin, end, ...}]}` as OKX and Bybit write it, or in an answer
+ * with `{result: {list: [...]}}`: `scheduled`, `ongoing`, `pre_open`, `completed` or `canceled`; the latest of each title.
+ * Those of demo trading (`env` 2) are left out. Returns none if it is unreadable.
  */
 export const maintenancesIn = (frame: Buffer): ReadonlyArray<Said> =>
   Either.match(decode(frame.toString("utf8", 0, maxBytes)), {
@@ -26,7 +26,7 @@ export const maintenancesIn = (frame: Buffer): ReadonlyArray<Said> =>
 
 const maxBytes = 1_048_576
 
-/** Written with quotes or without. */
+/** With or without quotes. */
 const Whole = Schema.Union(Schema.String, Schema.Number)
 
 const Maintenances = Schema.Array(
@@ -50,6 +50,6 @@ const decode = Schema.decodeUnknownEither(
 
 const demoTrading = "2"
 
-/** Of milliseconds in a text. */
+/** Formats a time given as milliseconds in a string. */
 const timeOf = (millis: string | number | undefined): string =>
   /^\d{1,15}$/.test(String(millis)) ? new Date(Number(millis)).toISOString() : "?"

@@ -2,9 +2,9 @@ import { Either, Option } from "effect"
 import { type Integer, maxDigits } from "../../domain/Integer.ts"
 
 /**
- * Reads single members out of JSON text in bytes, without parsing the rest. A position of -1 means that there is none, or
- * that the text is not JSON up to there; no value begins there. Nothing here throws, and nothing is checked behind the place
- * that was asked for.
+ * Reads single members from JSON text in bytes, without parsing the rest. A position of -1 means that there is no value, or
+ * that the text is not JSON up to there; no value starts there. Nothing here throws, and nothing is checked beyond the
+ * requested place.
  */
 
 export const openBrace = 0x7b
@@ -17,9 +17,9 @@ const backslash = 0x5c
 const colon = 0x3a
 const comma = 0x2c
 
-/** Where a member of an object stands. Reused from member to member. */
+/** The position of a member of an object. Reused from member to member. */
 export interface Member {
-  /** The key's text, without its quotes. */
+  /** The text of the key, without its quotes. */
   keyStart: number
   keyEnd: number
   /** The first byte of the value. */
@@ -28,14 +28,14 @@ export interface Member {
 
 export const makeMember = (): Member => ({ keyStart: 0, keyEnd: 0, valueStart: 0 })
 
-/** The first byte at or after `at` that is not white space. */
+/** Returns the position of the first byte at or after `at` that is not white space. */
 export const skipSpace = (text: Buffer, at: number): number => {
   let i = at
   while (isSpace(text[i])) i++
   return i
 }
 
-/** Where the text ends if white space at its end is left out. */
+/** Returns the end of the text without trailing white space. */
 export const trimmedEnd = (text: Buffer): number => {
   let end = text.length
   while (end > 0 && isSpace(text[end - 1])) end--
@@ -43,8 +43,8 @@ export const trimmedEnd = (text: Buffer): number => {
 }
 
 /**
- * Reads the key of the next member. `at` is behind the object's opening brace or behind a value. Returns the position of
- * the value, or -1 at the object's end and for what is no member.
+ * Reads the key of the next member. `at` is after the object's opening brace or after a value. Returns the position of the
+ * value, or -1 at the object's end and if there is no member.
  */
 export const nextMember = (text: Buffer, at: number, member: Member): number => {
   let i = skipSpace(text, at)
@@ -73,8 +73,7 @@ export const isKey = (text: Buffer, member: Member, key: string): boolean =>
   equals(text, member.keyStart, member.keyEnd, key)
 
 /**
- * The position of the value that a key has in the object that begins at `at`; -1 if it has none. Members behind it are
- * not looked at.
+ * Returns the position of the value of a key in the object that starts at `at`; -1 if it has none. Later members are not read.
  */
 export const find = (text: Buffer, at: number, key: string, member: Member): number => {
   let value = nextMember(text, at + 1, member)
@@ -86,8 +85,8 @@ export const find = (text: Buffer, at: number, key: string, member: Member): num
 }
 
 /**
- * Reads an object in one go: where the values of these keys begin goes to `values` (-1 for a key that it does not have; the
- * last one counts if a key stands twice). Returns the position behind the object, or -1 if it is cut off or none.
+ * Reads an object in one pass: the positions of the values of these keys go to `values` (-1 for a missing key; the last one
+ * counts if a key appears twice). Returns the position after the object, or -1 if it is cut off or is not an object.
  */
 export const readObject = (
   text: Buffer,
@@ -116,8 +115,8 @@ export const readObject = (
 }
 
 /**
- * The next value of an array. `at` is behind the array's opening bracket or behind one of its values. -1 at its end and for
- * what is no array.
+ * Returns the position of the next value of an array. `at` is after the array's opening bracket or after one of its values. -1
+ * at its end and if it is not an array.
  */
 export const nextItem = (text: Buffer, at: number): number => {
   if (at < 0) return -1
@@ -126,7 +125,7 @@ export const nextItem = (text: Buffer, at: number): number => {
   return i < text.length && text[i] !== closeBracket ? i : -1
 }
 
-/** The position behind the value that begins at `at`, whatever it is. */
+/** Returns the position after the value that starts at `at`, of any type. */
 export const skipValue = (text: Buffer, at: number): number => {
   const first = text[at]
   if (first === quote) return skipString(text, at)
@@ -150,7 +149,7 @@ export const skipValue = (text: Buffer, at: number): number => {
   return -1
 }
 
-/** The string value that begins at `at`, unescaped; undefined if there is none. */
+/** Returns the string that starts at `at`, unescaped; undefined if there is none. */
 export const stringAt = (text: Buffer, at: number): string | undefined => {
   if (at < 0 || text[at] !== quote) return undefined
   const end = skipString(text, at)
@@ -160,23 +159,23 @@ export const stringAt = (text: Buffer, at: number): string | undefined => {
 }
 
 /*
- * Integers may stand in quotes or not: exchanges change from one to the other, and the same number stays the same.
+ * Integers can be quoted or not: exchanges change from one to the other, and the number stays the same.
  */
 
-/** The digits of the non-negative integer that begins at `at`, as they stand; undefined if there is none. */
+/** Returns the digits of the non-negative integer that starts at `at`, as written; undefined if there is none. */
 export const integerTextAt = (text: Buffer, at: number): string | undefined => {
   const start = behindQuote(text, at)
   const end = integerEnd(text, start, start !== at)
   return end < 0 ? undefined : text.toString("latin1", start, end)
 }
 
-/** The non-negative integer that begins at `at`; NaN if there is none or it is above 2^53. */
+/** Returns the non-negative integer that starts at `at`; NaN if there is none or it is above 2^53. */
 export const integerAt = (text: Buffer, at: number): number => {
   const start = behindQuote(text, at)
   return numberOf(text, start, integerEnd(text, start, start !== at))
 }
 
-/** The integer that begins at `at`, which may be negative; NaN if there is none or its size is above 2^53. */
+/** Returns the integer that starts at `at`, which can be negative; NaN if there is none or its magnitude is above 2^53. */
 export const signedIntegerAt = (text: Buffer, at: number): number => {
   const start = behindQuote(text, at)
   return text[start] === minus
@@ -184,7 +183,7 @@ export const signedIntegerAt = (text: Buffer, at: number): number => {
     : numberOf(text, start, integerEnd(text, start, start !== at))
 }
 
-/** The same, exact however large it is, up to so many digits. */
+/** The same, exact for any size up to the maximum number of digits. */
 export const exactIntegerAt = (text: Buffer, at: number): Integer => {
   const start = behindQuote(text, at)
   const end = integerEnd(text, start, start !== at)
@@ -194,7 +193,7 @@ export const exactIntegerAt = (text: Buffer, at: number): Integer => {
     : number
 }
 
-/** The same of an integer that may be negative. */
+/** The same for an integer that can be negative. */
 export const exactSignedIntegerAt = (text: Buffer, at: number): Integer => {
   const start = behindQuote(text, at)
   if (text[start] !== minus) return exactIntegerAt(text, at)
@@ -205,11 +204,13 @@ export const exactSignedIntegerAt = (text: Buffer, at: number): Integer => {
     : -number
 }
 
-/** The id that begins at `at`: a text that is not empty, or the digits of a non-negative integer; undefined for all else. */
+/**
+ * Returns the id that starts at `at`: a non-empty string, or the digits of a non-negative integer; undefined for anything else.
+ */
 export const idAt = (text: Buffer, at: number): string | undefined =>
   text[at] === quote ? stringAt(text, at) || undefined : integerTextAt(text, at)
 
-/** Whether all of the frame is one JSON object from its first brace to its last, as far as braces tell. */
+/** Whether the whole frame is one JSON object from its first brace to its last, judging by the braces only. */
 export const looksLikeObject = (text: Buffer): boolean => {
   const start = skipSpace(text, 0)
   const end = trimmedEnd(text)
@@ -221,7 +222,7 @@ const isSpace = (byte: number | undefined): boolean =>
 
 const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39
 
-/** Behind the closing quote of the string that begins at `at`. */
+/** Returns the position after the closing quote of the string that starts at `at`. */
 const skipString = (text: Buffer, at: number): number => {
   for (let i = at + 1; i < text.length; i++) {
     const byte = text[i]
@@ -231,7 +232,7 @@ const skipString = (text: Buffer, at: number): number => {
   return -1
 }
 
-/** Behind the number or word that begins at `at`. */
+/** Returns the position after the number or word that starts at `at`. */
 const skipScalar = (text: Buffer, at: number): number => {
   let i = at
   while (i < text.length && isScalarByte(text[i])) i++
@@ -248,7 +249,9 @@ const isScalarByte = (byte: number | undefined): boolean =>
 
 const behindQuote = (text: Buffer, at: number): number => (text[at] === quote ? at + 1 : at)
 
-/** Behind the last digit of an integer; -1 where there is none, where it has a leading zero, or is no integer. */
+/**
+ * Returns the position after the last digit of an integer; -1 if there is none, it has a leading zero, or it is not an integer.
+ */
 const integerEnd = (text: Buffer, at: number, isQuoted: boolean): number => {
   if (at < 0) return -1
   let i = at
@@ -257,7 +260,7 @@ const integerEnd = (text: Buffer, at: number, isQuoted: boolean): number => {
   return isQuoted === (text[i] === quote) && !isScalarByte(text[i]) ? i : -1
 }
 
-/** Of the digits in [start, end). */
+/** Returns the value of the digits in [start, end). */
 const numberOf = (text: Buffer, start: number, end: number): number => {
   if (end < 0) return Number.NaN
   let value = 0

@@ -1,25 +1,25 @@
 import * as Scan from "./scan.ts"
 
 /**
- * Exchange times as integer microseconds since the epoch, or null where there is none: a time before 2009 is a default that
- * some server filled in (1970 and the year 1 occur), one after 2100 a mistake of its unit.
+ * Checks an exchange time, in integer microseconds since the epoch. Returns null if it is implausible: a time before 2009 is a
+ * default that some server filled in (1970 and the year 1 occur), one after 2100 has the wrong unit.
  */
 const plausible = (micros: number): number | null =>
   micros >= firstMicros && micros < lastMicros ? micros : null
 
-/** Of a number that counts milliseconds, or sometimes microseconds: which of the two shows in its size. */
+/** Parses epoch milliseconds, or sometimes microseconds, told apart by magnitude. */
 export const fromMillisOrMicros = (time: number): number | null =>
   plausible(time < firstMicros ? time * 1000 : time)
 
-/** Of whatever begins at `at`: such a number, in quotes or not, or an RFC 3339 text. */
+/** Parses the time that starts at `at`: such a number, quoted or not, or an RFC 3339 text. */
 export const timeAt = (text: Buffer, at: number): number | null =>
   text[at] === quote && text[at + 5] === dash
     ? fromRfc3339At(text, at)
     : fromMillisOrMicros(Scan.integerAt(text, at))
 
 /**
- * Of an RFC 3339 text in quotes that begins at `at`, as in `"2026-09-30T02:39:53.788628813Z"`, with any number of decimals;
- * what is below a microsecond is cut off.
+ * Parses the quoted RFC 3339 text that starts at `at`, such as `"2026-09-30T02:39:53.788628813Z"`, with any number of decimals;
+ * anything below a microsecond is cut off.
  */
 export const fromRfc3339At = (text: Buffer, at: number): number | null => {
   if (at < 0 || text[at] !== quote || text[at + 5] !== dash || text[at + 8] !== dash) return null
@@ -65,7 +65,7 @@ const digits = (text: Buffer, at: number, count: number): number => {
   return value
 }
 
-/** Of `Z` or `+hh:mm`; NaN for anything else. */
+/** Returns the minutes of `Z` or `+hh:mm`; NaN for anything else. */
 const offsetMinutes = (text: Buffer, at: number): number => {
   const sign = text[at]
   if (sign === 0x5a || sign === 0x7a) return text[at + 1] === quote ? 0 : Number.NaN

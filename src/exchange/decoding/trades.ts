@@ -2,7 +2,7 @@ import { distance, greatest, type Integer, integerOf, least, plus } from "../../
 import type { MarketStream } from "../../domain/StreamId.ts"
 import type { Part } from "../Exchange.ts"
 
-/** The id of a row with several trades: both ends as they stand, and their number; or the only one. */
+/** Returns the id of a row: for several trades both ends as written and their number, for one trade its id. */
 export const tradesId = (first: string, last: string, count: number): string =>
   count === 1 ? first : `${first}-${last}-${count}`
 
@@ -15,11 +15,11 @@ export interface TradeGroup {
   /** Ids as numbers. */
   lowest: Integer
   highest: Integer
-  /** Of the newest trade. */
+  /** The time of the newest trade. */
   timestamp: number | null
 }
 
-/** Adds a trade to the group of its stream. Frames hold trades of one stream, seldom of more. */
+/** Adds a trade to the group of its stream. Frames hold trades of one stream, rarely of more. */
 export const addTrade = (
   groups: Array<TradeGroup>,
   stream: MarketStream,
@@ -40,7 +40,7 @@ export const addTrade = (
     group.timestamp = timestamp
 }
 
-/** What a frame is to the stream of these trades, by their ids. */
+/** Returns what a frame means to the stream of these trades, by their ids. */
 export const partOf = (group: TradeGroup, snapshot: boolean): Part => ({
   stream: group.stream,
   exchangeSequenceId: tradesId(group.first, group.last, group.count),

@@ -29,8 +29,8 @@ import { requestsOf } from "../requests.ts"
  * Binance spot. Protocol facts: binance-spot-api-docs, web-socket-streams.md (July 2026).
  *
  * Sequence ids: `lastUpdateId` of a partial book, `U-u` of a diff, `t` of a trade. A partial book carries neither its symbol
- * nor a time: the symbol comes from the envelope of the combined stream, and on a raw connection (a URL that ends in `/ws`)
- * from there being only one book on it.
+ * nor a time: the symbol comes from the envelope of the combined stream, and on a raw connection (a URL that ends in `/ws`) it
+ * is known because there is only one book on it.
  */
 export const binance: Exchange = {
   name: "binance",
@@ -45,14 +45,14 @@ export const binance: Exchange = {
   channelOf: (stream) => `${stream.symbol}${suffixes[stream.dataType]}`,
   continuity: (dataType) => rules[dataType],
   limits: {
-    // Pings, pongs and requests all count: the server's pings need one of them now and then.
+    // Pings, pongs and requests all count: one of them is needed now and then to answer the server's pings.
     messages: [{ count: 5, per: Duration.seconds(1) }],
     messagesOf: "connection",
     connections: [{ count: 300, per: Duration.minutes(5) }],
     fits: (streams, url) =>
       streams.length <= streamsPerConnection && (!isRaw(url) || streams.filter(isPartialBook).length <= 1)
   },
-  // The server pings every 20 s and wants the pong within 60 s.
+  // The server pings every 20 s and expects the pong within 60 s.
   keepalive: { ping: { _tag: "None" }, every: Duration.seconds(20), pongWithin: Duration.seconds(10) },
   idleTimeout: Duration.seconds(60),
   lifetime: Duration.hours(24),
@@ -73,7 +73,7 @@ export const binance: Exchange = {
     depth: 2,
     read: instrumentIn(
       Schema.Struct({ symbol: Schema.optional(Schema.String), status: Schema.optional(Schema.String) }),
-      // BREAK is said of what is delisted, for years, and of all during a maintenance.
+      // BREAK is the status of delisted symbols, for years, and of all symbols during maintenance.
       ({ status, symbol }) =>
         symbol === undefined ? undefined : { symbol: symbol.toLowerCase(), state: stateOf(status, ["break"]) }
     )
@@ -81,7 +81,7 @@ export const binance: Exchange = {
 }
 
 const streamsPerConnection = 1024
-/** Keeps a request well below the sizes of client messages that servers take. */
+/** Keeps a request well below the size of client messages that servers accept. */
 const streamsPerRequest = 200
 
 const suffixes: Record<MarketType, string> = {
@@ -90,7 +90,7 @@ const suffixes: Record<MarketType, string> = {
   orderbook_diff: "@depth@100ms"
 }
 
-/** A diff begins at the id behind the last one of the diff before; trade ids step by one in practice. */
+/** A diff starts at the id after the last one of the previous diff; trade ids increase by one in practice. */
 const rules: Record<MarketType, ContinuityRule> = {
   orderbook: unproven,
   trade: { kind: "counter", scope: "stream", spansConnections: true },
@@ -101,7 +101,7 @@ const isPartialBook = (stream: MarketStream): boolean => stream.dataType === "or
 
 const isRaw = (url: string): boolean => new URL(url).pathname.replace(/\/+$/, "").endsWith("/ws")
 
-/** `e` of an event and the type of the stream that it belongs to. */
+/** The `e` of an event and the type of the stream that it belongs to. */
 const events: ReadonlyMap<string, MarketType> = new Map([
   ["trade", "trade"],
   ["depthUpdate", "orderbook_diff"]
@@ -122,7 +122,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
     return usual(frame, start, end) ?? unusual(frame, start, end)
   }
 
-  /** Data whose members come in the order that the exchange is known for, so that none has to be looked for. */
+  /** Reads data whose members are in the exchange's usual order, so that none needs to be searched for. */
   function usual(frame: Buffer, start: number, end: number): Frame | undefined {
     const value = Scan.nextMember(frame, start + 1, member)
     if (value < 0) return notJson
@@ -137,7 +137,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
     return dataEnd < 0 ? undefined : combined(frame, value, dataAt, dataEnd)
   }
 
-  /** Whatever else: members in any order, others among them; or an answer. */
+  /** Reads anything else: members in any order, with others among them, or an answer. */
   function unusual(frame: Buffer, start: number, end: number): Frame {
     if (Scan.readObject(frame, start, frameKeys, inFrame, member) !== end) return notJson
     const [nameAt = -1, dataAt = -1, eventAt = -1, symbolAt = -1, bookAt = -1] = inFrame
@@ -245,8 +245,8 @@ const message = (
 })
 
 /**
- * Where the last value of the frame ends, which begins at `at`; -1 if it is not the last or is cut off. A book is not
- * walked through: its payload holds no object but itself, so the first brace that closes is its own.
+ * Returns the end of the last value of the frame, which starts at `at`; -1 if it is not the last one or is cut off. A book is
+ * not scanned: its payload contains no object but itself, so the first closing brace is its own.
  */
 const lastValueEnd = (frame: Buffer, at: number, end: number): number => {
   if (end - at > longFrame && frame.indexOf(Scan.closeBrace, at) === end - 2) return end - 1
@@ -254,7 +254,7 @@ const lastValueEnd = (frame: Buffer, at: number, end: number): number => {
   return valueEnd > 0 && Scan.skipSpace(frame, valueEnd) === end - 1 ? valueEnd : -1
 }
 
-/** Bytes: trades are shorter. */
+/** In bytes; trades are shorter. */
 const longFrame = 512
 
 const answer = answerReader(
@@ -271,7 +271,7 @@ const answer = answerReader(
     if (refusal !== undefined) {
       return { _tag: "Refused", request, streams: [], reason: refusal, others: "dropped" }
     }
-    // A message has other members, and may have them in a new envelope.
+    // A message has other members, and could have them in a new envelope.
     if (result !== null && result !== true && !Array.isArray(result)) return unknownShape
     return request === null ? heartbeat : { _tag: "Acknowledged", request, streams: null, others: "pending" }
   },

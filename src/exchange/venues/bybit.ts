@@ -26,12 +26,12 @@ import { requestsOf } from "../requests.ts"
 import { readStatus } from "./bybit/status.ts"
 
 /**
- * Bybit v5 spot. Protocol facts: bybit-exchange/docs, v5/websocket (July 2026), which has the topic `system.status` at an address of
- * its own; that one bad topic refuses its whole request,
- * and that `u` steps by one, were measured in 2026 by several public collectors.
+ * Bybit v5 spot. Protocol facts: bybit-exchange/docs, v5/websocket (July 2026), where the topic `system.status` has an address
+ * of its own. Several public collectors measured in 2026 that one bad topic causes its whole request to be refused, and that
+ * `u` increases by one.
  *
- * Sequence ids: `u-seq` of a change of the book; `snapshot-<connection>-u-seq` of a whole book, which every connection gets
- * anew; `i` of a trade, both ends and the number where a frame has several.
+ * Sequence ids: `u-seq` of a change of the book; `snapshot-<connection>-u-seq` of a whole book, which every connection receives
+ * again; `i` of a trade, or both ends and the number of trades if a frame has several.
  */
 export const bybit: Exchange = {
   name: "bybit",
@@ -89,11 +89,11 @@ export const bybit: Exchange = {
   }
 }
 
-/** More are refused. */
+/** Larger requests are refused. */
 const topicsPerRequest = 10
-/** All topics of a connection together, a little below the 21,000 that it may have. */
+/** Characters of all topics of a connection, a little below the limit of 21,000. */
 const maxTopicCharacters = 20_000
-/** Two quotation marks and a comma around a topic. */
+/** Two quotation marks and a comma per topic. */
 const quotes = 3
 const streamsPerConnection = 400
 
@@ -141,7 +141,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     const seq = Scan.integerTextAt(frame, seqAt)
     if (id === undefined || !isNumber(id) || seq === undefined) return ofStream(noSequenceId, stream)
     const number = integerOf(id)
-    // `u` begins anew at 1 when the exchange's side was restarted.
+    // `u` restarts at 1 when the exchange's side was restarted.
     const snapshot = id === "1" || Scan.stringAt(frame, typeAt) === "snapshot"
     return {
       _tag: "Data",
@@ -157,7 +157,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
   }
 
-  /** `{topic, ts, type, data: [{i, T, p, v, S, s, seq, BT, RPI}, ...]}`, oldest first; `type` means nothing. */
+  /** `{topic, ts, type, data: [{i, T, p, v, S, s, seq, BT, RPI}, ...]}`, oldest first; `type` carries no meaning. */
   function trades(frame: Buffer, stream: MarketStream, dataAt: number): Frame {
     let first: string | undefined
     let last: string | undefined
@@ -191,7 +191,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 }
 
-/** The pong looks like an acknowledgement: only `ret_msg` tells. A refusal names the first bad topic in its text. */
+/** The pong looks like an acknowledgement: only `ret_msg` tells them apart. A refusal names the first bad topic in its text. */
 const answer = answerReader(
   Schema.Struct({
     success: Schema.optional(Schema.Boolean),

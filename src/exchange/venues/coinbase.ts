@@ -26,16 +26,16 @@ import { authentication } from "./coinbase/authentication.ts"
 import { readStatus } from "./coinbase/status.ts"
 
 /**
- * Coinbase Advanced Trade. Protocol facts: docs.cdp.coinbase.com, Advanced Trade WebSocket (August 2026); that `sequence_num`
- * counts all frames of a connection, acknowledgements and heartbeats too, was measured in August and September 2026.
+ * Coinbase Advanced Trade. Protocol facts: docs.cdp.coinbase.com, Advanced Trade WebSocket (August 2026). That `sequence_num`
+ * counts all frames of a connection, including acknowledgements and heartbeats, was measured in August and September 2026.
  *
- * Sequence ids: `<connection>-sequence_num` of a book, because the numbers begin at 0 on every connection; `trade_id` of a
- * trade, both ends and the number where a frame has several, with `snapshot-` before it for the recent trades that a
- * subscription begins with.
+ * Sequence ids: `<connection>-sequence_num` of a book, because the numbers start at 0 on every connection; `trade_id` of a
+ * trade, or both ends and the number of trades if a frame has several, prefixed with `snapshot-` for the recent trades that a
+ * subscription starts with.
  *
- * Most `X-USDC` have the book and the tape of `X-USD`, and whichever is asked for, what comes has the name of the latter; some,
- * as USDT-USDC, are products of their own (Advanced Trade WebSocket channels, August 2026). No connection has both: so what
- * comes shows which it is, and nothing is taken for the messages of a product that has others.
+ * Most `X-USDC` have the book and the tape of `X-USD`, and whichever is subscribed to, the messages carry the name of the
+ * latter; some, such as USDT-USDC, are products of their own (Advanced Trade WebSocket channels, August 2026). No connection
+ * carries both, so the messages themselves show which it is, and none is taken for a message of a product that has its own.
  */
 export const coinbase: Exchange = {
   name: "coinbase",
@@ -53,9 +53,9 @@ export const coinbase: Exchange = {
   limits: {
     messages: [{ count: 8, per: Duration.seconds(1) }],
     messagesOf: "address",
-    // 8 a second; fewer, so that each can send its three messages in time: the first has to come within 5 s.
+    // The limit is 8 a second; we make fewer, so that each can send its three messages in time: the first is due within 5 s.
     connections: [{ count: 3, per: Duration.seconds(2) }],
-    // A lost frame casts doubt on every stream of its connection.
+    // A lost frame puts every stream of its connection in doubt.
     fits: (streams) => {
       const symbols = new Set(streams.map(({ symbol }) => symbol))
       return streams.length <= 20 && !Array.from(symbols).some((symbol) => symbols.has(`${symbol}C`))
@@ -96,7 +96,7 @@ export const coinbase: Exchange = {
         return { symbol: product_id, state: state === "traded" && isResting ? "resting" : state }
       }
     ),
-    // Futures of Coinbase Derivatives, as in BIP-20DEC30-CDE, are not among these products.
+    // Futures of Coinbase Derivatives, such as BIP-20DEC30-CDE, are not among these products.
     lists: (symbol) => !symbol.endsWith("-CDE")
   },
   authentication
@@ -121,10 +121,10 @@ const inFrames: Record<MarketType, string> = {
   orderbook_diff: "l2_data"
 }
 
-/** The name under which all of a product comes, if it is none of its own. */
+/** Returns the name that all messages of a product carry if they do not carry its own. */
 const perhapsOf = (product: string): string => (product.endsWith("-USDC") ? product.slice(0, -1) : product)
 
-/** One channel a request. Answers do not repeat an id: they list all that the connection is subscribed to. */
+/** Each request is for one channel. Answers do not repeat an id: they list everything that the connection is subscribed to. */
 function requests(
   { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string
@@ -200,8 +200,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 
   /**
-   * A book with a single event, by its members before the levels: these are not walked through, for a snapshot has tens of
-   * thousands. Undefined for whatever else it may be.
+   * Reads a book with a single event by its members before the levels: the levels are not scanned, because a snapshot has tens
+   * of thousands. Returns undefined for anything else.
    */
   function longBook(frame: Buffer): Frame | undefined {
     if (frame.length < longFrame || !frame.subarray(-bookTail.length).equals(bookTail)) return undefined
@@ -241,7 +241,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
   }
 
-  /** The frame names this stream, and nothing of it is recorded if another one's part cannot be read. */
+  /** Records that the frame names this stream; nothing of the frame is recorded if the part of another stream is unreadable. */
   function noteNamed(stream: MarketStream): void {
     only ??= stream
     isMixed ||= only !== stream
@@ -272,7 +272,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       at = Scan.nextItem(frame, behind)
       if (channel === "market_trades") {
         const isEmpty = Scan.nextItem(frame, tradesAt < 0 ? -1 : tradesAt + 1) < 0
-        // A subscription may begin without any trade, an update has one.
+        // A subscription can start without any trade, an update always has one.
         nobodys = isEmpty && !snapshot ? unknownShape : (collectTrades(frame, tradesAt, trades) ?? nobodys)
       } else {
         const product = Scan.stringAt(frame, productAt)
@@ -313,8 +313,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 
   /**
-   * `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. Returns what is wrong with one that names no
-   * stream of the connection.
+   * `[{product_id, trade_id, price, size, time, side}, ...]`, the newest first. Returns what is wrong with a trade that names
+   * no stream of the connection.
    */
   function collectTrades(frame: Buffer, tradesAt: number, groups: Array<TradeGroup>): Malformed | undefined {
     if (frame[tradesAt] !== Scan.openBracket) return unknownShape
@@ -360,7 +360,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
     }
   }
 
-  /** The one that what comes of a product belongs to. */
+  /** Returns the stream that messages of a product belong to. */
   function streamOf(channel: string, product: string): MarketStream | undefined {
     return (
       streams.get(`${channel}:${product}`) ??
@@ -386,7 +386,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   }
 }
 
-/** Bytes: what is shorter is read as a whole. */
+/** In bytes; shorter frames are parsed as a whole. */
 const longFrame = 512
 const bookTail = Buffer.from("}]}]}")
 const productKey = Buffer.from('"product_id"')

@@ -31,9 +31,9 @@ import { instrumentIn, stateOf, symbolLike } from "../instruments.ts"
 /**
  * Kraken spot, WebSocket v2. Protocol facts: docs.kraken.com/api, spot WebSocket v2 (2026).
  *
- * Sequence ids: `trade_id` of a trade, both ends and the number where a frame has several. A book has no number: its time and
- * a CRC-32 of the frame, with `snapshot-<connection>-` before it for a whole book. The checksum in a book proves only its best
- * ten levels, and only to one who keeps the book: here it counts as unproven.
+ * Sequence ids: `trade_id` of a trade, or both ends and the number of trades if a frame has several. A book has no number: its
+ * id is its time and a CRC-32 of the frame, prefixed with `snapshot-<connection>-` for a whole book. The checksum in a book
+ * proves only its best ten levels, and only to a client that maintains the book: here it counts as unproven.
  */
 export const kraken: Exchange = {
   name: "kraken",
@@ -60,7 +60,7 @@ export const kraken: Exchange = {
     every: Duration.seconds(20),
     pongWithin: Duration.seconds(10)
   },
-  // While nothing else is sent a heartbeat comes about every second.
+  // While nothing else is sent, a heartbeat arrives about every second.
   idleTimeout: Duration.seconds(30),
   opening: [],
   acknowledges: true,
@@ -68,7 +68,7 @@ export const kraken: Exchange = {
   makeDecoder,
   instruments: {
     url: "https://api.kraken.com",
-    // Without the class only currencies are listed: what tokenises stocks (xStocks) is a class of its own.
+    // Without the class only currencies are listed: tokenised stocks (xStocks) are a class of their own.
     paths: ["/0/public/AssetPairs", "/0/public/AssetPairs?aclass_base=tokenized_asset"],
     refusal: /"error":\s*\[\s*"E(?:Service|API)\b/,
     depth: 2,
@@ -83,7 +83,7 @@ export const kraken: Exchange = {
         const state = stateOf(status, ["work_in_progress", "hidden"])
         return {
           symbol: wsname.replace(/\bXBT\b/, "BTC").replace(/\bXDG\b/, "DOGE"),
-          // Its book is another exchange's.
+          // Its book belongs to another exchange.
           state: state === "traded" && execution_venue !== ownVenue ? "resting" : state
         }
       }
@@ -91,7 +91,9 @@ export const kraken: Exchange = {
   }
 }
 
-/** What is traded on Kraken itself, and not, as since April 2026 on `bitnomial-exchange`, by way of it. */
+/**
+ * The venue of what is traded on Kraken itself, and not through another one, as since April 2026 through `bitnomial-exchange`.
+ */
 const ownVenue = "international"
 
 const symbolsPerRequest = 100
@@ -101,7 +103,7 @@ const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConne
 
 const channels: Record<MarketType, string> = { orderbook: "book", trade: "trade", orderbook_diff: "book" }
 
-/** One channel a request; one answer for each symbol. */
+/** Each request is for one channel, and has one answer per symbol. */
 function requests(
   { subscribe, unsubscribe }: SubscriptionChange,
   nextId: () => string
@@ -159,7 +161,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
   /** `{channel, type, data: [{symbol, bids, asks, checksum, timestamp}]}` */
   function book(frame: Buffer, dataAt: number, snapshot: boolean): Frame {
     const behind = Scan.readObject(frame, Scan.nextItem(frame, dataAt + 1), itemKeys, inItem, member)
-    // A second item may be of another stream.
+    // A second item can belong to another stream.
     if (behind < 0 || Scan.nextItem(frame, behind) >= 0) return unknownShape
     const [symbolAt = -1, timeAt = -1, , checksumAt = -1] = inItem
     const symbol = Scan.stringAt(frame, symbolAt)
@@ -236,7 +238,7 @@ const status = (frame: Buffer): Frame =>
     })
   })
 
-/** Bytes. */
+/** In bytes. */
 const maxStatus = 100_000
 
 const decodeStatus = Schema.decodeUnknownEither(

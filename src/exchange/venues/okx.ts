@@ -25,16 +25,16 @@ import type { Decoder, Exchange, Frame } from "../Exchange.ts"
 import { instrumentIn, stateOf, symbolLike } from "../instruments.ts"
 import { requestsOf } from "../requests.ts"
 
-/** The channel of maintenance, and the id of the request for it. */
+/** The channel for maintenance, and the id of the request for it. */
 const statusChannel = "status"
 const statusRequest = "status"
 
 /**
  * OKX v5. Protocol facts: www.okx.com/docs-v5/en, sections on the public WebSocket (July and August 2026). Port 8443, which the
- * endpoint had, was switched off on 2026-10-31 (changelog of 2026-10-09).
+ * endpoint used to have, was switched off on 2026-10-31 (changelog of 2026-10-09).
  *
- * Sequence ids: `prevSeqId-seqId` of a change of the book, `snapshot-<connection>-seqId` of a whole book; `tradeId` of a
- * trade, both ends and the number where a frame has several.
+ * Sequence ids: `prevSeqId-seqId` of a change of the book, `snapshot-<connection>-seqId` of a whole book; `tradeId` of a trade,
+ * or both ends and the number of trades if a frame has several.
  */
 export const okx: Exchange = {
   name: "okx",
@@ -48,7 +48,7 @@ export const okx: Exchange = {
   channelOf: (stream) => `${channels[stream.dataType]}:${stream.symbol}`,
   continuity: (dataType) => (dataType === "trade" ? tradeRule : bookRule),
   limits: {
-    // Subscribing and unsubscribing, 480 an hour; what else is sent has no limit of its own.
+    // Subscribing and unsubscribing count, 480 an hour; other messages have no limit of their own.
     messages: [
       { count: 10, per: Duration.seconds(1) },
       { count: 480, per: Duration.hours(1), requestsOnly: true }
@@ -67,7 +67,7 @@ export const okx: Exchange = {
   idleTimeout: Duration.seconds(30),
   notice: Duration.seconds(60),
   opening: [],
-  // What it says of maintenance. An answer that refuses it means no stream.
+  // Maintenance announcements. An answer that refuses this request concerns no stream.
   later: [JSON.stringify({ id: statusRequest, op: "subscribe", args: [{ channel: statusChannel }] })],
   acknowledges: true,
   requests: (change, nextId) =>
@@ -82,24 +82,24 @@ export const okx: Exchange = {
     depth: 2,
     read: instrumentIn(
       Schema.Struct({ instId: Schema.optional(Schema.String), state: Schema.optional(Schema.String) }),
-      // What is there for tests is not to be traded by anybody.
+      // Test instruments are not traded by anyone.
       ({ instId, state }) =>
         instId === undefined
           ? undefined
           : { symbol: instId, state: state === "test" ? "ended" : stateOf(state) }
     ),
-    // Perpetuals, futures and options are in lists of their own.
+    // Perpetuals, futures and options have lists of their own.
     lists: (symbol) => symbol.split("-").length === 2
   }
 }
 
-/** Keeps a request well below its 64 KB. */
+/** Keeps a request well below the limit of 64 KB. */
 const streamsPerRequest = 100
 const streamsPerConnection = 100
-/** The advice is less than 30 deep books. */
+/** The recommendation is fewer than 30 deep books. */
 const booksPerConnection = 25
 
-/** Ids of books jump by any amount; a trade's id is the last of the `count` that it stands for. */
+/** Ids of books jump by any amount; a trade's id is the last of the `count` trades that it stands for. */
 const bookRule: ContinuityRule = { kind: "chain", scope: "stream", spansConnections: true }
 const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
 
@@ -217,13 +217,13 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
 
 const pongText = Buffer.from("pong")
 
-/** `{arg: {channel: "status"}, data: [...]}`: the latest maintenance when it is asked for, and each that changes. */
+/** `{arg: {channel: "status"}, data: [...]}`: the latest maintenance on subscription, and every one that changes. */
 const status = (frame: Buffer): Frame => {
   const said = maintenancesIn(frame)
   return said.length === 0 ? heartbeat : { _tag: "Status", said }
 }
 
-/** One acknowledgement for each arg. An error names its arg only in the text, and the others of the request go on. */
+/** One acknowledgement per arg. An error names its arg only in the text, and the others of the request continue. */
 const answer = answerReader(
   Schema.Struct({
     event: Schema.String,

@@ -20,12 +20,12 @@ import type { Decoder, Exchange, Frame, Request, SubscriptionChange } from "../E
 import { instrumentIn, symbolLike } from "../instruments.ts"
 
 /**
- * Upbit. Protocol facts: docs.upbit.com/kr/reference, WebSocket (2026); that frames are binary, that nothing is acknowledged,
- * that connections are closed after 60 s without traffic and that a request replaces the one before were measured in
+ * Upbit. Protocol facts: docs.upbit.com/kr/reference, WebSocket (2026). That frames are binary, that nothing is acknowledged,
+ * that connections are closed after 60 s without traffic, and that a request replaces the previous one were measured in
  * September 2026.
  *
- * Sequence ids: `sequential_id` of a trade as text, for it does not fit a number; of a book, which has no number, its time
- * and a CRC-32 of the frame without `stream_type`: what is sent again after a reconnect differs in nothing else.
+ * Sequence ids: `sequential_id` of a trade as text, because it does not fit a number. A book has no number: its id is its time
+ * and a CRC-32 of the frame without `stream_type`, since what is sent again after a reconnect differs in nothing else.
  */
 export const upbit: Exchange = {
   name: "upbit",
@@ -62,7 +62,7 @@ export const upbit: Exchange = {
     url: "https://api.upbit.com",
     paths: ["/v1/market/all"],
     depth: 1,
-    // There is no status: what is suspended stays in the list, with a notice elsewhere.
+    // There is no status: a suspended market stays in the list, with a notice elsewhere.
     read: instrumentIn(Schema.Struct({ market: Schema.optional(Schema.String) }), ({ market }) =>
       market === undefined ? undefined : { symbol: market, state: "traded" }
     )
@@ -75,7 +75,7 @@ const types: Record<MarketType, string> = {
   orderbook_diff: "orderbook"
 }
 
-/** Every request is the whole list, and replaces the one before. */
+/** Every request is the whole list, and replaces the previous one. */
 function requests({ all, subscribe }: SubscriptionChange, nextId: () => string): ReadonlyArray<Request> {
   const id = nextId()
   const lists = (["orderbook", "trade"] as const).flatMap((type) => {

@@ -11,26 +11,26 @@ import {
 } from "effect"
 import { type Plain, plain, textOf } from "./plain.ts"
 
-/** What was logged, as values that JSON can hold: no secrets, no cycles, nothing endless. */
+/** What was logged, as values that JSON can hold: without secrets or cycles, and bounded. */
 export interface LogEntry {
   /** Milliseconds since the epoch. */
   readonly time: number
-  /** As Effect names them: `INFO`, `WARN`, … */
+  /** As named by Effect: `INFO`, `WARN`, … */
   readonly level: string
   /** The annotation `module`, or "". */
   readonly module: string
   readonly message: string
-  /** The other annotations, by name in alphabetical order. */
+  /** The other annotations, in alphabetical order of their names. */
   readonly fields: ReadonlyArray<readonly [string, Plain]>
   /** What went wrong, on one line, and with all stacks. */
   readonly cause: { readonly line: string; readonly stacks: string } | undefined
-  /** Log spans: milliseconds that each has lasted. */
+  /** Log spans: the duration of each so far, milliseconds. */
   readonly spans: ReadonlyArray<readonly [string, number]>
-  /** The span that it was logged in, as traces know it. */
+  /** The tracing span in which it was logged. */
   readonly trace: { readonly traceId: string; readonly spanId: string } | undefined
 }
 
-/** Never throws, whatever was logged. */
+/** Converts what was logged. Never throws, whatever it is. */
 export const logEntry = (log: Logger.Logger.Options<unknown>): LogEntry => {
   const time = log.date.getTime()
   const annotations = Array.from(log.annotations, ([name, value]) => [name, plain(value)] as const)

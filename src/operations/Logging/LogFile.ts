@@ -9,7 +9,9 @@ import { dateOfMillis, logFileName } from "../logFileName.ts"
 import type { LogEntry } from "./LogEntry.ts"
 import { jsonLine } from "./lines.ts"
 
-/** A line with its line end, and when it was logged (milliseconds since the epoch): that decides in which file it goes. */
+/**
+ * A line including its line end, and when it was logged (milliseconds since the epoch), which decides which file it goes into.
+ */
 export interface Line {
   readonly time: number
   readonly line: string
@@ -17,16 +19,16 @@ export interface Line {
 
 /** The daily files of a directory. */
 export interface LogFile {
-  /** Takes a line, to be written within a second. Never waits and never fails. */
+  /** Accepts a line, to be written within a second. Never waits and never fails. */
   readonly append: (line: Line) => void
 }
 
 /**
- * Writes lines in batches and in order, a second after they came at the latest, and the rest when the scope closes.
+ * Writes lines in batches and in order, at most a second after they came, and the rest when the scope closes.
  *
- * Each batch opens the file anew for appending, so that a file or directory that was moved away is made again, and so
- * that several threads can write whole lines to the same file. What cannot be written is kept and tried again: up to
- * `maxPending` characters, then new lines are dropped and counted. `report` is told when that begins and when it ends.
+ * Each batch reopens the file for appending, so that a file or directory that was moved away is recreated, and so that several
+ * threads can write whole lines to the same file. What cannot be written is kept and retried: up to `maxPending` characters,
+ * then new lines are dropped and counted. `report` is called when that starts and when it ends.
  */
 export const makeLogFile = (options: {
   readonly directory: string
@@ -100,7 +102,7 @@ export const makeLogFile = (options: {
         () => Effect.zipRight(fs.makeDirectory(directory, { recursive: true }), open(path))
       )
 
-    /** Writes the oldest lines that go into the same file. Says whether all of them were taken. */
+    /** Writes the oldest lines that go into the same file. Returns whether all of them were written. */
     const writeBatch = Effect.gen(function* () {
       const path = pathOf(pending[0]?.time ?? 0)
       const lines = sameFile(pending, (line) => pathOf(line.time) === path)
@@ -159,10 +161,10 @@ const flushInterval = "500 millis"
 /** Characters. */
 const maxPending = 4_000_000
 
-/** Characters of a batch: large enough to be fast, small enough to be one write. */
+/** Characters per batch: large enough to be fast, small enough to be one write. */
 const maxBatch = 256_000
 
-/** Lines from the front for as long as they belong together and make a batch of a sensible size. */
+/** Lines from the front that belong together and make a batch of a reasonable size. */
 const sameFile = (
   pending: ReadonlyArray<Line>,
   belongs: (line: Line) => boolean
@@ -187,7 +189,7 @@ const endsWithLine = (file: FileSystem.File): Effect.Effect<boolean, PlatformErr
     return read === 0n || last[0] === lineEnd[0]
   })
 
-/** Writes all, or says how many whole lines were taken before it failed. */
+/** Writes everything, or returns how many whole lines were written before the failure. */
 const writeAll = (file: FileSystem.File, lines: ReadonlyArray<Uint8Array>, isTorn: boolean) =>
   Effect.gen(function* () {
     const bytes = Buffer.concat(isTorn ? [lineEnd, ...lines] : lines)

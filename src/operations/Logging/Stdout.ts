@@ -5,9 +5,8 @@ import { Effect, type Scope } from "effect"
 export type Output = Writable & { readonly isTTY?: boolean }
 
 /**
- * Writes to the output as long as it takes anything: once it failed (its reader has gone, its disk is full) it is left
- * alone. A reader that stalls does not make the process hold more than `maxWaiting` characters: what comes meanwhile is
- * dropped.
+ * Writes to the output while it accepts anything: once it has failed (its reader is gone, its disk is full) it is left alone. A
+ * reader that stalls does not make the process hold more than `maxWaiting` characters: what comes meanwhile is dropped.
  */
 export const makeStdout = (output: Output): Effect.Effect<(line: string) => void, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -31,8 +30,8 @@ export const makeStdout = (output: Output): Effect.Effect<(line: string) => void
 const maxWaiting = 1_000_000
 
 /**
- * Waits until what was written has gone out or failed, for a second of real time at most: an error of the stream that
- * nobody hears would end the process.
+ * Waits until what was written has gone out or failed, for at most a second of real time: an unhandled error of the stream
+ * would end the process.
  */
 const settled = (output: Output): Effect.Effect<void> =>
   Effect.async<void>((resume) => {

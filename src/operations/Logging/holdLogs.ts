@@ -1,8 +1,8 @@
 import { Effect, FiberRef, HashSet, Logger } from "effect"
 
 /**
- * Holds back what an effect logs until `ready` succeeds, and logs it then, with the times at which it was said; if it never
- * does, nothing of it is logged. Keeps so many entries, the oldest.
+ * Holds back what an effect logs until `ready` succeeds, and logs it then, with the original times; if `ready` never succeeds,
+ * none of it is logged. Keeps a limited number of entries, the oldest.
  */
 export const holdLogsUntil =
   (ready: Effect.Effect<void, unknown>) =>

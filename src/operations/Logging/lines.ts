@@ -2,7 +2,7 @@ import { escapeControls, quote } from "../../domain/quote.ts"
 import type { LogEntry } from "./LogEntry.ts"
 import { type Plain, textOf } from "./plain.ts"
 
-/** One JSON object, with its line end. */
+/** One JSON object, including its line end. */
 export const jsonLine = (entry: LogEntry): string =>
   `${JSON.stringify({
     timestamp: new Date(entry.time).toISOString(),
@@ -16,7 +16,7 @@ export const jsonLine = (entry: LogEntry): string =>
     span_id: entry.trace?.spanId
   })}\n`
 
-/** `time LEVEL module message key=value …`, with its line end. What came from outside cannot break it. */
+/** `time LEVEL module message key=value …`, including its line end. Text from outside cannot break it. */
 export const readableLine = (entry: LogEntry, colours: boolean): string => {
   const paint = (colour: string, text: string) => (colours ? `\u001b[${colour}m${text}\u001b[0m` : text)
   const parts = [
@@ -31,7 +31,7 @@ export const readableLine = (entry: LogEntry, colours: boolean): string => {
   return `${parts.join(" ")}\n`
 }
 
-/** Quoted where it could not be told from what stands around it. */
+/** Quoted where it would be ambiguous otherwise. */
 const fieldText = (value: Plain): string => {
   const text = textOf(value)
   return typeof value === "string" && !/^[^\s"=\p{C}]+$/u.test(text)

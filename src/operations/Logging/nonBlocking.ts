@@ -4,10 +4,10 @@ import { Either, Predicate } from "effect"
 import type { Output } from "./Stdout.ts"
 
 /**
- * Standard output that never holds up the thread that writes to it, where there is one to be had: Node writes to terminals and
- * pipes synchronously, so that a terminal that is stopped (Ctrl-S, a hung ssh), or a reader that reads no more, would stop
- * whoever logs. On Linux they are opened anew, without blocking, and what they do not take is tried again; other programs that
- * have them open do not notice. Files, sockets and other systems are left to Node.
+ * Standard output that never holds up the thread that writes to it, where possible. Node writes to terminals and pipes
+ * synchronously, so that a stopped terminal (Ctrl-S, a hung ssh), or a reader that no longer reads, would stop whatever logs.
+ * On Linux they are reopened in non-blocking mode, and what they do not accept is retried; other programs that have them open
+ * do not notice. Files, sockets and other systems are left to Node.
  */
 export const nonBlockingStdout = (): Output => {
   const opened = Either.try(() => {

@@ -1,6 +1,6 @@
 import { Duration, Either, Redacted } from "effect"
 
-/** What JSON can hold. */
+/** The values that JSON can hold. */
 export type Plain =
   | string
   | number
@@ -10,9 +10,8 @@ export type Plain =
   | { readonly [key: string]: Plain }
 
 /**
- * Anything at all as something that JSON can hold and that is worth reading: errors as one line with their causes,
- * `Redacted` hidden wherever it is, binary data as its size; long texts, long lists and deep trees are cut. Never
- * throws.
+ * Converts anything at all into something that JSON can hold and that is worth reading: errors as one line with their causes,
+ * `Redacted` hidden wherever it is, binary data as its size; long texts, long lists and deep trees are truncated. Never throws.
  */
 export const plain = (value: unknown): Plain =>
   Either.getOrElse(
@@ -20,7 +19,7 @@ export const plain = (value: unknown): Plain =>
     () => "(cannot be printed)"
   )
 
-/** On one line: texts as they are, all else as JSON. */
+/** On one line: texts as they are, everything else as JSON. */
 export const textOf = (value: Plain): string => (typeof value === "string" ? value : JSON.stringify(value))
 
 const maxText = 8192
@@ -73,7 +72,7 @@ const list = (items: Iterable<unknown>, parents: ReadonlyArray<object>): Readonl
   return out
 }
 
-/** `Name: message (caused by Name: message)`. An error without a message shows what it holds instead. */
+/** `Name: message (caused by Name: message)`. An error without a message shows its fields instead. */
 const errorLine = (error: Error, parents: ReadonlyArray<object>): string => {
   const { cause, name, message, stack, _tag, ...rest } = fieldsOf(error)
   const what = typeof error.message === "string" ? error.message : ""

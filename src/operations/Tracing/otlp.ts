@@ -4,7 +4,7 @@ import { FetchHttpClient } from "@effect/platform"
 import { Layer } from "effect"
 import { version } from "../../version.ts"
 
-/** Loaded only where there is an endpoint. */
+/** Loaded only if there is an endpoint. */
 export const layer = (endpoint: URL, serverName: string): Layer.Layer<never> =>
   OtlpTracer.layer({
     url: `${endpoint.href.replace(/\/+$/, "")}/v1/traces`,

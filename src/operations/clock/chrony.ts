@@ -2,18 +2,18 @@ import { randomInt } from "node:crypto"
 import { createSocket } from "node:dgram"
 import { Effect, Option } from "effect"
 
-/** What a time daemon thinks of this machine's wall clock. Seconds. */
+/** A time daemon's estimate of this machine's wall clock. Seconds. */
 export interface ClockEstimate {
   /** How far the clock is ahead of the true time. */
   readonly offset: number
-  /** By how much that may be wrong. */
+  /** The error bound of the offset. */
   readonly bound: number
 }
 
 /**
  * Asks a chronyd on this machine for its estimate, as `chronyc tracking` does: the request TRACKING of its command protocol,
- * version 6, over UDP (chrony 4.3, candm.h; tried on a chronyd of that version). None without an answer within a second, or as
- * long as it has no source to go by.
+ * version 6, over UDP (chrony 4.3, candm.h; tried on a chronyd of that version). None if there is no answer within a second, or
+ * while the daemon has no source.
  */
 export const askChrony = (port = commandPort): Effect.Effect<Option.Option<ClockEstimate>> =>
   Effect.acquireUseRelease(
@@ -27,7 +27,7 @@ export const askChrony = (port = commandPort): Effect.Effect<Option.Option<Clock
             resume(Effect.succeed(readTracking(reply)))
           }
         })
-        // Connected, so that a port on which nobody listens is an error at once.
+        // Connected, so that a port without a listener is an error at once.
         socket.connect(port, "127.0.0.1", () => socket.send(trackingRequest(sequence), () => {}))
       }),
     (socket) => Effect.sync(() => socket.close())
@@ -41,7 +41,7 @@ const request = 1
 const reply = 2
 const tracking = 33
 const trackingReply = 5
-/** A request is as long as its reply: nobody gets more than he sent. */
+/** A request is as long as its reply, so that nobody receives more than was sent. */
 const replyLength = 104
 const notSynchronised = 3
 
@@ -54,7 +54,7 @@ const trackingRequest = (sequence: number): Buffer => {
   return frame
 }
 
-/** The estimate of a reply to TRACKING; none if it is another one, or the daemon has none. */
+/** Reads the estimate from a reply to TRACKING; none if it is a different reply, or the daemon has no estimate. */
 export const readTracking = (frame: Buffer): Option.Option<ClockEstimate> => {
   const isTracking =
     frame.length >= replyLength &&
@@ -63,7 +63,7 @@ export const readTracking = (frame: Buffer): Option.Option<ClockEstimate> => {
     frame.readUInt16BE(6) === trackingReply &&
     frame.readUInt16BE(8) === 0
   if (!isTracking || frame.readUInt16BE(54) === notSynchronised) return Option.none()
-  // What is to be added to the clock.
+  // What must be added to the clock.
   const correction = floatAt(frame, 68)
   return Option.some({
     offset: correction === 0 ? 0 : -correction,

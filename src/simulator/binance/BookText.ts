@@ -3,7 +3,7 @@ import { formatNumber, type Instrument, type NumberFormat, widthOf } from "../ma
 
 /**
  * The levels of a book as Binance writes them, `["<price>","<quantity>"],` one after the other, kept up to date by patching
- * what changed: rendering a book is then copying two buffers.
+ * what changed, so that rendering a book only copies two buffers.
  */
 export interface BookText {
   readonly bids: Buffer
@@ -53,7 +53,7 @@ export const makeBookText = ({ book, price, quantity }: Instrument): BookText =>
 
 const zero = 48
 
-/** Overwrites the digits of a number; its point, its padding and its trailing zeros stay. */
+/** Overwrites the digits of a number, keeping its point, padding and trailing zeros. */
 const patch = (text: Buffer, start: number, format: NumberFormat, value: number): void => {
   const point = start + format.padding.length + format.integerDigits
   let rest = value

@@ -1,9 +1,9 @@
 import { Either, Schema } from "effect"
 
-/** A request of a client, or the answer that refuses it. */
+/** A client's request, or the answer that refuses it. */
 export type Parsed = Either.Either<Request, string>
 
-/** What stands for a request's id in its answer, as JSON text. */
+/** The id of a request as it appears in the answer, as JSON text. */
 type RequestId = string
 
 export type Request =
@@ -17,7 +17,7 @@ export type Request =
   | { readonly method: "GET_PROPERTY"; readonly id: RequestId }
 
 /**
- * Where an error's code and text stand in its frame: `flat` is `{"code":2,"msg":"..","id":1}`, as documented; `nested` is
+ * Where an error's code and text are in its frame: `flat` is `{"code":2,"msg":"..","id":1}`, as documented; `nested` is
  * `{"error":{"code":2,"msg":".."},"id":1}`, as recorded from the exchange in September 2026.
  */
 export type ErrorShape = "flat" | "nested"
@@ -31,7 +31,7 @@ export const error = (shape: ErrorShape, code: number, msg: string, id?: Request
   return shape === "flat" ? `{${body}${tail}}` : `{"error":{${body}}${tail}}`
 }
 
-/** Reads a request and words its refusal as the exchange's documentation lists them. */
+/** Parses a request; a refusal is worded as in the exchange's documentation. */
 export const parse = (text: string, shape: ErrorShape): Parsed =>
   Either.gen(function* () {
     const json = yield* Either.mapLeft(decodeJson(text), () =>

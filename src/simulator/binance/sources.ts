@@ -3,7 +3,7 @@ import { formatNumber, type Instrument } from "../market/instrument.ts"
 import type { Source } from "../Protocol.ts"
 import type { BookText } from "./BookText.ts"
 
-/** `{"lastUpdateId":..,"bids":[["<price>","<quantity>"],..],"asks":[..]}` with 5, 10 or 20 levels a side. */
+/** `{"lastUpdateId":..,"bids":[["<price>","<quantity>"],..],"asks":[..]}` with 5, 10 or 20 levels per side. */
 export const partialBookSource = (
   stream: string,
   { book, randomOf }: Instrument,
@@ -30,8 +30,8 @@ export const partialBookSource = (
 }
 
 /**
- * `{"e":"depthUpdate","E":..,"s":..,"U":..,"u":..,"b":[..],"a":[..]}`: all that changed in the book since the message before,
- * whoever moved it; `U` is the `u` of the message before plus 1. Its sequence id is `u`.
+ * `{"e":"depthUpdate","E":..,"s":..,"U":..,"u":..,"b":[..],"a":[..]}`: everything that changed in the book since the previous
+ * message, whichever stream moved it; `U` is the `u` of the previous message plus 1. Its sequence id is `u`.
  */
 export const bookDiffSource = (stream: string, instrument: Instrument): Source => {
   const { book, price, quantity, randomOf } = instrument

@@ -1,6 +1,6 @@
 import type { Random } from "../random.ts"
 
-/** Levels on each side of a synthetic book; it never has more or fewer. */
+/** How many levels each side of a synthetic book has, at any time. */
 export const bookDepth = 20
 
 /** One side, best level first: prices in ticks, quantities in lots. */
@@ -11,26 +11,26 @@ export interface BookSide {
   readonly away: 1 | -1
 }
 
-/** Hears of every change, in order, after it was made. */
+/** Gets every change, in order, after it was made. */
 export interface BookListener {
-  /** A level got another quantity. */
+  /** The quantity of a level changed. */
   readonly onQuantity: (side: BookSide, index: number) => void
-  /** The best level went, and a new worst one came in at the end. */
+  /** The best level was removed, and a new worst one was added at the end. */
   readonly onBestRemoved: (side: BookSide, removedPrice: number) => void
-  /** A new best level came in, and the worst one fell out. */
+  /** A new best level was inserted, and the worst one dropped. */
   readonly onBestInserted: (side: BookSide, droppedPrice: number) => void
 }
 
 /**
- * The order book of one symbol as a random walk within -20 % and +10 % of its first price. Its state is a function of the
- * seed and the update id alone, so that whole books and changes taken from it always agree.
+ * The order book of one symbol as a random walk between -20 % and +10 % of its first price. Its state depends only on the seed
+ * and the update id, so that whole books and changes taken from it always agree.
  */
 export interface Book {
   readonly bids: BookSide
   readonly asks: BookSide
-  /** How many updates the exchange counts up to now. */
+  /** How many updates the exchange has counted so far. */
   readonly updateId: () => number
-  /** Makes `updates` updates. Beyond a hundred thousand the ids go on, but the prices do not move for the rest. */
+  /** Makes `updates` updates. Beyond a hundred thousand, the ids continue but the prices no longer move. */
   readonly advance: (updates: number) => void
   readonly listen: (listener: BookListener) => void
   readonly unlisten: (listener: BookListener) => void
@@ -92,7 +92,7 @@ export const makeBook = (options: {
     else move(bids, asks)
   }
 
-  /** The best level of one side is traded away, and the other side follows into the room that this leaves. */
+  /** Trades away the best level of one side and moves the other side into the space that this leaves. */
   function move(taken: BookSide, following: BookSide): void {
     const removed = priceAt(taken, 0)
     taken.prices.copyWithin(0, 1)
@@ -120,7 +120,7 @@ export const makeBook = (options: {
   }
 }
 
-/** What an idle market catches up with step by step: some tens of milliseconds of work. */
+/** How many updates an idle market catches up on step by step: some tens of milliseconds of work. */
 const maxSteps = 100_000
 
 const makeSide = (away: 1 | -1): BookSide => ({

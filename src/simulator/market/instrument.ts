@@ -16,13 +16,13 @@ export interface Instrument {
 }
 
 /**
- * How Binance writes a price or a quantity: eight decimals, the last ones zero. Numbers of one symbol all have the same
- * width here, so that they can be patched in place.
+ * The format in which Binance writes a price or a quantity: eight decimals, the last ones zero. All numbers of a symbol have the
+ * same width here, so that they can be patched in place.
  */
 export interface NumberFormat {
-  /** Digits before the point, those of `padding` not counted. */
+  /** How many digits precede the point, not counting `padding`. */
   readonly integerDigits: number
-  /** Decimals that can be other than zero: a tick or a lot is 10 to the power of minus this. */
+  /** How many decimals can be nonzero: a tick or a lot is 10 to the power of minus this. */
   readonly decimals: number
   /** Constant leading digits. */
   readonly padding: string
@@ -30,7 +30,7 @@ export interface NumberFormat {
 
 export const widthOf = (format: NumberFormat): number => format.padding.length + format.integerDigits + 9
 
-/** A number of ticks or lots as text; a quantity of 0 (a deleted level) has no padding. */
+/** Formats a number of ticks or lots; a quantity of 0 (a deleted level) has no padding. */
 export const formatNumber = (format: NumberFormat, value: number): string =>
   (value === 0 ? "" : format.padding) + (value / 10 ** format.decimals).toFixed(8)
 
@@ -71,12 +71,12 @@ export const makeInstrument = (
 interface Spec {
   readonly price: number
   readonly priceDecimals: number
-  /** Digits of quantities before the point. */
+  /** How many digits of quantities precede the point. */
   readonly quantityDigits: number
   readonly quantityDecimals: number
 }
 
-/** Prices that keep their number of digits while the book walks from -20 % to +10 %. */
+/** Prices chosen to keep their number of digits while the book walks from -20 % to +10 %. */
 const specs: ReadonlyMap<string, Spec> = new Map([
   ["btc", { price: 86_704.77, priceDecimals: 2, quantityDigits: 1, quantityDecimals: 5 }],
   ["eth", { price: 3_182.4, priceDecimals: 2, quantityDigits: 2, quantityDecimals: 4 }],
@@ -85,7 +85,7 @@ const specs: ReadonlyMap<string, Spec> = new Map([
   ["xrp", { price: 2.4012, priceDecimals: 4, quantityDigits: 4, quantityDecimals: 1 }]
 ])
 
-/** The asset that is traded, of those that have a price here: BTC of btcusdt, BTC-USD, KRW-BTC and BTC/USD. */
+/** The traded asset, if it has a price here, such as BTC for btcusdt, BTC-USD, KRW-BTC and BTC/USD. */
 const baseOf = (symbol: string): string => {
   const text = symbol.toLowerCase()
   return Array.from(specs.keys()).find((base) => text.startsWith(base) || text.endsWith(`-${base}`)) ?? ""
@@ -98,7 +98,7 @@ const unknownSpec = (hash: number): Spec => ({
   quantityDecimals: 2
 })
 
-/** Level text is `["<price>","<quantity>"],` and a whole book has forty of them. */
+/** The padding that brings a whole book to `bookBytes`. It has forty levels, each written as `["<price>","<quantity>"],`. */
 const paddingFor = (bookBytes: number, numbersWidth: number): string => {
   const natural = 40 * (numbersWidth + 8) + 50
   const digits = Math.max(0, Math.ceil((bookBytes - natural) / 40))

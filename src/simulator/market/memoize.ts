@@ -1,4 +1,4 @@
-/** Makes a thing when it is first asked for, and then always gives the same one. */
+/** Calls `make` on the first request for a key, and then always returns the same value. */
 export const memoize = <A>(make: (key: string) => A): ((key: string) => A) => {
   const made = new Map<string, A>()
   return (key) => {

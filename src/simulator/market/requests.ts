@@ -1,10 +1,10 @@
 import { type Either, Schema } from "effect"
 
-/** Reads a client's message; left if it is not JSON of this shape. */
+/** Decodes a client's message. Left if it is not JSON of this shape. */
 export const requestOf = <A, I>(schema: Schema.Schema<A, I>): ((text: string) => Either.Either<A, unknown>) =>
   Schema.decodeUnknownEither(Schema.parseJson(schema))
 
-/** Frames that are none of the exchange's, for those kinds of garbage that are the same everywhere. */
+/** Frames that no exchange sends, for the kinds of garbage that are the same everywhere. */
 export const garbageText = "<html><body>502 Bad Gateway</body></html>"
 export const garbageBytes = Uint8Array.of(0, 255, 1, 254, 2, 253)
 export const garbageShape = '{"kind":"unheard of","values":[1,2,3]}'

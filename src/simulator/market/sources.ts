@@ -2,10 +2,10 @@ import type { Message, Source } from "../Protocol.ts"
 import type { BookListener, BookSide } from "./Book.ts"
 import type { Instrument, NumberFormat } from "./instrument.ts"
 
-/** Price and quantity as texts; a quantity of "0" deletes the level. */
+/** Price and quantity as text; a quantity of "0" deletes the level. */
 export type Level = readonly [price: string, quantity: string]
 
-/** Levels of both sides, the best first. */
+/** The levels of both sides, best first. */
 export interface Levels {
   readonly bids: ReadonlyArray<Level>
   readonly asks: ReadonlyArray<Level>
@@ -15,7 +15,7 @@ export interface Trade {
   readonly id: number
   readonly price: string
   readonly quantity: string
-  /** What the taker did. */
+  /** The taker's side. */
   readonly side: "buy" | "sell"
   /** Milliseconds since the epoch. */
   readonly time: number
@@ -27,14 +27,14 @@ export interface Written {
   readonly text: string
 }
 
-/** A book as its changes: with every message all that changed since the one before, whoever moved it. */
+/** A book as changes: each message has everything that changed since the one before, whichever stream moved it. */
 export const changesSource = (
   stream: string,
   instrument: Instrument,
   write: {
     readonly change: (levels: Levels, now: number) => Written
     readonly snapshot: (levels: Levels, now: number) => string
-    /** So many messages went by unheard; less than 0 for ids that are set back. */
+    /** Called when `count` messages went by without listeners; negative if ids are set back. */
     readonly missed: (count: number) => void
   }
 ): Source => {
@@ -80,7 +80,7 @@ export const changesSource = (
   }
 }
 
-/** A book as whole books. */
+/** A book as whole books, all levels in each message. */
 export const wholeBooksSource = (
   stream: string,
   instrument: Instrument,
@@ -101,12 +101,12 @@ export const wholeBooksSource = (
   }
 }
 
-/** Trades at the best bid or ask, several in a message now and then. Ids step by one, `step` of them for each trade. */
+/** Trades at the best bid or ask, occasionally several in a message. Trade ids step by one. */
 export const tradesSource = (
   stream: string,
   instrument: Instrument,
   options: {
-    /** Trades in a message at most. */
+    /** Maximum number of trades in a message. */
     readonly most: number
     readonly write: (trades: ReadonlyArray<Trade>, now: number) => Written
     readonly snapshot?: (newest: ReadonlyArray<Trade>, now: number) => string
@@ -159,7 +159,7 @@ export const tradesSource = (
   }
 }
 
-/** All levels of the instrument's book. */
+/** All levels of an instrument's book. */
 const levelsOf = (instrument: Instrument): Levels => {
   const side = ({ lots, prices }: BookSide) =>
     Array.from(prices, (ticks, i) => levelOf(instrument, ticks, lots[i] ?? 0))

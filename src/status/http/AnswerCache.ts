@@ -1,12 +1,12 @@
 import { Duration, Effect } from "effect"
 import { monotonicMillis } from "../../monotonicMillis.ts"
 
-/** Answers that cost much, kept for a while; the oldest give way to newer ones. One is made at a time. */
+/** Keeps expensive answers for a while; the oldest are dropped for newer ones. One is made at a time. */
 export interface AnswerCache {
   readonly get: (key: string, make: Effect.Effect<Uint8Array>) => Effect.Effect<Uint8Array>
 }
 
-/** `maxBytes` is how much all of them together may take: one that is larger is not kept. */
+/** `maxBytes` limits the total size of all answers: a larger one is not kept. */
 export const makeAnswerCache = (options: {
   readonly maxBytes: number
   readonly timeToLive: Duration.DurationInput

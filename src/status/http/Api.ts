@@ -7,17 +7,17 @@ import { HealthStatus, Status } from "./Status.ts"
 
 const health = { status: HealthStatus, reasons: Schema.Array(Schema.String) }
 
-/** How the collector is, and why it is not better. */
+/** How the collector is doing, and why it is not doing better. */
 const Healthy = Schema.Struct(health).annotations({ identifier: "Health" })
 
-/** The same where nothing is received or storage has failed. */
+/** The same, if nothing is received or storage has failed. */
 export class Unhealthy extends Schema.TaggedError<Unhealthy>()(
   "Unhealthy",
   health,
   HttpApiSchema.annotations({ status: 503 })
 ) {}
 
-/** It has not begun to record yet. */
+/** The collector has not started recording yet. */
 export class NotReady extends Schema.TaggedError<NotReady>()(
   "NotReady",
   { ready: Schema.Literal(false) },
@@ -44,11 +44,11 @@ const hourBegin = Schema.NumberFromString.pipe(
   Schema.int(),
   Schema.between(0, Number.MAX_SAFE_INTEGER),
   Schema.multipleOf(3_600_000_000)
-).annotations({ description: "Begin of the hour, microseconds since the epoch." })
+).annotations({ description: "Start of the hour, microseconds since the epoch." })
 
 const describe = (description: string) => OpenApi.annotations({ description })
 
-/** All that can be asked of a collector. It can only be read. */
+/** Everything a collector can be queried for. The API is read-only. */
 export const Api = HttpApi.make("crypto-collector")
   .add(
     HttpApiGroup.make("operations", { topLevel: true })
@@ -88,17 +88,15 @@ export const Api = HttpApi.make("crypto-collector")
           .setUrlParams(
             Schema.Struct({
               days: Schema.optionalWith(days, { default: () => 3 }).annotations({
-                description: "How many days, up to the hour that has begun."
+                description: "Number of days, up to the current hour."
               }),
               stream: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }).annotations({
-                description: "exchange:symbol:data_type, any number of them; all streams without it."
+                description: "exchange:symbol:data_type, repeatable; all streams by default."
               })
             })
           )
           .addSuccess(CoverageReply)
-          .annotateContext(
-            describe("What was recorded in each hour of the last days, and where the holes are.")
-          )
+          .annotateContext(describe("What was recorded in each hour of the last days, and the holes."))
       )
       .add(
         HttpApiEndpoint.get("events", "/api/coverage/events")
@@ -125,6 +123,6 @@ export const Api = HttpApi.make("crypto-collector")
     OpenApi.annotations({
       title: "crypto-collector",
       version,
-      description: "What the collector does and how it is. Read-only."
+      description: "State and health of the collector. Read-only."
     })
   )

@@ -11,7 +11,7 @@ export interface Disk {
   readonly free: number
 }
 
-/** Looks once. What is not there yet has 0 bytes; null while there is not even its folder. */
+/** Measures once. What does not exist yet has 0 bytes; null while not even its folder exists. */
 export const lookAtDisk = (options: {
   readonly databasePath: string
   readonly outboxDirectory: string

@@ -3,14 +3,14 @@ import { streamKey } from "../../domain/StreamId.ts"
 import type { Total } from "../page/protocol.ts"
 import { cell, type Report, type StreamTable } from "../Report.ts"
 
-/** What the reports of the last minutes say together. */
+/** What the reports of the last minutes show together. */
 export interface History {
   readonly add: (report: Report) => void
   /** Messages per second of each stream, as of the last report. */
   readonly rates: () => Float64Array
   /** The same over the last minute, by stream, the latest last. */
   readonly rateLines: () => ReadonlyArray<ReadonlyArray<number>>
-  /** All streams together, over the last five minutes. */
+  /** The totals of all streams over the last five minutes. */
   readonly totals: () => ReadonlyArray<Total>
   /** Gaps of each stream since midnight UTC, or since the collector started. */
   readonly gapsToday: () => Float64Array

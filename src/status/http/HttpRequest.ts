@@ -3,14 +3,14 @@ import { Schema } from "effect"
 import { StartupError } from "../../domain/StartupError.ts"
 import type { Report } from "../Report.ts"
 
-/** Listens: the first request to a new thread, under the name that runners know it by. */
+/** Listens: the first request to a new thread, under the name that runners expect. */
 export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
   failure: StartupError,
   success: Schema.Void,
   payload: {}
 }) {}
 
-/** Where it listens, as `http://127.0.0.1:9090`. */
+/** The address it listens on, such as `http://127.0.0.1:9090`. */
 export class GetAddress extends Schema.TaggedRequest<GetAddress>()("GetAddress", {
   failure: Schema.Never,
   success: Schema.String,
@@ -20,7 +20,7 @@ export class GetAddress extends Schema.TaggedRequest<GetAddress>()("GetAddress",
 const isReport = (value: unknown): value is Report =>
   typeof value === "object" && value !== null && "streams" in value && "queue" in value
 
-/** Crosses as it is; its columns move, they are not copied. */
+/** Crosses unchanged; its columns are moved, not copied. */
 const ReportFromSelf = Transferable.schema(Schema.declare(isReport), ({ streams }) =>
   streams.values.buffer instanceof ArrayBuffer ? [streams.values.buffer] : []
 )
@@ -31,6 +31,6 @@ export class Publish extends Schema.TaggedRequest<Publish>()("Publish", {
   payload: { report: ReportFromSelf }
 }) {}
 
-/** What the thread of the status page is asked. */
+/** The requests to the thread of the status page. */
 export const HttpRequest = Schema.Union(Start, GetAddress, Publish)
 export type HttpRequest = typeof HttpRequest.Type

@@ -13,7 +13,7 @@ import { hostCheck, refusalOf } from "./refusals.ts"
 import type { StatusBoard } from "./StatusBoard.ts"
 import { securityHeaders } from "./securityHeaders.ts"
 
-/** Where the status page is, as `http://127.0.0.1:9090`. */
+/** The address of the status page, such as `http://127.0.0.1:9090`. */
 export class HttpAddress extends Context.Tag("collector/HttpAddress")<
   HttpAddress,
   { readonly url: string }
@@ -21,7 +21,7 @@ export class HttpAddress extends Context.Tag("collector/HttpAddress")<
 
 /**
  * Serves the board until the scope closes, which ends all connections at once. Whatever clients do costs bounded memory:
- * requests are small, answers are shared, and who is too slow is cut off.
+ * requests are small, answers are shared, and a client that is too slow is disconnected.
  */
 export const layer = (
   settings: HttpSettings
@@ -34,7 +34,7 @@ export const layer = (
     Layer.provide(NodeHttpServer.layerContext)
   )
 
-/** Milliseconds; what is made while it is sent waits for a processor, too. */
+/** Milliseconds. An answer that is made while it is sent waits for a processor, too. */
 const answerWithin = { coverage: 120_000, other: 30_000 }
 
 const serve = (settings: HttpSettings) =>
@@ -49,7 +49,7 @@ const serve = (settings: HttpSettings) =>
         limitTime(request, response)
         return handle(request, response)
       }
-      // A request that is refused may have a body without end.
+      // The body of a refused request can be endless.
       response.writeHead(refusal.status, {
         connection: "close",
         "content-type": "text/plain",
@@ -64,7 +64,7 @@ const serve = (settings: HttpSettings) =>
     return { url: `http://${httpHost.includes(":") ? `[${httpHost}]` : httpHost}:${port}` }
   })
 
-/** Milliseconds, bytes. With processors that are busy its thread may get to read after seconds only. */
+/** Milliseconds, bytes. On busy processors the thread may only get to read after seconds. */
 const limits = {
   maxHeaderSize: 8192,
   headersTimeout: 20_000,
@@ -73,7 +73,9 @@ const limits = {
   connectionsCheckingInterval: 1_000
 }
 
-/** Server-sent events go on; all else has to be read within a time, however busily a client reads a byte now and then. */
+/**
+ * Server-sent events have no time limit; everything else must be read within one, however steadily a client reads single bytes.
+ */
 const limitTime = (request: IncomingMessage, response: ServerResponse): void => {
   if (request.url?.startsWith("/api/live")) return
   const within = request.url?.startsWith("/api/coverage") ? answerWithin.coverage : answerWithin.other

@@ -2,14 +2,14 @@ import { Schema } from "effect"
 import { ArchiveStoreSettings, LogDirectives, StorageSettings } from "../../domain/StorageSettings.ts"
 
 /**
- * What the thread of the status page is told: the part of the settings that crosses to it. Secrets are those of the archive,
- * which its journal is read from.
+ * The part of the settings that crosses to the thread of the status page. The only secrets are those of the archive, from which
+ * the thread reads the journal.
  */
 export const HttpSettings = Schema.Struct({
   httpHost: Schema.String,
-  /** Other names than its own that it is asked for by; `*`: any. */
+  /** Host names other than its own under which it can be requested; `*`: any. */
   httpAllowedHosts: Schema.Array(Schema.String),
-  /** 0: any that is free. */
+  /** 0: any free port. */
   httpPort: Schema.Int,
   serverName: Schema.String,
   databasePath: Schema.String,

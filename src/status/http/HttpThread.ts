@@ -7,29 +7,32 @@ import { GetAddress, type HttpRequest, Publish, Start } from "./HttpRequest.ts"
 import { HttpSettings } from "./HttpSettings.ts"
 import { unfinishedPastFile } from "./pastFile.ts"
 
-/** The status page, as receiving sees it. */
+/** The status page, as seen by receiving. */
 export class StatusPage extends Context.Tag("collector/StatusPage")<
   StatusPage,
   {
-    /** Where it is, as `http://127.0.0.1:9090`, once its thread has started. Fails with what is wrong if it does not. */
+    /**
+     * The address of the page, such as `http://127.0.0.1:9090`, once its thread has started. Fails with the reason if it
+     * cannot.
+     */
     readonly url: Effect.Effect<string, StartupError>
-    /** Hands it a report, whose columns are gone then. Whatever is wrong with the page is no concern of the caller's. */
+    /** Hands over a report, whose columns are moved away. Problems of the page never reach the caller. */
     readonly publish: (report: Report) => Effect.Effect<void>
-    /** Begins to end it, and does not wait for that: the layer's end does. */
+    /** Starts to end the page without waiting for it: the layer's end waits. */
     readonly end: Effect.Effect<void>
   }
 >() {}
 
-/** Bounds what hostile clients can make it use, MiB: it ends then, and begins anew. */
+/** Limits what hostile clients can make it use, MiB: beyond that the thread ends and is restarted. */
 const resourceLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 3 }
 
-/** The first connections to exchanges are made before it takes a processor. */
+/** The first connections to exchanges are made before it takes up a processor. */
 const startsAfter = Duration.millis(300)
 
 /**
- * The status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
- * that dies after it had started is started again, on the same port. In the end it is waited for, so that the database, which
- * it reads, is closed last by who can put its log into it; a file that it was writing is removed.
+ * Runs the status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
+ * that dies after it has started is restarted on the same port. The layer's end waits for the thread, so that the database,
+ * which the thread reads, is closed last by the side that can merge its log into it; a file it was writing is removed.
  */
 export const layer = (
   settings: HttpSettings,
@@ -78,7 +81,7 @@ export const layer = (
         end: Fiber.interruptFork(fiber),
         publish: (report) =>
           Effect.suspend(() => thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void).pipe(
-            // A thread that ends interrupts what it was asked.
+            // A thread that ends interrupts its pending requests.
             Effect.catchAllCause(() => Effect.void)
           )
       }

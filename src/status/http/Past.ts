@@ -14,21 +14,21 @@ import type { Window } from "../../domain/Window.ts"
 import { doubtKind, gapKind, grown, inRow, kinds, type Rows, rowsFrom } from "./Past/rows.ts"
 
 /**
- * What a journal says of the last days, in little memory: a fold over its entries, whose state loses again and again what will
- * not change any more. That is kept in typed arrays, outside the heap, within fixed bounds: the days that it goes back are
- * fewer where there is more to know.
+ * What a journal says about the last days, in little memory: a fold over its entries, whose state is regularly relieved of what
+ * can no longer change. That is kept in typed arrays, outside the heap, within fixed bounds: the more there is to know, the
+ * fewer days are covered.
  */
 export interface Past {
-  /** From this time on it tells all, microseconds; 0: from the beginning. What was before is not known. */
+  /** The time from which it is complete, microseconds; 0: from the beginning. What was before is unknown. */
   readonly knownFrom: () => number
   /** The state of the fold, without what was settled. */
   readonly state: () => Coverage
   readonly apply: (entries: ReadonlyArray<JournalEntry>) => void
-  /** Does something else to the state, as where another journal begins. */
+  /** Changes the state in another way, for example when another journal begins. */
   readonly change: (f: (state: Coverage) => Coverage) => void
   /**
-   * What was told so far is what is shown from now on, as of a process that was seen last then. `open` is told of only until
-   * the next time. `now` in microseconds.
+   * Makes what was applied so far the state that is shown, as of a process last seen at `lastSeen`. `open` counts only until
+   * the next call. `now` in microseconds.
    */
   readonly settle: (
     now: number,
@@ -38,35 +38,35 @@ export interface Past {
       readonly heard?: Heard | undefined
     }
   ) => void
-  /** What is shown: every stream, without what was settled. */
+  /** The state that is shown: every stream, without what was settled. */
   readonly shown: () => Coverage
-  /** The keys of the streams that are shown, sorted. */
+  /** The keys of the shown streams, sorted. */
   readonly keys: () => ReadonlyArray<string>
-  /** What is known of a stream in a time. Its `messages` are those that are not settled: see `messages`. */
+  /** What is known about a stream in a time range. Its `messages` are only the unsettled ones: see `messages`. */
   readonly stream: (key: string, range: Window) => Option.Option<StreamCoverage>
-  /** Messages of a stream in each of so many hours from one on, hours since the epoch. */
+  /** Messages of a stream in each of `hours` hours, starting at `from`, in hours since the epoch. */
   readonly messages: (key: string, from: number, hours: number) => ReadonlyArray<number>
-  /** To be kept, and given to `makePast` again. */
+  /** The content to be saved and passed to `makePast` again. */
   readonly memory: () => PastMemory
 }
 
-/** Plain data, but for the state of the fold. */
+/** Plain data, except for the state of the fold. */
 export interface PastMemory {
   readonly knownFrom: number
   readonly sure: number
   readonly state: Coverage
   /** Rows of `rowLength` numbers, by stream. */
   readonly rows: ReadonlyMap<string, Float64Array>
-  /** By stream: its place in every day of `days`. */
+  /** The index of each stream within every day of `days`. */
   readonly places: ReadonlyMap<string, number>
-  /** Messages by the hour, of all streams, by day since the epoch. */
+  /** Messages per hour, of all streams, by day since the epoch. */
   readonly days: ReadonlyMap<number, Uint32Array>
 }
 
-/** Days that are remembered, at most. */
+/** Maximum number of days remembered. */
 export const maxDays = 31
 
-/** Of all streams together: connections, gaps, drops and doubts (48 bytes each), and bytes of counts by the hour. */
+/** Limits for all streams together: connections, gaps, drops and doubts (48 bytes each), and bytes of hourly counts. */
 export interface PastLimits {
   readonly windows: number
   readonly countBytes: number
@@ -74,7 +74,7 @@ export interface PastLimits {
 
 export const pastLimits: PastLimits = { windows: 400_000, countBytes: 32 * 1024 * 1024 }
 
-/** Beyond so many archives of a stream that wait, what waits longest is taken together. */
+/** If more archives of a stream than this are waiting, the oldest ones are combined. */
 const maxUnarchived = 64
 
 export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits = pastLimits): Past => {
@@ -126,8 +126,8 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
   }
 
   /**
-   * What the fold will not change any more. A window of the running process may still be cut where that was seen last, and what
-   * comes after the last message, or before the first one, is not proven yet.
+   * Whether the fold can no longer change a window. A window of the running process can still be cut at the time that process
+   * was last seen, and what comes after the last message, or before the first one, is not proven yet.
    */
   const isSettled = ({ from, process, to }: ConnectedWindow, { lastMessageAt, noneSince }: StreamCoverage) =>
     (process < state.process || to <= sure) &&
@@ -232,7 +232,7 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
     dropGone()
   }
 
-  /** From a journal that is younger nothing is forgotten. */
+  /** A younger journal has nothing to forget. */
   const hasOld = (oldest: number) => HashMap.some(state.streams, ({ wanted }) => wanted.from < oldest)
 
   return {
@@ -307,7 +307,7 @@ const hoursPerDay = 24
 
 const maxCount = 2 ** 32 - 1
 
-/** The oldest ones as one: more of their time is in doubt if they are lost. */
+/** Combines the oldest ones: more of their time is in doubt if they are lost. */
 const together = (unarchived: StreamCoverage["unarchived"]): StreamCoverage["unarchived"] => {
   const [first] = unarchived
   if (first === undefined || unarchived.length <= maxUnarchived) return unarchived

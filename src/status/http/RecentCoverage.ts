@@ -26,27 +26,29 @@ import type { HttpSettings } from "./HttpSettings.ts"
 import { makePast, type Past } from "./Past.ts"
 import { loadPast, savePast } from "./savedPast.ts"
 
-/** What the journal says about the last days, as far as it is read. */
+/** What the journal says about the last days, as far as it has been read. */
 export interface KnownHoles {
   readonly past: Past
-  /** What is still to be read; null if nothing is. */
+  /** What is still being read; null if nothing is. */
   readonly reading: Reading | null
 }
 
-/** What is read now, and which share of it is done. */
+/** What is being read now, and which share of it is done. */
 export interface Reading {
   readonly what: "archive" | "database"
   readonly done: number
 }
 
 /**
- * What the journal says about the last days: read once, from the archive and from the database beside storage, and from then
- * on as it grows. Reading begins when the server listens, and lets it answer after every page.
+ * What the journal says about the last days: read once, from the archive and from the database beside storage, and followed
+ * from then on. Reading starts when the server listens, and lets the server answer after every page.
  */
 export class RecentCoverage extends Context.Tag("collector/RecentCoverage")<
   RecentCoverage,
   {
-    /** As of the last seconds; while the journal is being read, as far as it is. What cannot be read is as it was before. */
+    /**
+     * As of the last seconds; while the journal is being read, as far as it has been read. What cannot be read stays as before.
+     */
     readonly known: Effect.Effect<KnownHoles>
   }
 >() {
@@ -59,7 +61,7 @@ const make = (settings: HttpSettings) =>
     const wanted = yield* Queue.sliding<void>(1)
     const archiveIsWanted = yield* Queue.sliding<void>(1)
     let fold = emptyFold
-    /** What the archive says, until the fold goes on from it. */
+    /** The coverage from the archive, until the fold continues from it. */
     let fromArchive: Fold | undefined
     let archiveDone: number | null = null
     let databaseDone: number | null = 0
@@ -81,7 +83,7 @@ const make = (settings: HttpSettings) =>
         savedAt = yield* Clock.currentTimeMillis
       })
 
-    /** The entries behind the last one that was read have left the database. */
+    /** Continues in the archive: the entries after the last one read have left the database. */
     const readArchived = (journal: JournalPages) =>
       Effect.gen(function* () {
         const { archived } = fold
@@ -151,7 +153,7 @@ const make = (settings: HttpSettings) =>
       yield* savePast(settings.databasePath, fold)
     }).pipe(Effect.provideService(FileSystem.FileSystem, fs))
 
-    /** What leaves the database later is remembered, whether anybody asks or not. */
+    /** Remembers what will later leave the database, whether or not anybody requests it. */
     const keepUp = Effect.gen(function* () {
       yield* refresh
       refreshedAt = yield* Clock.currentTimeMillis
@@ -175,7 +177,7 @@ const make = (settings: HttpSettings) =>
     }).pipe(
       Effect.scoped,
       Effect.provideService(FileSystem.FileSystem, fs),
-      // There is no database yet.
+      // The database does not exist yet.
       Effect.retry({
         while: (error) => error._tag === "NoSuchElementException",
         schedule: Schedule.spaced("1 second")
@@ -216,15 +218,15 @@ const readingOf = (database: number | null, archive: number | null): Reading | n
 
 const freshFor = Duration.seconds(5)
 
-/** How long an answer waits for what is new. */
+/** How long an answer waits for new entries. */
 const waitFor = Duration.seconds(2)
 
-/** What is read anew after a restart is no more than this. */
+/** Bounds what must be read again after a restart. */
 const saveEvery = Duration.hours(1)
 
 const emptyFold: Fold = { journal: "", past: makePast(), through: 0, lastText: "", archived: null }
 
-/** From what storage keeps of the entries that have left the database; else from the first entry that is there. */
+/** Starts from what storage keeps of the entries that have left the database, otherwise from the first entry present. */
 const fromCheckpoint = (journal: JournalPages): Effect.Effect<Fold, DatabaseError> =>
   Effect.gen(function* () {
     const pruned = yield* journal.prunedThrough
@@ -271,18 +273,18 @@ const entryOf = (row: JournalText): Effect.Effect<JournalEntry, DatabaseError> =
   return Effect.mapError(entry, DatabaseError.from)
 }
 
-/** Those up to the first one that others are missing before: they have left the database, and are in the archive. */
+/** The rows up to the first one with missing predecessors, which have left the database and are in the archive. */
 const wholeRows = (rows: ReadonlyArray<JournalText>, through: number): ReadonlyArray<JournalText> => {
   const cut = rows.findIndex(({ id, isKept }, i) => isKept === true || id !== through + i + 1)
   return cut === -1 ? rows : rows.slice(0, cut)
 }
 
-/** The fold after some rows. */
+/** The fold after the given rows. */
 const readThrough = (fold: Fold, rows: ReadonlyArray<JournalText>): Fold => {
   const last = rows.at(-1)
   let { archived } = fold
   for (const row of rows) {
-    // A part of the journal was archived: its plan says up to which entry.
+    // A part of the journal was archived: its plan names the last entry.
     if (row.tag !== "JournalSegmentPlanned") continue
     const planned = decodePlan(row.payload)
     if (Option.isSome(planned)) {

@@ -27,7 +27,7 @@ const StreamStatus = Schema.Struct({
 
 const ExchangeStatus = Schema.Struct({
   exchange: Schema.String,
-  connections: Schema.Number.annotations({ description: "Those that are open." }),
+  connections: Schema.Number.annotations({ description: "Open connections." }),
   pings: Count,
   pongs: Count,
   pingsAnswered: Count.annotations({ description: "Pings of the exchange." }),
@@ -36,25 +36,25 @@ const ExchangeStatus = Schema.Struct({
     Schema.Struct({
       exchange: Schema.String,
       subject: Schema.NullOr(Schema.String).annotations({
-        description: "What it is about, as a maintenance; null for the exchange as a whole."
+        description: "The subject, such as a maintenance; null for the exchange as a whole."
       }),
       status: Schema.String,
       text: Schema.NullOr(Schema.String),
       from: Micros
     })
-  ).annotations({ description: "What the exchange says of itself, in its own words." })
+  ).annotations({ description: "Status messages of the exchange, in its own words." })
 })
 
 const ArchiveStatus = Schema.Struct({
   key: Schema.String,
-  step: Schema.String.annotations({ description: "The last step that is done." }),
+  step: Schema.String.annotations({ description: "The last completed step." }),
   at: Micros,
   rows: Schema.NullOr(Schema.Number),
   bytes: Schema.NullOr(Bytes),
   seconds: Schema.NullOr(Schema.Number)
 })
 
-/** Everything that the collector says about itself at this moment. */
+/** Everything the collector reports about itself at this moment. */
 export const Status = Schema.Struct({
   server: Schema.String,
   version: Schema.String,
@@ -93,7 +93,7 @@ export const Status = Schema.Struct({
 }).annotations({ identifier: "Status" })
 export type Status = typeof Status.Type
 
-/** The part of a status that follows from a report. */
+/** The part of a status that is derived from a report. */
 export const statusOf = (
   report: Report | null,
   disk: Disk | null,

@@ -21,20 +21,20 @@ import { openJournalPages } from "../../storage/JournalPages.ts"
 import type { HttpSettings } from "./HttpSettings.ts"
 import { makePast, maxDays, type Past } from "./Past.ts"
 
-/** How far a journal is read. */
+/** How far a journal has been read. */
 export interface Fold {
-  /** Names the journal. */
+  /** Identifies the journal. */
   readonly journal: string
   readonly past: Past
-  /** The last entry that was read. */
+  /** The last entry read. */
   readonly through: number
-  /** All that it says, if that is known. */
+  /** The full text of that entry, if known. */
   readonly lastText: string
-  /** The archived part up to which it was read, and its last entry, if that is known. */
+  /** The archived part up to which the journal was read, and its last entry, if known. */
   readonly archived: { readonly archiveId: string; readonly id: number } | null
 }
 
-/** The archive is ahead of the database: the journal begins anew at the next archive cycle. */
+/** The archive is ahead of the database: the journal restarts at the next archive cycle. */
 class DatabaseIsOlder extends Data.TaggedError("DatabaseIsOlder") {
   override get message() {
     return "the archive has more of the journal than the database, which was restored from a copy"
@@ -42,8 +42,8 @@ class DatabaseIsOlder extends Data.TaggedError("DatabaseIsOlder") {
 }
 
 /**
- * What the archived journals of this server say about the last days; none if they say nothing. One part lies on the disk at a
- * time, and other work has its turn after every page of one. `onProgress` is told which share of these days was read.
+ * What the archived journals of this server say about the last days; none if they say nothing. One part is on disk at a time,
+ * and other work gets its turn after every page of it. `onProgress` receives the share of these days that has been read.
  */
 export const archivedPast = (settings: HttpSettings, onProgress: (share: number) => void) =>
   Effect.gen(function* () {
@@ -73,7 +73,7 @@ export const archivedPast = (settings: HttpSettings, onProgress: (share: number)
       const past = makePast()
       for (const journal of own) {
         const checkpoint = yield* findCheckpoint(journal, oldest)
-        // Without one, what is older than the first of these parts is not known: that is left out on purpose.
+        // Without a checkpoint, everything before the first of these parts is unknown: it is left out on purpose.
         const young = journal.keys.filter((key) => endOfDay(key) > oldest)
         const keys = Option.isSome(checkpoint) ? journal.keys : young
         const begin = yield* archivedBegin({ keys: young }, folder)
@@ -120,7 +120,7 @@ export const archivedPast = (settings: HttpSettings, onProgress: (share: number)
     return read
   }).pipe(Effect.scoped)
 
-/** Reads on in the archive, from where the fold is: what is behind it has left the database. */
+/** Continues reading in the archive, from where the fold is: the entries after it have left the database. */
 export const readOn = (
   settings: HttpSettings,
   fold: Fold & { readonly archived: NonNullable<Fold["archived"]> }
@@ -151,7 +151,7 @@ export const readOn = (
     Effect.provide([archiveStoreOf(settings.archiveStore, { readOnly: true }), HyparquetReader.layer])
   )
 
-/** A little at a time. `onTaken` is told of which time the last entry was, microseconds. */
+/** Applies entries in small batches. `onTaken` receives the time of the last entry, microseconds. */
 const takeInto =
   (past: Past, onTaken: (at: number) => void = () => {}) =>
   <E, R>(entries: Stream.Stream<JournalEntry, E, R>) =>
@@ -172,10 +172,10 @@ const lastArchiveId = ({ keys }: ArchivedJournal): string => {
   return parsed === undefined ? "" : parsed.archiveId
 }
 
-/** The database, as it is now. */
+/** The database as it is now. */
 const lookAtLive = (path: string) => Effect.flatten(openJournalPages(path))
 
-/** Of the date of a part, microseconds; of something else 0. */
+/** The end of a part's date, microseconds; 0 for any other key. */
 const endOfDay = (key: string): number => {
   const parsed = parseKey(key)
   return parsed?._tag === "Journal" ? Date.parse(`${parsed.date}T00:00:00Z`) * 1000 + microsPerDay : 0

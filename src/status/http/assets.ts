@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url"
 import { FileSystem, HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
 
-/** The status page and what it is made of, read once. A build without the page serves all the rest. */
+/** The status page and its files, read once. A build without the page serves everything else. */
 export const layer = HttpApiBuilder.Router.use((router) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

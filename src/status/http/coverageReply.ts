@@ -14,18 +14,18 @@ const stream = { exchange: Schema.String, symbol: Schema.String, dataType: DataT
 const StreamHours = Schema.Struct({
   ...stream,
   unverifiable: Schema.Boolean.annotations({
-    description: "Whether nothing that the exchange sends would prove that messages are missing."
+    description: "Whether nothing that the exchange sends would prove a gap."
   }),
-  wanted: SecondsByHour.annotations({ description: "Seconds in which it was to be recorded." }),
+  wanted: SecondsByHour.annotations({ description: "Seconds in which the stream was to be recorded." }),
   holes: SecondsByHour.annotations({
     description: "Seconds of those to leave out of a study."
   }),
   messages: Schema.Array(Schema.Int)
 })
 
-/** What was recorded in each of the last hours, by stream. Row `i` of each column is of the hour `i` after `from`. */
+/** What was recorded in each of the last hours, by stream. Row `i` of each column belongs to the hour `i` after `from`. */
 export const CoverageReply = Schema.Struct({
-  from: Micros.annotations({ description: "Begin of the first hour." }),
+  from: Micros.annotations({ description: "Start of the first hour." }),
   hours: Schema.Int,
   knownFrom: Micros.annotations({
     description:
@@ -34,10 +34,10 @@ export const CoverageReply = Schema.Struct({
   reading: Schema.NullOr(
     Schema.Struct({
       what: Schema.Literal("archive", "database"),
-      done: Schema.Number.annotations({ description: "Which share of it was read, from 0 to 1." })
+      done: Schema.Number.annotations({ description: "The share that was read, from 0 to 1." })
     })
   ).annotations({
-    description: "What is still being read of the journal: until then times are missing from the answer."
+    description: "The part of the journal still being read: until it is done, the answer is incomplete."
   }),
   streams: Schema.Array(StreamHours)
 }).annotations({ identifier: "Coverage" })
@@ -74,15 +74,15 @@ export const HoleEvents = Schema.Struct({
 }).annotations({ identifier: "HoleEvents" })
 export type HoleEvents = typeof HoleEvents.Type
 
-/** Which hours are asked for: the last `days`, up to the one that has begun at `now`, microseconds. */
+/** The requested hours: the last `days`, up to the hour in progress at `now`, microseconds. */
 export interface CoverageQuery {
   readonly now: number
   readonly days: number
-  /** Of the streams that are asked for, all where there are none. */
+  /** The requested streams; all if empty. */
   readonly keys: ReadonlyArray<string>
 }
 
-/** A `CoverageReply` as JSON, one piece after the other, each as of the moment at which it is asked for. */
+/** Yields a `CoverageReply` as JSON, piece by piece, each as of the moment it is requested. */
 export function* coverageReply({ past, reading }: KnownHoles, query: CoverageQuery): Generator<string> {
   const hours = query.days * 24
   const to = (Math.floor(query.now / microsPerHour) + 1) * microsPerHour
@@ -101,13 +101,13 @@ export function* coverageReply({ past, reading }: KnownHoles, query: CoverageQue
   yield "]}"
 }
 
-/** How many bytes it has, about. */
+/** The approximate size of the reply, bytes. */
 export const sizeOfReply = ({ past }: KnownHoles, { days, keys }: CoverageQuery): number =>
   (keys.length === 0 ? past.keys().length : keys.length) * (100 + days * 24 * bytesPerHour)
 
 const bytesPerHour = 18
 
-/** None if there is no such stream. `from` is the begin of the hour. */
+/** The events of a stream's hour; none if there is no such stream. `from` is the start of the hour. */
 export const eventsReply = (past: Past, key: string, from: number): Option.Option<HoleEvents> =>
   Option.map(past.stream(key, { from, to: from + microsPerHour }), (of) => {
     const hour = { from, to: from + microsPerHour }
@@ -179,7 +179,7 @@ const streamReply = (
   return { exchange, symbol, dataType, unverifiable: !isProvable(of.stream), wanted, holes, messages }
 }
 
-/** How much of each hour after `from` lies in windows that are in order and do not overlap, to a tenth of a second. */
+/** How much of each hour after `from` is covered by windows that are in order and do not overlap, to a tenth of a second. */
 const secondsByHour = (
   windows: ReadonlyArray<Window>,
   from: number,

@@ -26,7 +26,7 @@ export const familiesOf = (options: {
   const state: MetricFamily = {
     name: "collector_health_status",
     type: "gauge",
-    help: "Which answer /health gives: 1 for the one that it is, 0 for the others.",
+    help: "The answer of /health: 1 for the current status, 0 for the others.",
     samples: (["healthy", "degraded", "unhealthy"] as const).map((status) => ({
       labels: { status },
       value: status === health.status ? 1 : 0
@@ -35,7 +35,7 @@ export const familiesOf = (options: {
   return [
     info,
     state,
-    unlabelled("collector_status_page_readers", "gauge", "Status pages that are open.", readers),
+    unlabelled("collector_status_page_readers", "gauge", "Open status pages.", readers),
     ...(report === null ? [] : reported(report, now)),
     ...(disk === null ? [] : ofDisk(disk))
   ]
@@ -75,13 +75,13 @@ const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
     ofExchanges(report, "collector_connection_up", "Whether any connection is open.", (of) =>
       of.connections > 0 ? 1 : 0
     ),
-    ofExchanges(report, "collector_connections", "Connections that are open.", (of) => of.connections),
+    ofExchanges(report, "collector_connections", "Open connections.", (of) => of.connections),
     ofExchanges(report, "collector_pings_total", "Pings that were sent to the exchange.", (of) => of.pings),
     ofExchanges(report, "collector_pongs_total", "Pings that the exchange answered.", (of) => of.pongs),
     ofExchanges(
       report,
       "collector_exchange_pings_total",
-      "Pings of the exchange, all answered.",
+      "Pings from the exchange, all answered.",
       (of) => of.pingsAnswered
     ),
     {
@@ -95,13 +95,13 @@ const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
     ofExchanges(
       report,
       "collector_exchange_impaired",
-      "How many things the exchange says of itself that are not as usual, as maintenance.",
+      "Number of reported impairments of the exchange, such as maintenance.",
       ({ statuses }) => statuses.filter(isImpaired).length
     ),
     {
       name: "collector_exchange_status",
       type: "gauge",
-      help: "1 for what the exchange says of itself now, in its own word.",
+      help: "1 for the current status of the exchange, in its own word.",
       samples: exchanges.flatMap(({ exchange, statuses }) =>
         Array.from(new Set(statuses.map(({ status }) => status)), (status) => ({
           labels: { exchange, status },
@@ -109,37 +109,37 @@ const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
         }))
       )
     },
-    unlabelled("collector_queue_depth", "gauge", "Messages that wait in the queue.", queue.depth),
-    unlabelled("collector_queue_capacity", "gauge", "Messages that the queue can hold.", queue.capacity),
+    unlabelled("collector_queue_depth", "gauge", "Messages waiting in the queue.", queue.depth),
+    unlabelled("collector_queue_capacity", "gauge", "Capacity of the queue, messages.", queue.capacity),
     unlabelled(
       "collector_commit_failing",
       "gauge",
       "1 while batches cannot be committed.",
       commits.failingSince === null ? 0 : 1
     ),
-    unlabelled("collector_archives_total", "counter", "Archives that are done.", storage?.archives ?? 0),
+    unlabelled("collector_archives_total", "counter", "Completed archives.", storage?.archives ?? 0),
     unlabelled(
       "collector_archived_rows_total",
       "counter",
-      "Messages in archives that are done.",
+      "Messages in completed archives.",
       storage?.rows ?? 0
     ),
     unlabelled(
       "collector_archived_bytes_total",
       "counter",
-      "Bytes of archives that are done.",
+      "Bytes of completed archives.",
       storage?.bytes ?? 0
     ),
     unlabelled(
       "collector_archives_pending",
       "gauge",
-      "Archives that are planned and not done.",
+      "Archives planned and not completed.",
       storage?.pending ?? 0
     ),
     {
       name: "collector_event_loop_lag_seconds",
       type: "gauge",
-      help: "How late the receiving thread was, over the last half minute or more.",
+      help: "Event loop lag of the receiving thread, over the last half minute or more.",
       samples: (["p50", "p99", "max"] as const).map((statistic) => ({
         labels: { statistic },
         value: lag[statistic]
@@ -192,11 +192,6 @@ const ofExchanges = (
 const ofDisk = ({ database, free, outbox, wal }: Disk): ReadonlyArray<MetricFamily> => [
   unlabelled("collector_database_bytes", "gauge", "Size of the database file.", database),
   unlabelled("collector_wal_bytes", "gauge", "Size of the database's write-ahead log.", wal),
-  unlabelled(
-    "collector_outbox_bytes",
-    "gauge",
-    "Size of the Parquet files that wait to be verified.",
-    outbox
-  ),
-  unlabelled("collector_disk_free_bytes", "gauge", "Room on the disk of the database.", free)
+  unlabelled("collector_outbox_bytes", "gauge", "Size of the Parquet files waiting to be verified.", outbox),
+  unlabelled("collector_disk_free_bytes", "gauge", "Free space on the disk of the database.", free)
 ]

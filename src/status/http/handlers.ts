@@ -8,7 +8,7 @@ import { type CoverageQuery, coverageReply, eventsReply, sizeOfReply } from "./c
 import { type KnownHoles, RecentCoverage } from "./RecentCoverage.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 
-/** Answers from the board: nothing is asked of receiving. */
+/** Answers from the board: receiving is not queried. */
 export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
   Effect.gen(function* () {
     const board = yield* StatusBoard
@@ -19,7 +19,7 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
         const now = (yield* Clock.currentTimeMillis) * 1000
         const known = yield* holes.known
         const asked = { now, ...query }
-        // What may be large is made while it is sent, as fast as it is taken.
+        // A reply that may be large is made while it is sent, as fast as it is read.
         if (sizeOfReply(known, asked) > maxKeptBytes) {
           return HttpServerResponse.stream(pieces(known, asked), { contentType: "application/json" })
         }
@@ -65,7 +65,7 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
 const answer = (contentType: string) => (body: Uint8Array) =>
   HttpServerResponse.uint8Array(body, { contentType })
 
-/** Others have their turn after every piece. */
+/** Yields to other work after every piece. */
 const pieces = (known: KnownHoles, query: CoverageQuery) =>
   Stream.fromIterable(coverageReply(known, query)).pipe(
     Stream.rechunk(1),
@@ -73,6 +73,6 @@ const pieces = (known: KnownHoles, query: CoverageQuery) =>
     Stream.map((piece): Uint8Array => Buffer.from(piece))
   )
 
-/** What all kept answers may have together, and one of them. A month of 2,000 streams has some 20 MB. */
+/** Limits on the total size of kept answers, and on one of them. A month of 2,000 streams takes some 20 MB. */
 const maxCoverageBytes = 16 * 1024 * 1024
 const maxKeptBytes = 2 * 1024 * 1024

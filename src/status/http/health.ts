@@ -4,56 +4,59 @@ import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { cell, type Report, type StreamState, stateOf } from "../Report.ts"
 import type { Disk } from "./Disk.ts"
 
-/** How the collector is, and why it is not better. */
+/** How the collector is doing, and why it is not doing better. */
 export interface Health {
   readonly status: "healthy" | "degraded" | "unhealthy"
-  /** One line each, the worst first; the last ones are what exchanges say of themselves, whatever the status is. */
+  /** One line each, the worst first; the last ones are what exchanges report about themselves, whatever the status is. */
   readonly reasons: ReadonlyArray<string>
 }
 
-/** Everything that health follows from. Times in microseconds since the epoch. */
+/** Everything that health is derived from. Times in microseconds since the epoch. */
 export interface HealthInputs {
   readonly now: number
   readonly startedAt: number
-  /** For how long whoever judges has been able to take reports without a stop, seconds: what did not run hears nothing. */
+  /**
+   * For how long the judging thread has been able to take reports without interruption, seconds: a thread that did not run
+   * hears nothing.
+   */
   readonly listeningSeconds: number
   /** The newest report; null before the first one. */
   readonly report: Report | null
   readonly disk: Disk | null
   /** When the queue last dropped messages; null if it never did. */
   readonly droppedAt: number | null
-  /** How long nothing at all may be heard, seconds. */
+  /** How long it can be completely silent, seconds. */
   readonly silenceSeconds: number
-  /** How long an archive may be under way, seconds. */
+  /** How long an archive can be under way, seconds. */
   readonly archiveSeconds: number
-  /** Bytes that the disk should have left. */
+  /** Bytes that should be left free on the disk. */
   readonly minFreeDisk: number
 }
 
-/** Seconds that may pass before what is broken counts as broken: reconnects and retries take a moment. */
+/** Seconds before a fault counts as one: reconnects and retries take a moment. */
 const patienceSeconds = 10
 
-/** Seconds: a connection that lives is heard more often, since pings are answered. */
+/** Seconds: a live connection is heard more often, since pings are answered. */
 const unheardSeconds = 60
 
 /** Seconds for which a drop is remembered. */
 const dropMemorySeconds = 60
 
-/** Seconds for which a fault of storage is remembered; as long as it lasts it is told of more often. */
+/** Seconds for which a fault of storage is remembered; while it lasts it is reported more often. */
 const faultMemorySeconds = 60
 
-/** Seconds for which the silence of a few streams is told. */
+/** Seconds for which the silence of a few streams is reported. */
 const silenceMemorySeconds = 3600
 
-/** The share of an exchange's streams that is too large to be closed markets. */
+/** The share of an exchange's streams whose silence is too large to be closed markets. */
 const manySilent = 0.1
 
 /** Seconds. */
 const muchLag = 1
 
 /**
- * Unhealthy: nothing is received, or storage has failed. Degraded: it records, but not all that it should. An exchange that is in
- * maintenance is no fault of the collector: what it says is told, and changes nothing.
+ * Unhealthy: nothing is received, or storage has failed. Degraded: it records, but not everything it should. An exchange in
+ * maintenance is not a fault of the collector: its message is reported, and changes nothing.
  */
 export const healthOf = (evidence: HealthInputs): Health => {
   const broken = failures(evidence)
@@ -63,7 +66,7 @@ export const healthOf = (evidence: HealthInputs): Health => {
   return { status, reasons: [...broken, ...worse, ...said] }
 }
 
-/** Whether it has begun to record: storage is open and some stream is subscribed. */
+/** Whether the collector has started recording: storage is open and some stream is subscribed. */
 export const isReady = (report: Report | null): boolean =>
   report !== null && report.storage !== null && isSubscribed(report)
 
@@ -140,11 +143,11 @@ const impairments = ({ exchanges }: Report): ReadonlyArray<string> =>
       .map(({ from, status, subject, text }) => {
         const about = [subject, text].filter((part) => part !== null).join(", ")
         const since = new Date(from / 1000).toISOString()
-        return `${exchange} says of itself: ${status}, since ${since}${about === "" ? "" : ` (${about})`}`
+        return `${exchange} reports: ${status}, since ${since}${about === "" ? "" : ` (${about})`}`
       })
   )
 
-/** The latest ones of an exchange. */
+/** How many of an exchange's latest impairments are reported. */
 const maxImpairments = 3
 
 const faultsIn = ({ storage }: Report, severity: StorageFault["severity"], now: number) =>
@@ -160,8 +163,9 @@ const what: Readonly<Record<Exclude<StreamState, "subscribed" | "live">, string>
 }
 
 /**
- * Those whose silence is longer than is usual for them, within the first hour: what was tried by then did not help, and one
- * market of many may be closed. Of an exchange of which many are silent all, as long as they are: that is not the markets.
+ * The streams whose silence is unusually long for them, within the first hour of it: whatever was tried by then did not help,
+ * and one market of many may be closed. If many streams of an exchange are silent, all of them, for as long as they are: closed
+ * markets do not explain that.
  */
 const unexpectedlySilent = (report: Report, now: number): ReadonlyArray<string> => {
   const { streams } = report
@@ -178,7 +182,7 @@ const unexpectedlySilent = (report: Report, now: number): ReadonlyArray<string> 
     .map(({ id }) => streamKey(id))
 }
 
-/** The exchange has taken the stream: what it says is heard, or that it says nothing. */
+/** The exchange has accepted the stream: its messages are heard, or their absence is. */
 const takenStates: ReadonlySet<StreamState> = new Set(["subscribed", "live", "silent", "unreadable"])
 
 const isSubscribed = ({ streams }: Report): boolean => {
@@ -207,7 +211,7 @@ const newestMessage = ({ streams }: Report, otherwise: number): number => {
 const streamsIn = ({ streams }: Report, state: StreamState): ReadonlyArray<StreamId> =>
   streams.ids.filter((_, i) => stateOf(streams, i) === state)
 
-/** Negative where it is not. */
+/** Negative if `at` is null. */
 const secondsSince = (at: number | null, now: number): number =>
   at === null ? -1 : Math.max(0, (now - at) / 1e6)
 

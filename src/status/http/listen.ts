@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http"
 import { Effect, type Scope } from "effect"
 import { ResourceUnavailable } from "../../domain/StartupError.ts"
 
-/** Whether a server could listen there now: by the time it does, another program may. */
+/** Checks that a server could listen there now. Another program may take the port before it does. */
 export const checkAddress = (host: string, port: number): Effect.Effect<void, ResourceUnavailable> =>
   port === 0 ? Effect.void : Effect.scoped(Effect.asVoid(listen(createServer(), host, port)))
 

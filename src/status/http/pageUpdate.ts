@@ -4,7 +4,7 @@ import type { Disk } from "./Disk.ts"
 import type { History } from "./History.ts"
 import type { Health } from "./health.ts"
 
-/** What the status page is told in this second. `now` in milliseconds since the epoch. */
+/** What is sent to the status page in this second. `now` in milliseconds since the epoch. */
 export const pageUpdateOf = (options: {
   readonly report: Report
   readonly disk: Disk | null

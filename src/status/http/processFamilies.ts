@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises"
 import { Effect } from "effect"
 import { type MetricFamily, unlabelled } from "../../domain/MetricFamily.ts"
 
-/** The metrics that Prometheus expects of every process. `heapUsed` is of the receiving thread. */
+/** The metrics that Prometheus expects of every process. `heapUsed` belongs to the receiving thread. */
 export const readProcess = (heapUsed: number): Effect.Effect<ReadonlyArray<MetricFamily>> =>
   Effect.gen(function* () {
     const { system, user } = process.cpuUsage()
@@ -36,7 +36,7 @@ export const readProcess = (heapUsed: number): Effect.Effect<ReadonlyArray<Metri
     ]
   })
 
-/** None on systems that do not have the file. */
+/** None on systems without the file. */
 const optional = <A>(read: () => Promise<A>): Effect.Effect<A | undefined> =>
   Effect.orElseSucceed(Effect.tryPromise(read), () => undefined)
 

@@ -2,14 +2,14 @@ import type { IncomingMessage } from "node:http"
 import { isIP } from "node:net"
 import { hostname } from "node:os"
 
-/** Why a request is not answered. */
+/** Why a request is refused. */
 export interface Refusal {
   readonly status: number
   readonly reason: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Refuses what is no plain request to read something, and what asks for another host. */
+/** Refuses anything but a plain read request, and requests for another host. */
 export const refusalOf = (
   request: IncomingMessage,
   isAllowed: (host: string) => boolean
@@ -33,8 +33,8 @@ export const refusalOf = (
 
 /**
  * Whether a request's Host header names this server: an address, localhost, the machine's name, HTTP_HOST or one of
- * HTTP_ALLOWED_HOSTS. Other names are those of pages of somebody else that were pointed at this machine (DNS rebinding): their
- * scripts would read what is told here.
+ * HTTP_ALLOWED_HOSTS. Other names belong to someone else's pages that were pointed at this machine (DNS rebinding), whose
+ * scripts would read what is served here.
  */
 export const hostCheck = (settings: {
   readonly httpHost: string

@@ -8,10 +8,10 @@ import type { Fold } from "./archivedPast.ts"
 import { makePast } from "./Past.ts"
 import { pastFile, unfinishedPastFile } from "./pastFile.ts"
 
-/** The number is raised when the file gets another shape; the fold's own version is in its checkpoint. */
+/** The number is raised when the format of the file changes; the fold's own version is in its checkpoint. */
 const version = ["1", ...doubtReasons].join()
 
-/** Keeps it. Where that fails the journal is read again at the next start. */
+/** Saves the fold. If that fails, the journal is read again at the next start. */
 export const savePast = (databasePath: string, fold: Fold) =>
   Effect.gen(function* () {
     if (fold.lastText === "" || fold.through === 0) return
@@ -27,7 +27,7 @@ export const savePast = (databasePath: string, fold: Fold) =>
     yield* fs.rename(unfinishedPastFile(databasePath), pastFile(databasePath))
   }).pipe(Effect.catchAllCause((cause) => Effect.logDebug("could not save the status page's history", cause)))
 
-/** What was kept of this journal, if it is to be had, and the database is still the one that it was read from. */
+/** Loads what was saved of this journal, if it exists and the database is still the one it was read from. */
 export const loadPast = (databasePath: string, journal: JournalPages) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem

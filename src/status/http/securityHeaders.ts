@@ -1,4 +1,4 @@
-/** On every answer: the page may use nothing but what this server gives it, and nobody may frame or guess anything. */
+/** Sent with every answer: the page can use only what this server gives it, and nobody can frame it or guess content types. */
 export const securityHeaders: ReadonlyArray<readonly [name: string, value: string]> = [
   [
     "content-security-policy",

@@ -16,15 +16,15 @@ import { RecentCoverage } from "./RecentCoverage.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 
 /**
- * Whoever asks, recording goes first; at the lowest priority, though, it would get a hundredth of a busy processor, and not
- * answer in time. Only on Linux is this of the calling thread alone.
+ * Recording goes first, whatever is requested. At the lowest priority, however, this thread would get a hundredth of a busy
+ * processor and not answer in time. Only on Linux does the priority apply to the calling thread alone.
  */
 const giveWay = Effect.when(
   Effect.sync(() => setPriority(constants.priority.PRIORITY_BELOW_NORMAL)),
   () => process.platform === "linux"
 )
 
-/** The thread of the status page: serves it until it is told to end. */
+/** The thread of the status page: serves it until told to end. */
 const main = Effect.gen(function* () {
   const settings = yield* Schema.decodeUnknown(HttpSettings)(workerData)
   yield* Effect.forkScoped(giveBackMemory)

@@ -29,10 +29,10 @@ const columns = [
   "data"
 ] as const
 
-/** Rows per statement, whose values are well below SQLite's 32,766. */
+/** Rows per statement; their values stay well below SQLite's limit of 32,766. */
 const rowsPerInsert = 400
 
-/** How batches are committed: see `SnapshotRepo.append`. */
+/** Implements `SnapshotRepo.append`. */
 export const makeAppend = (
   archivedIds: Effect.Effect.Success<ReturnType<typeof makeArchivedIds>>,
   numbersOf: Effect.Effect.Success<typeof makeStreamNumbers>
@@ -45,7 +45,7 @@ export const makeAppend = (
     const insert = (values: ReadonlyArray<unknown>, rows: number) =>
       Effect.map(sql.unsafe(insertStatement(rows), values).raw, changesOf)
 
-    /** One by one, because one of them is refused. */
+    /** Inserts rows one by one, because one of them is refused. */
     const insertSingly = (values: ReadonlyArray<unknown>, rows: number) =>
       Effect.gen(function* () {
         let inserted = 0
@@ -78,7 +78,7 @@ export const makeAppend = (
       Effect.gen(function* () {
         const archived = yield* archivedIds.among(batch, numbers)
         const before = yield* highestId(sql)
-        /** The messages that are stored already, by their positions in the batch. */
+        /** The positions in the batch of messages that are already stored. */
         const stored = new Set(archived.same)
         const reused = new Set<number>()
         let inserted = 0
@@ -101,7 +101,7 @@ export const makeAppend = (
           )
         }
 
-        /** Those that have another message's id, under ids of their own; none of those that are stored under it already. */
+        /** Gives messages that have another message's id an id of their own; leaves out those already stored under it. */
         const withOwnIds = (messages: ReadonlyArray<Waiting>) =>
           Effect.gen(function* () {
             const others = messages.map(({ message, row }) => ({ message: underOwnId(message), row }))
@@ -121,7 +121,7 @@ export const makeAppend = (
             const found = yield* findStored(messages.map(({ message }) => message))
             const others = messages.filter((_, i) => found.get(i) === false)
             if (others.length > 0) {
-              // Again from the begin, in order.
+              // Again from the start, in order.
               yield* sql`DELETE FROM snapshots WHERE id > ${highest}`
               const own = new Map((yield* withOwnIds(others)).map((each) => [each.row, each]))
               const rows = new Set(others.map(({ row }) => row))
@@ -172,11 +172,11 @@ export const makeAppend = (
         return [appended, told] as const
       }).pipe(Effect.provideService(SqlClient.SqlClient, sql), inTransaction)
 
-    /** The streams that had ids again in their latest batches. */
+    /** The streams that reused ids in their latest batches. */
     let reusing: ReadonlySet<StreamNumber> = new Set()
 
     /**
-     * Journals where ids of a stream begin to be used again, once for an exchange that counts anew. Returns what to note when
+     * Journals where a stream starts to reuse ids, once for an exchange that restarts its counting. Returns what to note once
      * that is committed.
      */
     const tellOfReuse = (
@@ -223,7 +223,7 @@ interface Waiting {
   readonly message: Snapshot
 }
 
-/** A message that the database refused by itself. */
+/** A message that the database refused individually. */
 interface Rejected {
   /** Key of its stream. */
   readonly stream: string
@@ -244,6 +244,6 @@ const insertOf = (rows: number): string =>
 
 const wholeInsert = insertOf(rowsPerInsert)
 
-/** Errors of a row by itself; all others are of the transaction. */
+/** Whether an error concerns a single row; all others concern the transaction. */
 const isRowError = (cause: unknown): boolean =>
   /^SQLITE_(CONSTRAINT|TOOBIG|MISMATCH)/.test(DatabaseError.from(cause).code)

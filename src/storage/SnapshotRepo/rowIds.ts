@@ -6,10 +6,10 @@ import { yieldToEventLoop } from "../eventLoop.ts"
 import { transaction } from "../transaction.ts"
 
 const idsPerChunk = 50_000
-/** Rows per statement that only counts, or adds up. */
+/** Rows per statement that only counts or sums. */
 const rowsPerCount = 5000
 
-/** The highest id that a row ever had. */
+/** Returns the highest id that a row ever had. */
 export const highestId = (sql: SqlClient.SqlClient) =>
   Effect.map(
     sql<{ seq: number }>`SELECT seq FROM sqlite_sequence WHERE name = 'snapshots'`,
@@ -17,24 +17,24 @@ export const highestId = (sql: SqlClient.SqlClient) =>
   )
 
 /**
- * The ids of rows that are to be archived, in a table of this connection, `temp.archive_rows`: the rows of a stream lie scattered
+ * Collects the ids of rows to be archived in a table of this connection, `temp.archive_rows`: the rows of a stream are scattered
  * among those of others.
  */
 export const makeRowIds = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const inTransaction = transaction(sql)
 
-  /** What the table of ids holds; none while it is being filled, or if that is not certain. */
+  /** What the table of ids holds; undefined while it is being filled, or if its contents are uncertain. */
   let collected: Collected | undefined
 
   /**
-   * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that keeps
-   * out duplicates finds them; going through it in chunks keeps each statement short.
+   * Puts the ids of a stream's rows in [from, through] into a table of this connection, in id order. The index that prevents
+   * duplicates finds them; scanning it in chunks keeps each statement short.
    */
   const collect = (stream: StreamId, from: number, through: number) =>
     Effect.gen(function* () {
       collected = undefined
-      // Above this rows may still come; in a transaction of its own, like `SnapshotRepo.lastId`.
+      // Above this, rows may still arrive; in a transaction of its own, like `SnapshotRepo.lastId`.
       const highest = Math.min(through, yield* inTransaction(highestId(sql)))
       yield* sql`CREATE TEMP TABLE IF NOT EXISTS archive_rows (id INTEGER PRIMARY KEY)`
       yield* sql`DELETE FROM temp.archive_rows`
@@ -65,8 +65,8 @@ export const makeRowIds = Effect.gen(function* () {
     })
 
   /**
-   * Collects the ids of a plan's rows, unless they are among those that were collected last: no row comes in between
-   * later, as ids only grow, and the table is not relied on any more once a purge has begun.
+   * Collects the ids of a plan's rows, unless they are among those collected last: no row is added in between later, since ids
+   * only grow, and the table is discarded once a purge has started.
    */
   const collectOf = ({ firstId, lastId, stream }: ArchivePlan) =>
     Effect.suspend(() =>
@@ -78,7 +78,7 @@ export const makeRowIds = Effect.gen(function* () {
         : collect(stream, firstId, lastId)
     )
 
-  /** The first collected row with an id of at least this. */
+  /** Returns the first collected row with an id of at least this. */
   const firstFrom = (id: number) =>
     Effect.map(
       sql<{ id: number; timestamp: number }>`
@@ -88,8 +88,8 @@ export const makeRowIds = Effect.gen(function* () {
     )
 
   /**
-   * Of the collected rows in (after, through] the next that fit into the limits, one at least, by their number and the id
-   * of the last. For their sizes no data are read.
+   * Returns how many of the collected rows in (after, through] come next within the limits, at least one, and the id of the last.
+   * Their sizes are determined without reading their data.
    */
   const next = (after: number, through: number, limits: Limits) =>
     Effect.gen(function* () {
@@ -108,7 +108,10 @@ export const makeRowIds = Effect.gen(function* () {
       return fitting
     })
 
-  /** Up to which id, `most` at most, the collected rows have no more than so many bytes. A small database is not looked at. */
+  /**
+   * Returns the id, at most `most`, up to which the collected rows have no more than `bytes` of data. A small database is not
+   * examined.
+   */
   const within = (bytes: number, most: number) =>
     Effect.gen(function* () {
       const [size] = yield* sql<{ bytes: number }>`
@@ -126,7 +129,10 @@ export const makeRowIds = Effect.gen(function* () {
       }
     })
 
-  /** How many of the collected rows lie on the date. Their times are only looked at if there are not just as many as expected. */
+  /**
+   * Returns how many of the collected rows are on the date. Their times are read only if there are not exactly as many rows as
+   * expected.
+   */
   const countBetween = (start: number, end: number, expected: number) =>
     Effect.gen(function* () {
       const [all] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM temp.archive_rows`
@@ -156,14 +162,14 @@ export const makeRowIds = Effect.gen(function* () {
     firstFrom,
     next,
     within,
-    /** They are not relied on any more. */
+    /** Discards the collected ids. */
     forget: () => {
       collected = undefined
     }
   }
 })
 
-/** The ids of the rows that a stream has in [from, through]. */
+/** The ids of a stream's rows in [from, through]. */
 interface Collected {
   readonly key: string
   readonly from: number
@@ -172,14 +178,14 @@ interface Collected {
 
 export interface Limits {
   readonly rows: number
-  /** Of their data. */
+  /** Total size of their data. */
   readonly bytes: number
 }
 
-/** The next rows: how many they are, and the last one's id; null if there are none. */
+/** The next rows: how many there are, and the id of the last one; null if there are none. */
 export interface Taken {
   readonly length: number
   readonly last: number | null
-  /** Of their data. */
+  /** Total size of their data. */
   readonly bytes: number
 }

@@ -172,8 +172,8 @@ describe("what exchanges say of themselves", () => {
     const since = new Date(ago(60) / 1000).toISOString()
     expect(status).toBe("healthy")
     expect(reasons).toEqual([
-      `kraken says of itself: maintenance, since ${since}`,
-      `kraken says of itself: ongoing, since ${since} (upgrade)`
+      `kraken reports: maintenance, since ${since}`,
+      `kraken reports: ongoing, since ${since} (upgrade)`
     ])
   })
 })

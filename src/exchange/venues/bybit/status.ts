@@ -2,9 +2,9 @@ import { maintenancesIn } from "../../decoding/maintenance.ts"
 import type { Said } from "../../StatusWatch.ts"
 
 /**
- * The maintenances of a frame of `system.status`, `{topic, data: [...]}`, or of the answer of `/v5/system/status`,
- * `{result: {list: [...]}}`, which has old ones too (bybit-exchange/docs, v5, July 2026). What is over is only told of those that
- * were heard of before.
+ * Reads the maintenances from a frame of `system.status`, `{topic, data: [...]}`, or from the answer of `/v5/system/status`,
+ * `{result: {list: [...]}}`, which includes old ones (bybit-exchange/docs, v5, July 2026). The end of a maintenance is only
+ * reported if the maintenance was reported before.
  */
 export const readStatus = (frame: Buffer): ReadonlyArray<Said> =>
   maintenancesIn(frame).map((said) =>

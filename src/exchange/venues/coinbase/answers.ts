@@ -3,7 +3,7 @@ import { unknownShape } from "../../decoding/frames.ts"
 import * as Scan from "../../decoding/scan.ts"
 import type { Frame } from "../../Exchange.ts"
 
-/** `{"type":"error","message":".."}`: says not to which request it belongs. */
+/** `{"type":"error","message":".."}`: does not say which request it belongs to. */
 export const refusal = (frame: Buffer, typeAt: number, messageAt: number): Frame =>
   Scan.stringAt(frame, typeAt) === "error"
     ? {

@@ -4,9 +4,9 @@ import { Clock, Effect, Either, Option, Redacted, Schema } from "effect"
 import type { Authentication, Signer } from "../../Exchange.ts"
 
 /**
- * Coinbase's API keys. What is recorded is public and needs none; with a key every subscription carries a JWT, which
- * Coinbase recommends for a more reliable connection. Facts: docs.cdp.coinbase.com, Advanced Trade WebSocket authentication and
- * CDP API keys (2026): a new key is Ed25519 unless ECDSA is chosen, and is given as the base64 of its seed and public half.
+ * Coinbase's API keys. The recorded data are public and need none; with a key every subscription carries a JWT, which Coinbase
+ * recommends for a more reliable connection. Facts: docs.cdp.coinbase.com, Advanced Trade WebSocket authentication and CDP API
+ * keys (2026): a new key is Ed25519 unless ECDSA is chosen, and is given as the base64 of its seed and public half.
  */
 export const authentication: Authentication = {
   settings: ["COINBASE_API_KEY", "COINBASE_API_SECRET", "COINBASE_API_SECRET_FILE"],
@@ -43,7 +43,7 @@ export const authentication: Authentication = {
     })
 }
 
-/** Puts a fresh token into a request. It is valid for so many seconds, and only for the request it came with. */
+/** For how many seconds a token is valid. Every request gets a fresh one, which is valid only for that request. */
 const tokenSeconds = 120
 
 const signerOf =
@@ -66,8 +66,8 @@ const signerOf =
     })
 
 /**
- * An EC key on the curve P-256 (PEM: SEC1 or PKCS#8) or an Ed25519 key (base64 of 64 bytes, or PEM: PKCS#8), by itself or as
- * `privateKey` in the JSON file that Coinbase gives. Line breaks may be written as `\n`, as in an environment file.
+ * Parses an EC key on the curve P-256 (PEM: SEC1 or PKCS#8) or an Ed25519 key (base64 of 64 bytes, or PEM: PKCS#8), by itself
+ * or as `privateKey` in the JSON file that Coinbase provides. Line breaks can be written as `\n`, as in an environment file.
  */
 const privateKey = (secret: Redacted.Redacted, setting: string): Effect.Effect<KeyObject, string> => {
   const problem = `${setting} (value not shown): must be an EC private key on the curve P-256 in PEM, an Ed25519 private key in base64 or PEM, or the JSON file of either as Coinbase gives it`
@@ -90,7 +90,7 @@ const decodeKeyFile = Schema.decodeUnknownEither(
   Schema.parseJson(Schema.Struct({ privateKey: Schema.String }))
 )
 
-/** An Ed25519 key: 32 bytes of seed and 32 of the public key that belongs to it. */
+/** Parses an Ed25519 key: 32 bytes of seed and the 32 of the public key that belongs to it. */
 const fromBase64 = (text: string): KeyObject | undefined => {
   const bytes = /^[A-Za-z0-9+/]+=*$/.test(text) ? Buffer.from(text, "base64") : Buffer.alloc(0)
   if (bytes.length !== 64) return undefined
@@ -103,5 +103,5 @@ const fromBase64 = (text: string): KeyObject | undefined => {
   return publicKey.equals(bytes.subarray(32)) ? key : undefined
 }
 
-/** What stands before the seed in PKCS#8 (RFC 8410). */
+/** The bytes before the seed in PKCS#8 (RFC 8410). */
 const pkcs8OfSeed = Buffer.from("302e020100300506032b657004220420", "hex")

@@ -2,8 +2,8 @@ import { Either, Schema } from "effect"
 import type { Said } from "../../StatusWatch.ts"
 
 /**
- * What a frame of the channel `status` says of products: `{channel, events: [{products: [{id, status, status_message}]}]}`, of all that
- * were asked for, again and again (docs.cdp.coinbase.com, Product status, 2026).
+ * Reads the status of products from a frame of the channel `status`: `{channel, events: [{products: [{id, status,
+ * status_message}]}]}`, repeatedly for all products subscribed to (docs.cdp.coinbase.com, Product status, 2026).
  */
 export const readStatus = (frame: Buffer): ReadonlyArray<Said> =>
   Either.match(decode(frame.toString("utf8", 0, maxBytes)), {
@@ -19,7 +19,7 @@ export const readStatus = (frame: Buffer): ReadonlyArray<Said> =>
       )
   })
 
-/** Of 100 products it has about 40 kB. */
+/** 100 products take about 40 kB. */
 const maxBytes = 4_000_000
 
 const decode = Schema.decodeUnknownEither(

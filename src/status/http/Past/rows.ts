@@ -10,7 +10,7 @@ import {
 import type { Integer } from "../../../domain/Integer.ts"
 import type { Window } from "../../../domain/Window.ts"
 
-/** Of a row: what it is, from, to, and up to three numbers more. */
+/** Numbers per row: kind, from, to, and up to three more. */
 export const rowLength = 6
 
 type GapKind = Pick<Gap, "rule" | "scope">
@@ -21,7 +21,7 @@ const gapKinds: ReadonlyArray<GapKind> = (["counter", "range", "chain"] as const
 
 export const kinds = { connected: 0, unwanted: 1, drop: 2, gap: 3, doubt: 3 + gapKinds.length }
 
-/** NaN for what is beyond 2^53: rows are for people. */
+/** NaN for values beyond 2^53: rows are for people. */
 export const inRow = (integer: Integer): number => (typeof integer === "number" ? integer : Number.NaN)
 
 export const gapKind = (gap: Gap): number =>
@@ -34,7 +34,7 @@ export interface Rows {
   readonly length: () => number
   readonly add: (kind: number, from: number, to: number, a?: number, b?: number, c?: number) => void
   readonly forgetBefore: (oldest: number) => void
-  /** With the windows that touch the range. */
+  /** The coverage, with the windows that touch the range added. */
   readonly joinedWith: (of: StreamCoverage, range: Window) => StreamCoverage
   readonly numbers: () => Float64Array
 }
@@ -99,7 +99,7 @@ export const rowsFrom = (numbers: Float64Array): Rows => {
 const before = <A>(older: ReadonlyArray<A>, newer: Chunk.Chunk<A>): Chunk.Chunk<A> =>
   Chunk.unsafeFromArray([...older, ...newer])
 
-/** `numbers` at the begin of longer ones. */
+/** Puts `numbers` at the start of a longer array. */
 export const grown = <A extends { readonly set: (of: A) => void }>(longer: A, numbers: A): A => {
   longer.set(numbers)
   return longer
