@@ -13,10 +13,12 @@ const processTests = [
   "test/status/http/**/*.test.ts",
   "test/status/page.test.ts",
   "test/operations/Tracing.test.ts",
-  "test/soak/**/*.test.ts",
   "test/thread/**/*.test.ts",
   "test/torture/**/*.test.ts"
 ]
+
+/** What compares times of receipt with when something was sent: it runs by itself, after all others. */
+const soakTests = ["test/soak/**/*.test.ts"]
 
 /** The modules of Effect that the sources of a folder import. */
 const effectModulesOf = (folder: string): ReadonlyArray<string> =>
@@ -34,7 +36,6 @@ const longest = [
   "status/http/endpoints",
   "thread/fullDisk",
   "thread/StorageThread",
-  "soak/soak",
   "exchange/session",
   "exchange/Conformance",
   "exchange/lifecycle",
@@ -96,7 +97,7 @@ export default defineConfig({
         test: {
           name: "units",
           include: ["test/**/*.test.ts"],
-          exclude: processTests,
+          exclude: [...processTests, ...soakTests],
           // Most of them wait most of the time.
           maxConcurrency: 5 * processors,
           sequence: { groupOrder: 0 }
@@ -110,7 +111,8 @@ export default defineConfig({
           maxConcurrency: processors,
           sequence: { groupOrder: 1 }
         }
-      }
+      },
+      { extends: true, test: { name: "soak", include: soakTests, sequence: { groupOrder: 2 } } }
     ]
   }
 })
