@@ -19,7 +19,10 @@ export interface SeenHere {
 
 /** The latest messages of a numbering, from any connection. */
 export interface Remembered {
-  /** Number and time of each message, alternating, at most 2 kB; `next` is where the next one goes. */
+  /**
+   * Number and time of each message, alternating, at most 2 kB; `next` is where the next one goes. A snapshot's time is negative:
+   * it is the state after the message of that number, sent at that time, and the message itself is no later.
+   */
   readonly recent: Array<Integer>
   next: number
 }
@@ -85,7 +88,9 @@ const isRemembered = (
   toleranceMicros: number
 ): boolean => {
   for (let i = 0; i < recent.length; i += 2) {
-    if (recent[i] === last && Math.abs(Number(recent[i + 1]) - time) <= toleranceMicros) return true
+    if (recent[i] !== last) continue
+    const at = Number(recent[i + 1])
+    if (at < 0 ? time <= toleranceMicros - at : Math.abs(at - time) <= toleranceMicros) return true
   }
   return false
 }
@@ -109,7 +114,7 @@ const isLate = ({ recent }: Remembered, { last }: Place, time: number): boolean 
   let begin = Number.NEGATIVE_INFINITY
   for (let i = 0; i < recent.length; i += 2) {
     const [number = Number.NaN, at = Number.NaN] = [recent[i], recent[i + 1]]
-    if (number < last && number > before && !Number.isNaN(at)) {
+    if (number < last && number > before && at > 0) {
       before = number
       begin = Number(at)
     }
@@ -118,7 +123,12 @@ const isLate = ({ recent }: Remembered, { last }: Place, time: number): boolean 
 }
 
 /** Records a message. */
-export const seeHere = (here: SeenHere, { last }: Place, time: number | null, { _tag }: Verdict): void => {
+export const seeHere = (
+  here: SeenHere,
+  { last, snapshot }: Place,
+  time: number | null,
+  { _tag }: Verdict
+): void => {
   if (time !== null && (_tag === "SetBack" || !(time <= here.time))) here.time = time
   if (Number.isNaN(last)) return
   const isAnew = _tag === "SetBack" || _tag === "Restarted"
@@ -127,7 +137,7 @@ export const seeHere = (here: SeenHere, { last }: Place, time: number | null, { 
   if (_tag === "Repeated") return
   const { remembered } = here
   remembered.recent[remembered.next] = last
-  remembered.recent[remembered.next + 1] = time ?? Number.NaN
+  remembered.recent[remembered.next + 1] = time === null ? Number.NaN : snapshot ? -time : time
   remembered.next = (remembered.next + 2) % (2 * rememberedMessages)
 }
 
