@@ -17,8 +17,12 @@ const processTests = [
   "test/torture/**/*.test.ts"
 ]
 
-/** What compares times of receipt with when something was sent: it runs by itself, after all others. */
+/**
+ * What runs by itself, after all others: the soak compares times of receipt with when something was sent, and the status page of
+ * thousands of streams has the lowest priority, so that beside other tests there is no saying when it is done.
+ */
 const soakTests = ["test/soak/**/*.test.ts"]
+const manyStreamsTests = ["test/status/http/manyStreams.test.ts"]
 
 /** The modules of Effect that the sources of a folder import. */
 const effectModulesOf = (folder: string): ReadonlyArray<string> =>
@@ -31,7 +35,6 @@ const effectModulesOf = (folder: string): ReadonlyArray<string> =>
 
 /** What takes longest, longest first: begun last, one of them would be waited for alone. */
 const longest = [
-  "status/http/manyStreams",
   "e2e/s3",
   "status/http/endpoints",
   "thread/fullDisk",
@@ -108,11 +111,16 @@ export default defineConfig({
         test: {
           name: "processes",
           include: processTests,
+          exclude: manyStreamsTests,
           maxConcurrency: processors,
           sequence: { groupOrder: 1 }
         }
       },
-      { extends: true, test: { name: "soak", include: soakTests, sequence: { groupOrder: 2 } } }
+      { extends: true, test: { name: "soak", include: soakTests, sequence: { groupOrder: 2 } } },
+      {
+        extends: true,
+        test: { name: "many streams", include: manyStreamsTests, sequence: { groupOrder: 3 } }
+      }
     ]
   }
 })

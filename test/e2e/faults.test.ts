@@ -29,7 +29,11 @@ const collecting = (variables: Variables, rate = 20) =>
       ARCHIVE_INTERVAL: "3600",
       ...variables
     })
-    /** Misbehaves, and waits until the collector is connected again, and the connection before has ended. */
+    const sentSoFar = Effect.zipRight(simulator.flush, sentMessages(where.record))
+    /**
+     * Misbehaves, and waits until the collector is connected again, the connection before has ended, and some messages have been
+     * sent since.
+     */
     const reconnectAfter = (fault: Fault) =>
       Effect.gen(function* () {
         const before = subscriptions(collector.stdout())
@@ -37,7 +41,12 @@ const collecting = (variables: Variables, rate = 20) =>
         yield* simulator.inject(fault)
         yield* collector.awaitLine(/ connected /, before + 1)
         yield* collector.awaitLine(/connection ended/, ended)
+        const { length } = yield* sentSoFar
         yield* Effect.sleep("1 second")
+        yield* eventually(
+          "messages on the new connection",
+          Effect.map(sentSoFar, (sent) => sent.length >= length + 10)
+        )
       })
     const finish = Effect.gen(function* () {
       yield* simulator.inject({ _tag: "silence" })
