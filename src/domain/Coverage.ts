@@ -15,9 +15,7 @@ import { streamKey } from "./StreamId.ts"
  * copy: the journal starts over.
  */
 export const applyToCoverage = (before: Coverage, entry: JournalEntry): Coverage => {
-  // Drops can be journalled long after they happened, so they do not tell until when entries are missing.
-  const isLate = entry.event._tag === "MessagesDropped" && Option.isSome(before.missingSince)
-  const state = applyEvent(isLate ? before : joined(before, entry), entry)
+  const state = applyEvent(joined(before, entry), entry)
   return entry.id === 0 || entry.isKept === true ? state : { ...state, lastId: entry.id }
 }
 

@@ -625,6 +625,23 @@ describe("a journal of which entries are missing", () => {
         [13, 99, alive(99)]
       ])
     ).toEqual([[9, 31, "down", "dropped", "journal"]])
+    const gap = { rule: "counter", scope: "stream", expected: 1, received: 3, size: 2 } as const
+    const lost: readonly [number, number, JournalEvent] = [
+      8,
+      22,
+      { _tag: "GapDetected", at: at(22), stream, ...gap, after: at(20), before: at(22) }
+    ]
+    const rest = [
+      [9, 15, dropped],
+      [10, 40, committed(16, 39)],
+      [11, 99, committed(40, 99)],
+      [12, 99, alive(99)]
+    ] as const
+    expect(holes([...begin, [6, 12, committed(10, 11)], [7, 12, alive(12)], lost, ...rest])).toEqual([
+      [12, 15.000001, "dropped"],
+      [20, 22, "gap"]
+    ])
+    expect(holes([...begin, ...rest])).toEqual([[9, 40, "down", "dropped", "journal"]])
   })
 
   it("is in doubt before its first entry", () => {

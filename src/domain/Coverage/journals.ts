@@ -4,15 +4,22 @@ import { endOfJournal } from "./ending.ts"
 import { findAgain, latestBefore, lose } from "./missing.ts"
 import type { Coverage } from "./state.ts"
 
+/**
+ * Joins an entry to those before it. Drops can be journalled long after they happened, so they do not tell until when entries are
+ * missing: the next entry does.
+ */
 export const joined = (state: Coverage, entry: JournalEntry): Coverage => {
-  const { id, isKept } = entry
+  const { event, id, isKept } = entry
   if (id === 0) return state
   if (isKept === true) return Option.isSome(state.missingSince) ? state : lose(state)
-  const until = latestBefore(entry)
-  if (id <= state.lastId)
-    return findAgain(beginJournal(endOfJournal(state), { after: id - 1, goesBack: true }), until)
-  if (id > state.lastId + 1 && Option.isNone(state.missingSince)) return findAgain(lose(state), until)
-  return findAgain(state, until)
+  const isBack = id <= state.lastId
+  const isAhead = id > state.lastId + 1 && Option.isNone(state.missingSince)
+  const before = isBack
+    ? beginJournal(endOfJournal(state), { after: id - 1, goesBack: true })
+    : isAhead
+      ? lose(state)
+      : state
+  return event._tag === "MessagesDropped" ? before : findAgain(before, latestBefore(entry))
 }
 
 /**
