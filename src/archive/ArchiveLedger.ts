@@ -3,7 +3,7 @@ import { Context, Effect, Layer, Ref, Stream } from "effect"
 import type { ArchivePlan, JournalSegment } from "../domain/Archive.ts"
 import { type ArchiveState, applyToArchives, archiveTags, emptyArchiveState } from "../domain/ArchiveState.ts"
 import { ArchivePurged, ArchiveRowsPurged, type JournalEvent } from "../domain/JournalEvent.ts"
-import { DatabaseError } from "../storage/DatabaseError.ts"
+import type { DatabaseError } from "../storage/DatabaseError.ts"
 import { EventJournal } from "../storage/EventJournal.ts"
 import { type RowsDiffer, SnapshotRepo } from "../storage/SnapshotRepo.ts"
 
@@ -99,7 +99,6 @@ const make = Effect.gen(function* () {
         WHERE tag IN ('ArchivePurged', 'ArchiveAbandoned', 'JournalSegmentArchived') AND payload LIKE ${`%${archiveId}%`}
         LIMIT 1`.pipe(
         Effect.map((rows) => rows.length > 0),
-        Effect.mapError(DatabaseError.from),
         Effect.orElseSucceed(() => false)
       )
   })

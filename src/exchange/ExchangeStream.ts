@@ -61,7 +61,6 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
      */
     readonly snapshots: (options?: {
       readonly onEvent?: (event: ExchangeEvent) => void
-      readonly before?: Effect.Effect<ReadonlyArray<LastMessage>>
       readonly capacity?: number
     }) => Stream.Stream<Snapshot, ReaderTooSlow>
     /** The status of every stream. */
@@ -109,8 +108,8 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
           })
         return ExchangeStream.of({
           runForEach,
-          snapshots: ({ before, capacity, onEvent } = {}) =>
-            streamOf((offer) => runForEach(offer, onEvent, before), capacity ?? 16_384),
+          snapshots: ({ capacity, onEvent } = {}) =>
+            streamOf((offer) => runForEach(offer, onEvent), capacity ?? 16_384),
           status: Effect.sync(() =>
             runners.flatMap((runner) =>
               runner.streams().map((stream) => statusOf(stream, patienceFor(stream)))

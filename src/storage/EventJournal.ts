@@ -1,4 +1,4 @@
-import { SqlClient } from "@effect/sql"
+import { SqlClient, type Statement } from "@effect/sql"
 import { Chunk, Clock, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { dateOf, microsOf } from "../domain/Archive.ts"
 import { type JournalEntry, JournalEpochBegan, JournalEvent, streamOf } from "../domain/JournalEvent.ts"
@@ -100,18 +100,7 @@ export const readRows = (
   sql: SqlClient.SqlClient,
   after: number,
   through: number
-): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> =>
-  Stream.paginateChunkEffect(after, (after) =>
-    sql<JournalRow>`
-      SELECT id, at, tag, stream, payload FROM journal
-      WHERE id > ${after} AND id <= ${through} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
-      Effect.mapError(DatabaseError.from),
-      Effect.map((page) => [
-        page.length === 0 ? Chunk.empty() : Chunk.of(page),
-        Option.map(Option.fromNullable(page[entriesPerPage - 1]), (last) => last.id)
-      ])
-    )
-  )
+): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> => pagesWhere(sql, after, sql`id <= ${through}`)
 
 /** Reads the entries of a journal with one of these tags, in pages; also works on a read-only connection. */
 export const readRowsOf = (
@@ -119,11 +108,18 @@ export const readRowsOf = (
   tags: ReadonlyArray<JournalEvent["_tag"]>
 ): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> => {
   // Spelled exactly as in the partial index, which matches no other spelling.
-  const isOne = sql.literal(`tag IN (${tags.map((tag) => `'${tag}'`).join(", ")})`)
-  return Stream.paginateChunkEffect(0, (after) =>
+  return pagesWhere(sql, 0, sql.literal(`tag IN (${tags.map((tag) => `'${tag}'`).join(", ")})`))
+}
+
+const pagesWhere = (
+  sql: SqlClient.SqlClient,
+  after: number,
+  condition: Statement.Fragment
+): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> =>
+  Stream.paginateChunkEffect(after, (after) =>
     sql<JournalRow>`
       SELECT id, at, tag, stream, payload FROM journal
-      WHERE id > ${after} AND ${isOne} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
+      WHERE id > ${after} AND ${condition} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
       Effect.mapError(DatabaseError.from),
       Effect.map((page) => [
         page.length === 0 ? Chunk.empty() : Chunk.of(page),
@@ -131,7 +127,6 @@ export const readRowsOf = (
       ])
     )
   )
-}
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
