@@ -101,7 +101,7 @@ describe("loadSettings", () => {
         HTTP_HOST: "not a host"
       })
       expect(problems).toEqual([
-        'MARKETS="nowhere:x,,binance:b:trade+ticks,binance": "nowhere:x": there is no exchange "nowhere", but binance, other; entry 2 is empty; "binance:b:trade+ticks": symbol "b" must be two characters or more; binance has no type "ticks", but orderbook, trade, orderbook_diff; "binance" must be exchange:symbol or exchange:symbol:type+type',
+        'MARKETS="nowhere:x,,binance:b:trade+ticks,binance": "nowhere:x": there is no exchange "nowhere", but binance, other; entry 2 is empty; "binance:b:trade+ticks": symbol "b" must be two characters or more; binance has no type "ticks", but orderbook, trade, orderbook_diff, instrument; "binance" must be exchange:symbol or exchange:symbol:type+type',
         'BINANCE_WS_URL="https://***@example.com/?***": must be a ws:// or wss:// URL without a fragment',
         'BATCH_INTERVAL="abc": must be a number of seconds greater than 0, at most 3600',
         'QUEUE_CAPACITY="1": must be a whole number from 2 to 10000000',

@@ -3,6 +3,7 @@ import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { quote } from "../domain/quote.ts"
 import { type MarketStream, type MarketType, streamKey } from "../domain/StreamId.ts"
 import { didYouMean } from "../domain/similarWords.ts"
+import { allTypes } from "../exchange/allTypes.ts"
 import type { Exchange } from "../exchange/Exchange.ts"
 import type { Sources } from "./Given.ts"
 import { blank, check, describe, type Rule } from "./Rule.ts"
@@ -135,16 +136,18 @@ const market = (
       `there is no exchange ${quote(entry.exchange)}${didYouMean(entry.exchange, names)}, but ${names.join(", ")}`
     )
   }
-  const types = dataTypes(exchange, entry.types)
   if (entry.symbol.includes("*")) {
     return patternText.test(entry.symbol)
-      ? Either.map(types, (dataTypes) => [{ exchange: exchange.name, pattern: entry.symbol, dataTypes }])
+      ? Either.map(dataTypes(exchange, entry.types, undefined), (dataTypes) => [
+          { exchange: exchange.name, pattern: entry.symbol, dataTypes }
+        ])
       : Either.left(`pattern ${quote(entry.symbol)} must be letters, digits, separators and *`)
   }
   const symbol = Either.mapLeft(
     exchange.parseSymbol(entry.symbol),
     (allowed) => `symbol ${quote(entry.symbol)} must be ${allowed}`
   )
+  const types = dataTypes(exchange, entry.types, Either.getOrUndefined(symbol))
   const problems = Arr.getLefts([symbol, types])
   return problems.length > 0
     ? Either.left(problems.join("; "))
@@ -155,31 +158,51 @@ const market = (
 
 const patternText = /^[\p{L}\p{N}*/_.-]{1,60}$/u
 
-/** The types by name. Without names: order books and trades if the exchange has them, otherwise everything it has. */
+/**
+ * The types by name; `derivatives` stands for all that a perpetual has. Without names: order books and trades if the exchange
+ * has them, otherwise everything that it has a channel for. `symbol` is undefined for a pattern.
+ */
 const dataTypes = (
   exchange: Exchange,
-  names: ReadonlyArray<string> | undefined
+  names: ReadonlyArray<string> | undefined,
+  symbol: string | undefined
 ): Either.Either<ReadonlyArray<MarketType>, string> => {
+  const offered = allTypes(exchange, symbol)
   if (names === undefined) {
-    const usual = exchange.dataTypes.filter((type) => defaultTypes.includes(type))
-    return Either.right(usual.length > 0 ? usual : exchange.dataTypes)
+    const usual = offered.filter((type) => defaultTypes.includes(type))
+    return Either.right(
+      usual.length > 0 ? usual : offered.filter((type) => exchange.dataTypes.includes(type))
+    )
   }
   if (names.length === 0) return Either.left("types must not be empty")
+  const isDerivative = offered.some((type) => derivativeTypes.includes(type))
+  const allowed = isDerivative ? [...offered, derivatives] : offered
   const types: Array<MarketType> = []
   const problems: Array<string> = []
   for (const name of names) {
     const wanted = name.trim().toLowerCase()
-    const type = exchange.dataTypes.find((type) => type === wanted)
-    if (type === undefined) {
+    const type = offered.find((type) => type === wanted)
+    if (type !== undefined) types.push(type)
+    else if (isDerivative && wanted === derivatives) types.push(...offered)
+    else {
+      const whose = symbol === undefined || exchange.typesOf === undefined ? "" : ` for ${symbol}`
+      const carrier = Object.entries(exchange.carriedBy ?? {}).find(([type]) => type === wanted)?.[1]
+      const hint =
+        carrier === undefined
+          ? didYouMean(wanted, allowed)
+          : ` (it comes with its messages of type ${carrier})`
       problems.push(
-        `${exchange.name} has no type ${quote(name.trim())}${didYouMean(wanted, exchange.dataTypes)}, but ${exchange.dataTypes.join(", ")}`
+        `${exchange.name} has no type ${quote(name.trim())}${whose}${hint}, but ${allowed.join(", ")}`
       )
-    } else {
-      types.push(type)
     }
   }
-  return problems.length > 0 ? Either.left(problems.join("; ")) : Either.right(types)
+  return problems.length > 0 ? Either.left(problems.join("; ")) : Either.right([...new Set(types)])
 }
+
+const derivatives = "derivatives"
+
+/** What only derivatives have. */
+const derivativeTypes: ReadonlyArray<MarketType> = ["funding", "mark_price", "open_interest", "liquidation"]
 
 /**
  * Collects the streams and patterns of all entries, each once, or everything that is wrong with them, in one line. `position`

@@ -195,6 +195,9 @@ export const openConnection = (
         case "Status":
           for (const said of frame.said) context.statuses.hear(said, now)
           return
+        case "Ping":
+          liveness.answer(frame.answer)
+          return
         case "Heartbeat":
           return
       }
@@ -261,6 +264,7 @@ export const openConnection = (
         Effect.fail(new ConnectionLost({ kind: "closed", reason: `a defect: ${String(defect)}` }))
       ),
       Effect.flip,
+      Effect.tap((end) => Effect.sync(() => subscribing.onClosed(end.code))),
       Effect.flatMap((end) => Deferred.succeed(ended, end)),
       Effect.interruptible,
       Effect.forkScoped

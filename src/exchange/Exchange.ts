@@ -4,6 +4,7 @@ import type { Integer } from "../domain/Integer.ts"
 import type { SkipReason } from "../domain/SkipReason.ts"
 import type { MarketStream, MarketType } from "../domain/StreamId.ts"
 import type { ContinuityRule, Place } from "./Continuity.ts"
+import type { ListRequest } from "./ListRequest.ts"
 import type { Said } from "./StatusWatch.ts"
 import type { StatusFeed } from "./statusFeed.ts"
 
@@ -16,7 +17,14 @@ export interface Exchange {
   readonly name: string
   /** The public endpoint. */
   readonly url: string
+  /** The URL that streams of a type are subscribed at, derived from `url`; if undefined, all are at the same. */
+  readonly urlOf?: (dataType: MarketType, url: string) => string
+  /** The types that have a channel. */
   readonly dataTypes: ReadonlyArray<MarketType>
+  /** Those of them, and of the polled ones, that a symbol of this name can have; if undefined, all. */
+  readonly typesOf?: (symbol: string) => ReadonlyArray<MarketType>
+  /** The type whose messages carry what a type without a channel of its own would: for the error that says there is none. */
+  readonly carriedBy?: Readonly<Partial<Record<MarketType, MarketType>>>
   /** Returns the symbol in the exchange's own spelling, or a description of what is allowed. */
   readonly parseSymbol: (text: string) => Either.Either<string, string>
   /** The name of a stream in frames, under which its decoder looks it up. */
@@ -43,6 +51,12 @@ export interface Exchange {
   readonly acknowledges: boolean
   /** Whether its errors name no request: then each request waits until the previous one is answered. */
   readonly asksOneByOne?: boolean
+  /**
+   * Whether it closes the connection on a symbol that it does not have, instead of refusing it: then symbols are subscribed to
+   * only once its list has them, one after the other, and one whose request is followed by a close without a code (1006) twice
+   * in a row counts as refused.
+   */
+  readonly closesOnUnknown?: boolean
   /** Returns the messages that make a change. `nextId` generates an id that is unique on the connection. */
   readonly requests: (change: SubscriptionChange, nextId: () => string) => ReadonlyArray<Request>
   /**
@@ -52,6 +66,8 @@ export interface Exchange {
   readonly makeDecoder: (streams: ReadonlyMap<string, MarketStream>, connection: string) => Decoder
   /** Where the exchange lists its instruments. */
   readonly instruments: Instruments
+  /** What it offers over REST only. */
+  readonly rest?: RestInterface
   /** For exchanges that may require signed messages. */
   readonly authentication?: Authentication
 }
@@ -77,6 +93,29 @@ export interface Limits {
   readonly connections: ReadonlyArray<Quota>
   /** Whether one connection to this URL can carry these streams. */
   readonly fits: (streams: ReadonlyArray<MarketStream>, url: string) => boolean
+}
+
+/** What an exchange offers over its REST interface, the one that lists its instruments. */
+export interface RestInterface {
+  /** Limits on the weight of all requests of one address together. Half of each is used, because others can share it. */
+  readonly weights: ReadonlyArray<Quota>
+  /** What is requested over and over, by type. */
+  readonly polled: ReadonlyMap<MarketType, Polled>
+}
+
+/** Data of one symbol that no channel has, and that are therefore requested periodically. */
+export interface Polled {
+  readonly path: (symbol: string) => string
+  readonly weight: number
+  readonly every: Duration.Duration
+  /** Reads the identity and the time of an answer, or returns what is wrong with it. */
+  readonly read: (body: Buffer) => Either.Either<PolledAnswer, string>
+}
+
+export interface PolledAnswer {
+  readonly exchangeSequenceId: string
+  /** Integer microseconds since the epoch, or null if the exchange sends no time. */
+  readonly exchangeTimestamp: number | null
 }
 
 /** How a connection is kept open. */
@@ -151,6 +190,8 @@ export type Frame =
   | (Counted & { readonly _tag: "Pong" })
   /** A sign of life that carries no data. */
   | (Counted & { readonly _tag: "Heartbeat" })
+  /** A ping in a frame of the exchange's own, to be answered with this frame. */
+  | (Counted & { readonly _tag: "Ping"; readonly answer: string })
   /** An error that names neither a request nor a stream: what it refers to is unknown. */
   | (Counted & { readonly _tag: "Failed"; readonly reason: string })
   /** The exchange is about to close the connection; `status` is its word for that. */
@@ -194,8 +235,10 @@ export type Decoder = (frame: Buffer) => Frame
 export interface Instruments {
   /** The public REST interface. */
   readonly url: string
-  /** Path and query of each part of the list; all but the first can be empty. */
-  readonly paths: readonly [string, ...ReadonlyArray<string>]
+  /** The request for each part of the list; all but the first can be empty. */
+  readonly paths: readonly [ListRequest, ...ReadonlyArray<ListRequest>]
+  /** Returns the path of the next page, by the end of an answer (at most 1,000 characters); undefined after the last one. */
+  readonly nextPage?: (path: string, end: string) => string | undefined
   /** Matches the start of an answer which says, in spite of its status, that the list is unavailable. */
   readonly refusal?: RegExp
   /** How many levels deep in the answer the instruments lie, each of them an object: 1 for the items of an array. */

@@ -1,9 +1,12 @@
-import { Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
+import { Array as Arr, Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { ConnectionContext } from "./Connection/ConnectionContext.ts"
 import { partition } from "./chunk.ts"
+import { makeInstrumentRecords } from "./rest/instrumentRecords.ts"
+import { makePolledStreams } from "./rest/polledStreams.ts"
+import { makePolling } from "./rest/polling.ts"
 import { doubtOverRestart } from "./resumption.ts"
 import { makeStatusWatch } from "./StatusWatch.ts"
 import { makeStreamGroup, type StreamGroup } from "./StreamGroup.ts"
@@ -35,16 +38,27 @@ export const makeExchangeRunner = (options: {
 }): ExchangeRunner => {
   const { clock, emit, exchange, url } = options.context
   const statuses = makeStatusWatch(exchange.name, emit)
+  const { patterns, streams: named } = exchange.closesOnUnknown === true ? onlyListed(options) : options
   const context: ConnectionContext = { ...options.context, statuses, onFirst: (stream) => compare(stream) }
   let lastMessages: ReadonlyMap<string, LastMessage> = new Map()
   const tracked = new Map<string, TrackedStream>()
   const known = new Map<string, TrackedStream>()
   const groups = new Set<StreamGroup>()
-  const fits = (streams: ReadonlyArray<TrackedStream>) =>
-    exchange.limits.fits(
-      streams.map((stream) => stream.id),
-      url
+  const urlOf = ({ id }: TrackedStream) => exchange.urlOf?.(id.dataType, url) ?? url
+  const fits = (streams: ReadonlyArray<TrackedStream>) => {
+    const [first, ...others] = streams.map(urlOf)
+    return (
+      first !== undefined &&
+      others.every((other) => other === first) &&
+      exchange.limits.fits(
+        streams.map((stream) => stream.id),
+        first
+      )
     )
+  }
+  /** Streams of one URL after the other, so that as few parts as possible fit. */
+  const byUrl = (streams: ReadonlyArray<TrackedStream>) =>
+    streams.toSorted((a, b) => urlOf(a).localeCompare(urlOf(b)))
 
   const compare = (stream: TrackedStream): void => {
     if (stream.before === null || stream.first === null) return
@@ -83,12 +97,39 @@ export const makeExchangeRunner = (options: {
       )
     }
 
+    const restUrl = options.restUrl ?? exchange.instruments.url
+    const polledStreams = makePolledStreams(context)
+    const client = yield* Effect.cached(
+      Effect.map(
+        // Its HTTP client is only needed here.
+        Effect.promise(() => import("./rest/RestClient.ts")),
+        ({ makeRestClient }) => makeRestClient(restUrl, exchange.rest?.weights ?? [])
+      )
+    )
+    const polling = makePolling(({ id }) => exchange.rest?.polled.get(id.dataType), client, polledStreams)
+    const instruments = makeInstrumentRecords({
+      context,
+      restUrl,
+      streams: polledStreams,
+      refreshEvery: options.refreshEvery
+    })
+    fork(polling.run)
+    fork(instruments.run)
+
+    const startPolling = (streams: ReadonlyArray<TrackedStream>): void => {
+      const [polled, listed] = Arr.partition(streams, ({ id }) => id.dataType === "instrument")
+      polling.add(polled)
+      instruments.add(listed)
+    }
+
     const start = (streams: ReadonlyArray<TrackedStream>): void => {
-      for (const part of partition(streams, fits)) open(part, new Set())
+      for (const part of partition(byUrl(streams), fits)) open(part, new Set())
     }
 
     const open = (streams: ReadonlyArray<TrackedStream>, guests: Set<TrackedStream>): StreamGroup => {
-      const group = makeStreamGroup(context, streams, (silent) => move(group, silent), guests)
+      const [first] = streams
+      const at = first === undefined ? context : { ...context, url: urlOf(first) }
+      const group = makeStreamGroup(at, streams, (silent) => move(group, silent), guests)
       groups.add(group)
       fork(
         Effect.ensuring(
@@ -107,7 +148,7 @@ export const makeExchangeRunner = (options: {
     const move = (from: StreamGroup, streams: ReadonlyArray<TrackedStream>): boolean => {
       if (streams.some((stream) => from.guests.has(stream) || isGuest(stream))) return false
       const room = Array.from(groups).find((group) => group !== from && fits([...group.streams, ...streams]))
-      const needed = partition([...tracked.values()], fits).length
+      const needed = partition(byUrl(Array.from(tracked.values()).filter(hasChannel)), fits).length
       if (room === undefined && (!fits(streams) || groups.size >= needed + maxExtraGroups)) return false
       room?.addGuests(streams)
       const to = room ?? open(streams, new Set(streams))
@@ -134,7 +175,9 @@ export const makeExchangeRunner = (options: {
       )
 
     /** Adds all new streams of a group at once, to the groups that have room. */
-    const add = (streams: ReadonlyArray<TrackedStream>): void => {
+    const add = (added: ReadonlyArray<TrackedStream>): void => {
+      const [others, streams] = Arr.partition(added, hasChannel)
+      startPolling(others)
       const rooms = Array.from(groups, (group) => {
         const added: Array<TrackedStream> = []
         return { group, all: [...group.streams], added }
@@ -155,21 +198,25 @@ export const makeExchangeRunner = (options: {
         const some = streams.filter((stream) => group.streams.has(stream))
         if (some.length > 0) group.remove(some, delisted)
       }
+      polling.remove(streams, delisted.reason)
+      instruments.remove(streams, delisted.reason)
       for (const stream of streams) stream.state = "connecting"
     }
 
-    start(options.streams.map(track))
+    const [others, streams] = Arr.partition(named.map(track), hasChannel)
+    startPolling(others)
+    start(streams)
     if (options.restUrl !== undefined) {
       yield* watchList(
         {
           exchange,
           restUrl: options.restUrl,
-          patterns: options.patterns,
+          patterns,
           named: new Set(options.streams.map(({ symbol }) => symbol)),
           refreshEvery: options.refreshEvery
         },
         (list, isFirst) => {
-          const given = new Set(options.streams.map(streamKey))
+          const given = new Set(named.map(streamKey))
           const listed = new Map(list.map((id) => [streamKey(id), id]))
           const fresh = list.filter((id) => !tracked.has(streamKey(id)))
           const gone = Array.from(tracked.values()).filter(
@@ -204,6 +251,24 @@ export const makeExchangeRunner = (options: {
     groups: () => [...groups]
   }
 }
+
+/** Looks up the streams that have names, too, before they are subscribed to. */
+const onlyListed = ({
+  patterns,
+  streams
+}: {
+  readonly streams: ReadonlyArray<MarketStream>
+  readonly patterns: ReadonlyArray<MarketPattern>
+}) => ({
+  streams: [],
+  patterns: [
+    ...patterns,
+    ...streams.map(({ dataType, exchange, symbol }) => ({ exchange, pattern: symbol, dataTypes: [dataType] }))
+  ]
+})
+
+/** Whether a stream is subscribed to, and not polled. */
+const hasChannel = ({ channel }: TrackedStream): boolean => channel !== ""
 
 const delisted = new ConnectionLost({ kind: "empty", reason: "the exchange does not list it any more" })
 

@@ -152,14 +152,17 @@ const makeRunners = (
     return lastConnection.toString(36)
   }
   /**
-   * An endpoint other than the exchange's own may have other symbols: unless its list is given, only patterns are looked up.
+   * An endpoint other than the exchange's own may have other symbols: unless its list is given, only patterns are looked up, and
+   * symbols that can only be subscribed to if they are listed.
    */
   const restUrlOf = (exchange: Exchange, patterns: ReadonlyArray<MarketPattern>): string | undefined => {
     const url = options.endpoints.get(exchange.name)
     const isOwn = url === undefined || url.href === new URL(exchange.url).href
     return (
       options.restEndpoints?.get(exchange.name)?.href ??
-      (isOwn || patterns.length > 0 ? exchange.instruments.url : undefined)
+      (isOwn || patterns.length > 0 || exchange.closesOnUnknown === true
+        ? exchange.instruments.url
+        : undefined)
     )
   }
   const runnerOf = (

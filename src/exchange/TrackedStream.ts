@@ -2,7 +2,13 @@ import type { EndKind } from "../domain/ExchangeEvent.ts"
 import type { Integer } from "../domain/Integer.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketStream } from "../domain/StreamId.ts"
-import { type Continuity, type ContinuityRule, type DeliveredNumbers, nothingSeen } from "./Continuity.ts"
+import {
+  type Continuity,
+  type ContinuityRule,
+  type DeliveredNumbers,
+  nothingSeen,
+  unproven
+} from "./Continuity.ts"
 import type { Exchange } from "./Exchange.ts"
 import type { FirstMessage } from "./FirstMessage.ts"
 import { usualPause } from "./PauseHabit.ts"
@@ -25,6 +31,7 @@ export type StreamState = "connecting" | "subscribed" | "live" | "silent" | "ref
 /** Everything known about a stream, over all its connections. Times in microseconds since the epoch, NaN for never. */
 export interface TrackedStream {
   readonly id: MarketStream
+  /** Empty if it has none, because it is polled. */
   readonly channel: string
   readonly rule: ContinuityRule
   readonly watch: StreamWatch
@@ -65,13 +72,15 @@ export interface TrackedStream {
   /** How often it was refused in a row, and when to retry, by the clock that is never set. */
   refusals: number
   retryAt: number
+  /** How many requests for it in a row were answered with the end of the connection. */
+  closes: number
   readonly reconnects: Map<EndKind, number>
 }
 
 export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream => ({
   id,
-  channel: exchange.channelOf(id),
-  rule: exchange.continuity(id.dataType),
+  channel: exchange.dataTypes.includes(id.dataType) ? exchange.channelOf(id) : "",
+  rule: exchange.dataTypes.includes(id.dataType) ? exchange.continuity(id.dataType) : unproven,
   watch: makeStreamWatch(),
   state: "connecting",
   connection: null,
@@ -96,6 +105,7 @@ export const trackStream = (exchange: Exchange, id: MarketStream): TrackedStream
   unreadableEndedAt: Number.NEGATIVE_INFINITY,
   refusals: 0,
   retryAt: 0,
+  closes: 0,
   reconnects: new Map()
 })
 

@@ -1,19 +1,20 @@
-import { HttpClient } from "@effect/platform"
+import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { Effect, Stream } from "effect"
 import "../addressAttempts.ts"
 import { httpClient } from "./httpClient.ts"
 import { httpReason } from "./httpReason.ts"
+import type { ListRequest } from "./ListRequest.ts"
 
-/** Passes on the answer at a path of an exchange's REST interface, piece by piece: at most `maxBytes`. */
+/** Passes on the answer to a request to an exchange's REST interface, piece by piece: at most `maxBytes`. */
 export const readAnswer = (
   restUrl: string,
-  path: string,
+  request: ListRequest,
   maxBytes: number,
   onPiece: (piece: Uint8Array) => Effect.Effect<unknown, string>
 ) =>
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
-    const response = yield* client.get(`${restUrl.replace(/\/+$/, "")}${path}`)
+    const response = yield* client.execute(requestTo(restUrl, request))
     if (response.status !== 200) return yield* Effect.fail(`HTTP status ${response.status}`)
     let bytes = 0
     yield* Stream.runForEach(response.stream, (piece) => {
@@ -24,6 +25,17 @@ export const readAnswer = (
     Effect.scoped,
     Effect.mapError((error) => (typeof error === "string" ? error : httpReason(error)))
   )
+
+const requestTo = (restUrl: string, request: ListRequest): HttpClientRequest.HttpClientRequest => {
+  const base = restUrl.replace(/\/+$/, "")
+  return typeof request === "string"
+    ? HttpClientRequest.get(`${base}${request}`)
+    : HttpClientRequest.bodyText(
+        HttpClientRequest.post(`${base}${request.path}`),
+        request.body,
+        "application/json"
+      )
+}
 
 /** Provides a client to an effect that reads answers, and limits it to 30 s in total. */
 export const within30Seconds = <A, R>(

@@ -2,6 +2,7 @@ import { type Duration, Effect, Schedule } from "effect"
 import { askingForInstruments } from "../cadences.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
+import { allTypes } from "./allTypes.ts"
 import type { Exchange, Instrument } from "./Exchange.ts"
 import { matcher, nearSymbols } from "./instruments.ts"
 import { isDoubted, nothingListed, readList, timesSeen } from "./Listing.ts"
@@ -43,9 +44,12 @@ export const watchList = (
         const matches = listed.filter(matcher(pattern))
         return {
           pattern,
-          streams: matches.flatMap((symbol) =>
-            dataTypes.map((dataType): MarketStream => ({ exchange: exchange.name, symbol, dataType }))
-          )
+          streams: matches.flatMap((symbol) => {
+            const possible = allTypes(exchange, symbol)
+            return dataTypes
+              .filter((dataType) => possible.includes(dataType))
+              .map((dataType): MarketStream => ({ exchange: exchange.name, symbol, dataType }))
+          })
         }
       })
     let listing = nothingListed
@@ -66,7 +70,8 @@ export const watchList = (
       }
       const found = streamsOf([...listing.symbols])
       for (const { pattern, streams } of found) {
-        if (streams.length > 0) continue
+        // A symbol without a wildcard is reported as missing.
+        if (streams.length > 0 || !pattern.includes("*")) continue
         yield* Effect.logWarning("pattern in MARKETS matches no listed symbol").pipe(
           Effect.annotateLogs({ pattern })
         )

@@ -50,6 +50,8 @@ const CloseReason = Schema.String.pipe(
  * - `list`, `delist`: `symbol` is traded from now on, or no longer traded.
  * - `status`: the list of instruments gives `status` for `symbol`, in the exchange's own words; its messages continue.
  * - `unlist`: the list omits `symbol`, or all but the first `keep` symbols, `count` times (forever); messages continue.
+ * - `rest`: for `for` milliseconds, forever by default, the REST interface, except for the list of instruments, answers after
+ *   `delay` milliseconds (0), and with HTTP `status` and a `Retry-After` of `retry` seconds if these are given.
  * - `burst`: sends `count` messages (1000) of each stream at once, on top of its rate.
  */
 export const Fault = Schema.Union(
@@ -88,6 +90,12 @@ export const Fault = Schema.Union(
     symbol: exact(Schema.NonEmptyString),
     keep: exact(Count),
     count: exact(Count)
+  }),
+  Schema.TaggedStruct("rest", {
+    status: exact(Schema.NumberFromString.pipe(Schema.int(), Schema.between(400, 599))),
+    retry: exact(Schema.NumberFromString.pipe(Schema.int(), Schema.between(0, 86_400))),
+    delay: exact(Milliseconds),
+    for: exact(Milliseconds)
   }),
   Schema.TaggedStruct("burst", { count: exact(Count), stream: exact(Schema.String) })
 )

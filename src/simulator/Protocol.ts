@@ -51,12 +51,24 @@ export interface Protocol {
   /** The list of instruments, served over HTTP. */
   readonly instruments: {
     readonly path: string
-    readonly list: (symbols: ReadonlyArray<Listed>, query: URLSearchParams) => unknown
+    readonly list: (symbols: ReadonlyArray<Listed>, query: URLSearchParams, body: string) => unknown
+  }
+  /** What else it offers over HTTP. */
+  readonly rest?: {
+    /** Limits on the weight of all requests together; beyond one it answers 429. */
+    readonly weights: ReadonlyArray<Quota>
+    /** The answer at a path, and its weight; undefined if there is no such path. `clock`: milliseconds since the epoch. */
+    readonly route: (path: string, query: URLSearchParams, clock: () => number) => RestRoute | undefined
   }
   /** Opens a session for the URL of an upgrade request, or refuses the upgrade. */
   readonly connect: (url: URL) => Either.Either<ClientSession, UpgradeRefused>
   /** The source of a stream, made once per stream and server; `None` if the stream does not exist. */
   readonly source: (stream: string) => Option.Option<Source>
+}
+
+export interface RestRoute {
+  readonly weight: number
+  readonly body: () => unknown
 }
 
 export interface UpgradeRefused {

@@ -9,10 +9,12 @@ import { type Controls, controlHandler } from "./control.ts"
 import type { Fault } from "./Fault.ts"
 import { makeFeed } from "./Feed.ts"
 import { applyFault, type FaultReport } from "./faults.ts"
+import { makeLimiter } from "./limiter.ts"
 import { makeListing } from "./listing.ts"
-import type { MarketOptions, Protocol, Quota } from "./Protocol.ts"
+import type { MarketOptions, Protocol } from "./Protocol.ts"
 import { protocols } from "./protocols.ts"
 import { makeRecording, noRecording, RecordFailed } from "./Recording.ts"
+import { makeRestServer } from "./restServer.ts"
 import type { SimulatorStatus } from "./SimulatorStatus.ts"
 
 export interface SimulatorOptions {
@@ -107,6 +109,7 @@ export const make = (
     const says = { status: "online", text: "" }
     const violations = new Map<string, number>()
     const violated = (rule: string) => violations.set(rule, (violations.get(rule) ?? 0) + 1)
+    const rest = makeRestServer({ protocol, listing, violated, clock: now })
     const muted = { from: Number.POSITIVE_INFINITY }
     const messageLimit = (): ((now: number, isPing: boolean) => boolean) => {
       const limiters = protocol.messages.map((quota) => ({ ...quota, admits: makeLimiter(quota) }))
@@ -143,6 +146,7 @@ export const make = (
           muteIn: (milliseconds) => {
             muted.from = performance.now() + milliseconds
           },
+          misbehave: rest.misbehave,
           symbols,
           listing,
           clock: now
@@ -154,21 +158,17 @@ export const make = (
         for (const connection of connections) connection.heal()
         feed.heal()
         listing.heal()
+        rest.heal()
       },
       status: () => ({
         connections: Array.from(connections, (connection) => connection.status()),
         accepted,
         refused,
         violations: Object.fromEntries(violations),
+        requests: rest.requests(),
         streams: feed.status()
       }),
-      flush: record.flush,
-      instruments: (url) => {
-        const [path, query] = url.split("?")
-        return path === protocol.instruments.path
-          ? protocol.instruments.list(listing.answer(url), new URLSearchParams(query))
-          : undefined
-      }
+      flush: record.flush
     }
 
     const upgrader = new WebSocketServer({
@@ -220,7 +220,12 @@ export const make = (
       })
     }
 
-    const server = createServer(controlHandler(controls))
+    const control = controlHandler(controls)
+    const server = createServer((request, response) => {
+      response.on("error", () => {})
+      request.on("error", () => {})
+      if (!rest.handle(request, response)) control(request, response)
+    })
     server.on("upgrade", upgrade)
     server.on("clientError", (_, transport) => transport.destroy())
     const port = yield* Effect.acquireRelease(listen(server, host, options.port ?? 0), () =>
@@ -254,17 +259,6 @@ export const make = (
       )
     }
   })
-
-/** Admits at most `count` calls within any period of length `per`. */
-const makeLimiter = ({ count, per }: Quota): ((now: number) => boolean) => {
-  const millis = Duration.toMillis(per)
-  const times: Array<number> = []
-  return (now) => {
-    while (times[0] !== undefined && now - times[0] >= millis) times.shift()
-    times.push(now)
-    return times.length <= count
-  }
-}
 
 const listen = (server: Server, host: string, port: number): Effect.Effect<number, ResourceUnavailable> =>
   Effect.async((resume) => {

@@ -11,6 +11,8 @@ export interface SimulatorStatus {
   readonly refused: number
   /** How often clients violated each of the exchange's rules. */
   readonly violations: Readonly<{ [rule: string]: number }>
+  /** Requests to its REST interface since the start, without those for the list of instruments. */
+  readonly requests: number
   /** The existing streams that any client has requested. */
   readonly streams: Readonly<{ [stream: string]: StreamStatus }>
 }

@@ -11,14 +11,12 @@ export interface Controls {
   readonly heal: () => void
   readonly status: () => SimulatorStatus
   readonly flush: (done: (failure: string | null) => void) => void
-  /** The exchange's answer at a path of its REST interface, optionally with a query; undefined if there is none. */
-  readonly instruments: (url: string) => unknown
 }
 
 /**
- * HTTP on the same port as the WebSockets, for running the simulator as a process of its own. Answers are JSON:
+ * HTTP on the same port as the WebSockets and the exchange's own REST interface, for running the simulator as a process of its
+ * own. Answers are JSON:
  *
- * - `GET <the exchange's own path>`: the list of instruments
  * - `GET /control/status`: `SimulatorStatus`
  * - `POST /control/<fault>?<parameters>`: `FaultReport`; 400 `{"error":".."}` for parameters that are not allowed
  * - `POST /control/heal`: ends silence and refusal, and cancels pending faults
@@ -30,12 +28,7 @@ export const controlHandler =
     const answer = (status: number, body: unknown): void => {
       response.writeHead(status, { "content-type": "application/json" }).end(`${JSON.stringify(body)}\n`)
     }
-    response.on("error", () => {})
-    request.on("error", () => {})
     request.resume()
-
-    const instruments = controls.instruments(request.url ?? "")
-    if (instruments !== undefined && request.method === "GET") return answer(200, instruments)
     const [, name, query] = /^\/control\/([a-z]+)(\?.*)?$/.exec(request.url ?? "") ?? []
     if (name === undefined) return answer(404, { error: "not a path of the simulator" })
     const method = name === "status" ? "GET" : "POST"

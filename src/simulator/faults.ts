@@ -3,6 +3,7 @@ import type { Fault } from "./Fault.ts"
 import type { Feed } from "./Feed.ts"
 import type { SimulatedListing } from "./listing.ts"
 import { garbageKinds } from "./Protocol.ts"
+import type { RestFault } from "./restServer.ts"
 
 /** What a fault did. */
 export interface FaultReport {
@@ -24,6 +25,8 @@ export interface FaultTargets {
   readonly announce: (status: string, text: string) => void
   /** Stops answering pings after the given number of milliseconds. */
   readonly muteIn: (milliseconds: number) => void
+  /** Makes the REST interface misbehave. */
+  readonly misbehave: (fault: RestFault) => void
   readonly symbols: Set<string>
   readonly listing: SimulatedListing
   /** Milliseconds since the epoch. */
@@ -38,7 +41,7 @@ export const applyFault = (fault: Fault, targets: FaultTargets): FaultReport => 
 
 const hit = (
   fault: Fault,
-  { announce, clock, connections, drain, feed, listing, muteIn, refuse, symbols }: FaultTargets
+  { announce, clock, connections, drain, feed, listing, misbehave, muteIn, refuse, symbols }: FaultTargets
 ): number => {
   const toAll = (act: (connection: ClientConnection) => void): number => {
     const open = connections()
@@ -109,6 +112,14 @@ const hit = (
       listing.omit(symbol === undefined ? { keep } : { symbol }, count)
       return symbol === undefined ? symbols.size - Math.min(keep, symbols.size) : Number(symbols.has(symbol))
     }
+    case "rest":
+      misbehave({
+        status: fault.status,
+        retryAfter: fault.retry,
+        delay: fault.delay ?? 0,
+        until: performance.now() + (fault.for ?? Number.POSITIVE_INFINITY)
+      })
+      return 0
     case "refuse":
       refuse(fault.for ?? 5000, fault.status ?? 503)
       return 0

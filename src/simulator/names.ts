@@ -21,5 +21,6 @@ export const faultNames = [
   "delist",
   "status",
   "unlist",
+  "rest",
   "burst"
 ] as const

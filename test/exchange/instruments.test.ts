@@ -6,6 +6,7 @@ import { Effect, FastCheck } from "effect"
 import { makeJsonItems } from "../../src/exchange/decoding/jsonItems.ts"
 import { fetchInstruments } from "../../src/exchange/fetchInstruments.ts"
 import { nearSymbols } from "../../src/exchange/instruments.ts"
+import type { ListRequest } from "../../src/exchange/ListRequest.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 import { freePort, makeFolder } from "../support/process.ts"
@@ -16,6 +17,8 @@ const exchangeOf = (name: string) => {
   if (exchange === undefined) throw new Error(`no exchange ${name}`)
   return exchange
 }
+
+const pathOf = (request: ListRequest) => (typeof request === "string" ? request : request.path)
 
 /** Answers requests with texts, in as many pieces as wanted. */
 const answering = (answer: (path: string) => string, pieces = 1) =>
@@ -163,7 +166,7 @@ describe("what an exchange lists", () => {
         const simulator = yield* Simulator.make({ exchange: name })
         const { instruments } = exchangeOf(name)
         const list = yield* Effect.promise(() =>
-          fetch(simulator.httpUrl(instruments.paths[0])).then((response) => response.text())
+          fetch(simulator.httpUrl(pathOf(instruments.paths[0]))).then((response) => response.text())
         )
         const wrong = ["", "<html>", "{}", "[1]", "null", '{"code":"50011","msg":"Too Many Requests"}']
         for (const text of [...wrong, list.trim().slice(0, -3)]) {

@@ -16,6 +16,8 @@ export interface Liveness {
   readonly afterFrame: (now: number) => void
   /** Called when the exchange answered a ping with a frame of its own. */
   readonly onPongFrame: () => void
+  /** Answers a ping that came in a frame of the exchange's own. */
+  readonly answer: (text: string) => void
   /** Called for control frames of the protocol. */
   readonly onPing: () => void
   readonly onPong: () => void
@@ -92,6 +94,11 @@ export const makeLiveness = (
         heardAt = now
       },
       onPongFrame,
+      answer: (text) => {
+        pingsAnswered++
+        pacer.ping(monotonicMillis())
+        socket?.unsafeSend(text)
+      },
       onPing: () => {
         hearControl()
         pingsAnswered++

@@ -1,5 +1,4 @@
-import type { MarketStream } from "../../domain/StreamId.ts"
-import { streamKey } from "../../domain/StreamId.ts"
+import { isSporadic, type MarketStream, streamKey } from "../../domain/StreamId.ts"
 import type { SilenceWatch } from "../SilenceWatch.ts"
 import { attempted } from "../StreamWatch.ts"
 import type { TrackedStream } from "../TrackedStream.ts"
@@ -73,7 +72,8 @@ export const makeStreamChecks = (options: {
       const { answer, counts, stream } = subscription
       if (!counts) continue
       if (seconds % reportSeconds === 0) tellCounts(stream, now)
-      if (answer === "taken" || answer === "assumed") watched.push(stream)
+      if ((answer === "taken" || answer === "assumed") && !isSporadic(stream.id.dataType))
+        watched.push(stream)
       if (answer === "refused" && clock.unsafeElapsed() >= stream.retryAt) {
         subscription.answer = "asked"
         due.push(stream.id)

@@ -31,6 +31,8 @@ export interface Subscribing {
   readonly isWaiting: () => boolean
   readonly onAcknowledged: (frame: Extract<Frame, { readonly _tag: "Acknowledged" }>, now: number) => void
   readonly onRefused: (frame: Extract<Frame, { readonly _tag: "Refused" }>, now: number) => void
+  /** Called when the connection has ended: where that is how the exchange refuses a stream, it finds out which one. */
+  readonly onClosed: (code: number | undefined) => void
   /** To be called once a second. Returns why the connection is useless, if it is. */
   readonly tick: (now: number) => ConnectionLost | undefined
   /** Returns when every requested stream has been accepted or refused. */
@@ -157,6 +159,7 @@ export const makeSubscribing = (options: {
       subscription.isTold = false
       if (stream.state === "connecting" || stream.state === "refused") stream.state = "subscribed"
       stream.refusals = 0
+      stream.closes = 0
       becomeReady()
     }
 
@@ -207,6 +210,24 @@ export const makeSubscribing = (options: {
         // It does not say which stream: halving the request finds out.
         askAnew(rest.slice(0, rest.length / 2))
         askAnew(rest.slice(rest.length / 2))
+      }
+    }
+
+    /**
+     * A close right after a request can have another cause. Only one after each of two requests for the stream in a row means
+     * that the stream is refused. Requests wait for each other's answers, so that no other stream comes into question.
+     */
+    const onClosed: Subscribing["onClosed"] = (code) => {
+      if (exchange.closesOnUnknown !== true || code !== 1006) return
+      for (const { seconds, streams } of pending.values()) {
+        for (const id of seconds >= 0 && seconds <= 1 ? streams : []) {
+          const stream = subscriptions.get(id)?.stream
+          if (stream === undefined) continue
+          stream.closes++
+          if (stream.closes < 2) continue
+          stream.closes = 0
+          refuseStream(id, "the exchange closes the connection when it is requested", clock.unsafeNow())
+        }
       }
     }
 
@@ -292,7 +313,7 @@ export const makeSubscribing = (options: {
             const entry = pending.get(request.id)
             if (entry === undefined) continue
             entry.seconds = 0
-            if (exchange.asksOneByOne === true) {
+            if (exchange.asksOneByOne === true || exchange.closesOnUnknown === true) {
               yield* Effect.repeat(Effect.sleep("20 millis"), { while: () => pending.has(request.id) })
             }
           }
@@ -309,6 +330,7 @@ export const makeSubscribing = (options: {
       isWaiting: () => pending.size > 0,
       onAcknowledged,
       onRefused,
+      onClosed,
       tick,
       ready: Deferred.await(ready),
       run

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer"
 import { Either, Schema } from "effect"
 import { maxDigits } from "../../domain/Integer.ts"
-import { type MarketStream, MarketType } from "../../domain/StreamId.ts"
+import type { MarketStream } from "../../domain/StreamId.ts"
 import type { Exchange, Frame, Part } from "../Exchange.ts"
 import * as Scan from "./scan.ts"
 
@@ -40,7 +40,7 @@ export const notAskedFor = (channel: string): Malformed => ({
 export const ofNobody = (exchange: Exchange, channel: string, symbol: string): Malformed => {
   const isOther =
     Either.getOrUndefined(exchange.parseSymbol(symbol)) === symbol &&
-    MarketType.literals.some(
+    exchange.dataTypes.some(
       (dataType) => exchange.channelOf({ exchange: exchange.name, symbol, dataType }) === channel
     )
   return isOther ? notAskedFor(channel) : unknownChannel

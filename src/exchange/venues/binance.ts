@@ -43,7 +43,7 @@ export const binance: Exchange = {
     (text) => text.toLowerCase()
   ),
   channelOf: (stream) => `${stream.symbol}${suffixes[stream.dataType]}`,
-  continuity: (dataType) => rules[dataType],
+  continuity: (dataType) => rules[dataType] ?? unproven,
   limits: {
     // Pings, pongs and requests all count: one of them is needed now and then to answer the server's pings.
     messages: [{ count: 5, per: Duration.seconds(1) }],
@@ -84,14 +84,15 @@ const streamsPerConnection = 1024
 /** Keeps a request well below the size of client messages that servers accept. */
 const streamsPerRequest = 200
 
-const suffixes: Record<MarketType, string> = {
-  orderbook: "@depth20@100ms",
+const bookSuffix = "@depth20@100ms"
+const suffixes: Partial<Record<MarketType, string>> = {
+  orderbook: bookSuffix,
   trade: "@trade",
   orderbook_diff: "@depth@100ms"
 }
 
 /** A diff starts at the id after the last one of the previous diff; trade ids increase by one in practice. */
-const rules: Record<MarketType, ContinuityRule> = {
+const rules: Partial<Record<MarketType, ContinuityRule>> = {
   orderbook: unproven,
   trade: { kind: "counter", scope: "stream", spansConnections: true },
   orderbook_diff: { kind: "range", scope: "stream", spansConnections: true }
@@ -168,7 +169,7 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
     const book = findOnlyBook()
     if (book !== undefined) return data(frame, book, start, end)
     const isNobodys = !Array.from(streams.values()).some(isPartialBook)
-    return isNobodys ? notAskedFor(suffixes.orderbook) : noSymbol
+    return isNobodys ? notAskedFor(bookSuffix) : noSymbol
   }
 
   /** Any other payload without an envelope. */
@@ -219,6 +220,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>): Decoder {
         const previous = plus(integerOf(first), -1)
         return message(stream, `${first}-${last}`, timeOf("E"), start, end, previous, integerOf(last))
       }
+      default:
+        return ofStream(unknownShape, stream)
     }
   }
 }

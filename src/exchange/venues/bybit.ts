@@ -103,7 +103,7 @@ function channelOf(stream: MarketStream): string {
   return `${topics[stream.dataType]}.${stream.symbol}`
 }
 
-const topics: Record<MarketType, string> = {
+const topics: Partial<Record<MarketType, string>> = {
   orderbook: "orderbook.50",
   trade: "publicTrade",
   orderbook_diff: "orderbook.50"

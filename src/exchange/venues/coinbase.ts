@@ -110,12 +110,12 @@ const connectionCounter: ContinuityRule = {
 }
 
 /** The channel of books has one name in requests and another in frames. */
-const inRequests: Record<MarketType, string> = {
+const inRequests: Partial<Record<MarketType, string>> = {
   orderbook: "level2",
   trade: "market_trades",
   orderbook_diff: "level2"
 }
-const inFrames: Record<MarketType, string> = {
+const inFrames: Partial<Record<MarketType, string>> = {
   orderbook: "l2_data",
   trade: "market_trades",
   orderbook_diff: "l2_data"
@@ -375,8 +375,8 @@ function makeDecoder(streams: ReadonlyMap<string, MarketStream>, connection: str
       onRight: ({ events }) => {
         const taken = events.flatMap(({ subscriptions }) =>
           (["orderbook", "trade"] as const).flatMap((dataType) =>
-            (subscriptions[inRequests[dataType]] ?? []).flatMap(
-              (product) => streamOf(inFrames[dataType], product) ?? []
+            (subscriptions[inRequests[dataType] ?? ""] ?? []).flatMap(
+              (product) => streamOf(inFrames[dataType] ?? "", product) ?? []
             )
           )
         )

@@ -101,7 +101,11 @@ const depth = 100
 
 const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
 
-const channels: Record<MarketType, string> = { orderbook: "book", trade: "trade", orderbook_diff: "book" }
+const channels: Partial<Record<MarketType, string>> = {
+  orderbook: "book",
+  trade: "trade",
+  orderbook_diff: "book"
+}
 
 /** Each request is for one channel, and has one answer per symbol. */
 function requests(

@@ -103,7 +103,11 @@ const booksPerConnection = 25
 const bookRule: ContinuityRule = { kind: "chain", scope: "stream", spansConnections: true }
 const tradeRule: ContinuityRule = { kind: "counter", scope: "stream", spansConnections: true }
 
-const channels: Record<MarketType, string> = { orderbook: "books", trade: "trades", orderbook_diff: "books" }
+const channels: Partial<Record<MarketType, string>> = {
+  orderbook: "books",
+  trade: "trades",
+  orderbook_diff: "books"
+}
 
 const frameKeys = ["arg", "action", "data", "event"]
 const argKeys = ["channel", "instId"]

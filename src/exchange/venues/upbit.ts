@@ -69,7 +69,7 @@ export const upbit: Exchange = {
   }
 }
 
-const types: Record<MarketType, string> = {
+const types: Partial<Record<MarketType, string>> = {
   orderbook: "orderbook",
   trade: "trade",
   orderbook_diff: "orderbook"
