@@ -16,7 +16,7 @@ export const archiveStore = (sources: Sources): Validated<ArchiveStoreSettings> 
   const store = withDefault(
     sources,
     ["ARCHIVE_STORE"],
-    rules.archiveStore,
+    rules.archiveStoreKind,
     hint === undefined ? "file" : "s3"
   )
   const reason = Option.isSome(sources.find("ARCHIVE_STORE")) ? "ARCHIVE_STORE is s3" : `${hint} is set`

@@ -126,7 +126,7 @@ export const anyRegion = text("must be a region: up to 63 lower-case letters, di
   /^[a-z0-9][a-z0-9-]{0,62}$/.test(text)
 )
 
-export const archiveStore: Rule<"s3" | "file"> = {
+export const archiveStoreKind: Rule<"s3" | "file"> = {
   type: "text",
   show: "value",
   parse: (text) => {

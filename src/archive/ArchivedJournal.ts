@@ -2,7 +2,7 @@ import type { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
 import { Chunk, Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
 import { journalPrefixes, parseKey } from "../domain/Archive.ts"
-import { textOf } from "../domain/CoverageCheckpoint.ts"
+import { entryText } from "../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, JournalEvent, nothing } from "../domain/JournalEvent.ts"
 import type { JournalBegin, JournalTail, JournalText } from "../domain/JournalText.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
@@ -190,11 +190,11 @@ export const archivedEntries = <E, R, E2 = never>(
           const texts = new Map<number, string>()
           yield* download(part.key, other)
           yield* Stream.runForEach(textsIn(other), (row) =>
-            Effect.sync(() => texts.set(row.id, textOf(row)))
+            Effect.sync(() => texts.set(row.id, entryText(row)))
           ).pipe(Effect.catchTag("ParquetError", () => Effect.void))
           known = { key: part.key, texts }
         }
-        return known.texts.get(row.id) === textOf(row)
+        return known.texts.get(row.id) === entryText(row)
       })
 
     /** Works page by page: work done per entry would take most of the time. */
@@ -208,7 +208,7 @@ export const archivedEntries = <E, R, E2 = never>(
               if (row.id > 0 && row.isKept !== true) {
                 if (row.id <= last && (yield* isKnown(row))) continue
                 last = row.id
-                lastText = textOf(row)
+                lastText = entryText(row)
               }
               const event =
                 options.skip?.has(row.tag) === true ? Either.right(nothing) : decodeEvent(row.payload)
@@ -246,7 +246,7 @@ export const archivedEntries = <E, R, E2 = never>(
           )
         )
         const isOther =
-          tail.lastId < last || (lastText !== "" && same !== undefined && textOf(same) !== lastText)
+          tail.lastId < last || (lastText !== "" && same !== undefined && entryText(same) !== lastText)
         return isOther
           ? Stream.filter(tail.rowsAfter(options.after), ({ isKept }) => isKept !== true)
           : tail.rowsAfter(last)

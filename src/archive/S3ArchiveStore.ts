@@ -179,7 +179,7 @@ const make = (
         ) {
           return
         }
-        if (!isNamed) return yield* conflict(object, stored.value)
+        if (!isNamed) return yield* conflictOf(object, stored.value)
         yield* Effect.logWarning("stored object differs from what was sent, uploading it again").pipe(
           Effect.annotateLogs({ key: object.key })
         )
@@ -281,7 +281,7 @@ const difference = (from: Dialect, to: Dialect): string =>
     ...(from.ifNoneMatch && !to.ifNoneMatch ? ["If-None-Match"] : [])
   ].join(" and ")
 
-const conflict = (object: LocalObject, stored: StoredObject): ArchiveStoreError =>
+const conflictOf = (object: LocalObject, stored: StoredObject): ArchiveStoreError =>
   new ArchiveStoreError({
     operation: "put",
     key: object.key,

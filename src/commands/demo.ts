@@ -1,5 +1,5 @@
 import { Command } from "@effect/cli"
-import { seconds } from "./demo/seconds.ts"
+import { demoSeconds } from "./demo/seconds.ts"
 import { loaded } from "./loaded.ts"
 
 /** `demo`: runs the whole pipeline on a simulated exchange, in a temporary folder. */
@@ -9,6 +9,6 @@ export const demo = Command.make(
   loaded(() => import("./demo/run.ts"))
 ).pipe(
   Command.withDescription(
-    `Records a simulated exchange for ${seconds} seconds into a temporary folder, with no network and no account, and shows what the archive then holds.`
+    `Records a simulated exchange for ${demoSeconds} seconds into a temporary folder, with no network and no account, and shows what the archive then holds.`
   )
 )

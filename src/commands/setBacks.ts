@@ -1,6 +1,9 @@
 import type { JournalEntry } from "../domain/JournalEvent.ts"
 import { union, type Window } from "../domain/Window.ts"
 
+/** Tolerance between the clock that stamps messages and that of the journal, microseconds. */
+export const clockTolerance = 5_000_000
+
 /**
  * Takes the entries of a journal in their order, and finds the windows in which the clock was set back, between two processes
  * or during one: receive times in such a window occurred twice. The windows are in order and do not touch.

@@ -40,7 +40,7 @@ export interface CoverageCheckpoint {
 }
 
 /** Returns the full text of an entry, for comparison. */
-export const textOf = ({ at, payload }: { readonly at: number; readonly payload: string }): string =>
+export const entryText = ({ at, payload }: { readonly at: number; readonly payload: string }): string =>
   `${at} ${payload}`
 
 /** The checkpoint of a journal without entries. */
@@ -122,11 +122,11 @@ export const resumed = (before: Coverage, { coverage }: CoverageCheckpoint): Cov
   ...coverage,
   missing: Chunk.appendAll(before.missing, coverage.missing),
   streams: HashMap.reduce(coverage.streams, before.streams, (all, of, key) =>
-    HashMap.set(all, key, HashMap.has(all, key) ? joined(HashMap.unsafeGet(all, key), of) : of)
+    HashMap.set(all, key, HashMap.has(all, key) ? joinedStreams(HashMap.unsafeGet(all, key), of) : of)
   )
 })
 
-const joined = (before: StreamCoverage, of: StreamCoverage): StreamCoverage => ({
+const joinedStreams = (before: StreamCoverage, of: StreamCoverage): StreamCoverage => ({
   ...of,
   wanted: {
     from: Math.min(before.wanted.from, of.wanted.from),

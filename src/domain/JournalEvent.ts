@@ -223,7 +223,7 @@ export interface JournalEntry {
 }
 
 /** Returns the key of the stream that an event is about, if any. */
-export const streamOf = (event: JournalEvent): string | null => {
+export const streamKeyOf = (event: JournalEvent): string | null => {
   if ("stream" in event) return streamKey(event.stream)
   return event._tag === "ArchivePlanned" ? streamKey(event.plan.stream) : null
 }

@@ -35,7 +35,7 @@ export const prometheusText = (families: Iterable<MetricFamily>): string => {
   return `${lines.join("\n")}\n`
 }
 
-export const contentType = "text/plain; version=0.0.4; charset=utf-8"
+export const prometheusContentType = "text/plain; version=0.0.4; charset=utf-8"
 
 /** Makes a family without labels. */
 export const unlabelled = (

@@ -1,6 +1,6 @@
-import { Clock, Effect, Metric, Option, Schedule } from "effect"
+import { Effect, Metric, Option, Schedule } from "effect"
 import { ClockMeasured } from "../domain/JournalEvent.ts"
-import { monotonicMillis } from "../monotonicMillis.ts"
+import { bothClocks } from "./bothClocks.ts"
 import { askChrony, type ClockEstimate } from "./clock/chrony.ts"
 
 /**
@@ -12,11 +12,11 @@ export const watchClock = (
   estimate: Effect.Effect<Option.Option<ClockEstimate>> = askChrony()
 ): Effect.Effect<never> =>
   Effect.gen(function* () {
-    let before = yield* readBoth
+    let before = yield* bothClocks
     yield* Metric.set(driftSeconds, 0)
     yield* show(unknown)
     const measure = Effect.gen(function* () {
-      const now = yield* readBoth
+      const now = yield* bothClocks
       const drift = now.wall - before.wall - (now.monotonic - before.monotonic)
       before = now
       const estimated = yield* estimate
@@ -36,8 +36,6 @@ export const watchClock = (
   })
 
 const unknown: ClockEstimate = { offset: Number.NaN, bound: Number.NaN }
-
-const readBoth = Effect.all({ wall: Clock.currentTimeMillis, monotonic: monotonicMillis })
 
 const micros = (seconds: number): number => Math.round(seconds * 1_000_000)
 

@@ -1,6 +1,6 @@
-import { Clock, Effect, Schedule } from "effect"
+import { Effect, Schedule } from "effect"
 import { ClockStepped } from "../domain/JournalEvent.ts"
-import { monotonicMillis } from "../monotonicMillis.ts"
+import { bothClocks } from "./bothClocks.ts"
 
 /**
  * Once a second, forever: notices that this process did not run, because it was stopped or had no processor. Messages that came
@@ -9,10 +9,10 @@ import { monotonicMillis } from "../monotonicMillis.ts"
  */
 export const watchStops = (tell: (stop: typeof ClockStepped.Type) => void): Effect.Effect<never> =>
   Effect.gen(function* () {
-    let before = yield* readBoth
+    let before = yield* bothClocks
     const look = Effect.gen(function* () {
       const { monotonic, wall } = before
-      before = yield* readBoth
+      before = yield* bothClocks
       if (before.monotonic - monotonic < stoppedMillis) return
       const [from, to] = [wall * 1000, before.wall * 1000]
       tell(ClockStepped.make({ at: to, from, to }))
@@ -22,8 +22,6 @@ export const watchStops = (tell: (stop: typeof ClockStepped.Type) => void): Effe
     })
     return yield* Effect.zipRight(Effect.schedule(look, Schedule.spaced("1 second")), Effect.never)
   })
-
-const readBoth = Effect.all({ wall: Clock.currentTimeMillis, monotonic: monotonicMillis })
 
 /** A shorter stop may just be a busy machine, and no exchange closes a connection because of it. */
 const stoppedMillis = 5000

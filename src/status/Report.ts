@@ -3,6 +3,7 @@ import type { SaidStatus } from "../domain/ExchangeStatuses.ts"
 import type { MetricFamily } from "../domain/MetricFamily.ts"
 import type { StorageView } from "../domain/StorageView.ts"
 import type { StreamId } from "../domain/StreamId.ts"
+import type { StreamState } from "../exchange/TrackedStream.ts"
 import { streamCounters } from "./streamCounters.ts"
 
 /**
@@ -69,8 +70,14 @@ export const streamColumns = [
 export type StreamColumn = (typeof streamColumns)[number]
 
 /** The values of the column `state`, by index. */
-export const streamStates = ["connecting", "subscribed", "live", "silent", "refused", "unreadable"] as const
-export type StreamState = (typeof streamStates)[number]
+export const streamStates = [
+  "connecting",
+  "subscribed",
+  "live",
+  "silent",
+  "refused",
+  "unreadable"
+] as const satisfies ReadonlyArray<StreamState>
 
 /** Reads a number of a stream. */
 export const cell = ({ values }: StreamTable, stream: number, column: StreamColumn): number =>

@@ -37,15 +37,15 @@ export class Reporter extends Context.Tag("collector/Reporter")<
   }
 >() {
   /** `streams` and `patterns` are what is to be recorded, known before anything was received. */
-  static readonly layer = (markets: Markets) => Layer.scoped(this, make(markets))
+  static readonly layer = (markets: RecordedMarkets) => Layer.scoped(this, make(markets))
 }
 
-interface Markets {
+interface RecordedMarkets {
   readonly streams: ReadonlyArray<StreamId>
   readonly patterns: ReadonlyArray<MarketPattern>
 }
 
-const make = ({ patterns, streams }: Markets) =>
+const make = ({ patterns, streams }: RecordedMarkets) =>
   Effect.gen(function* () {
     const exchangeStream = yield* ExchangeStream
     const queue = yield* SnapshotQueue

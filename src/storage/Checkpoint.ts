@@ -6,9 +6,9 @@ import {
   CheckpointText,
   type CoverageCheckpoint,
   emptyCheckpoint,
+  entryText,
   inNewEpoch,
-  shortened,
-  textOf
+  shortened
 } from "../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, nothing } from "../domain/JournalEvent.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -54,7 +54,7 @@ export const advanceCheckpoint = (
           const entries = yield* Effect.forEach(rows, (row) => entryOf(row, row.id <= (pruned?.through ?? 0)))
           yield* yieldToEventLoop
           const last = rows.at(-1)
-          return last === undefined ? checkpoint : advanced(checkpoint, entries, textOf(last))
+          return last === undefined ? checkpoint : advanced(checkpoint, entries, entryText(last))
         })
       )
 

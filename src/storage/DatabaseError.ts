@@ -1,5 +1,6 @@
 import { SqlError } from "@effect/sql"
 import { Data } from "effect"
+import { codeOf } from "../domain/codeOf.ts"
 import { reasonOf } from "../domain/reasonOf.ts"
 
 /** A statement or transaction failed: the database is locked, the disk is full or fails, and so on. */
@@ -9,7 +10,7 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly 
 
   /** SQLite's own code, such as SQLITE_BUSY; empty if the error did not come from SQLite. */
   get code(): string {
-    return codeOf(this.cause)
+    return codeOf(sqliteCause(this.cause)) ?? ""
   }
   override get message() {
     const cause = sqliteCause(this.cause)
@@ -19,8 +20,3 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{ readonly 
 }
 
 const sqliteCause = (cause: unknown): unknown => (cause instanceof SqlError.SqlError ? cause.cause : cause)
-
-const codeOf = (cause: unknown): string => {
-  const error = sqliteCause(cause)
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : ""
-}

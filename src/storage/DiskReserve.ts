@@ -1,7 +1,7 @@
 import { SqlClient } from "@effect/sql"
 import { Context, Data, Effect, Layer } from "effect"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import { diskSpace, sizeOf } from "./diskSpace.ts"
+import { diskSpace, fileSize } from "./diskSpace.ts"
 
 /** Recording would take the space that archiving needs. */
 export class DiskReserved extends Data.TaggedError("DiskReserved")<{ readonly free: number }> {
@@ -34,7 +34,7 @@ export class DiskReserve extends Context.Tag("collector/DiskReserve")<
         const look = Effect.gen(function* () {
           const { free, size } = yield* diskSpace(options.databasePath)
           // What is in the log needs as much room again before it is in the database.
-          const log = yield* sizeOf(`${options.databasePath}-wal`)
+          const log = yield* fileSize(`${options.databasePath}-wal`)
           return { free: free - log, reserve: Math.min(options.minFree / 4, size / 8) }
         }).pipe(Effect.orElseSucceed(() => ({ free: Number.POSITIVE_INFINITY, reserve: 0 })))
         /** The contents of the log may be old, and the log may have room to give back. */
@@ -48,7 +48,7 @@ export class DiskReserve extends Context.Tag("collector/DiskReserve")<
         /** Admits a number of bytes if they leave this part of the reserve, or half of that if they fit into free pages. */
         const admit = (bytes: number, part: number) =>
           Effect.gen(function* () {
-            const fits = ({ free, reserve }: Disk) => free >= part * reserve + Math.min(bytes, reserve)
+            const fits = ({ free, reserve }: FreeSpace) => free >= part * reserve + Math.min(bytes, reserve)
             if (fits(yield* look)) return
             const disk = yield* lookAgain
             if (fits(disk)) return
@@ -61,7 +61,7 @@ export class DiskReserve extends Context.Tag("collector/DiskReserve")<
           admitBatch: (batch) => admit(2 * batch.blocks.reduce((sum, { bytes }) => sum + bytes.length, 0), 1),
           admitEvents: admit(bytesOfEvents, 0.5),
           rowsPerArchive: Effect.gen(function* () {
-            const isPlenty = ({ free, reserve }: Disk) => free >= 4 * reserve
+            const isPlenty = ({ free, reserve }: FreeSpace) => free >= 4 * reserve
             if (isPlenty(yield* look)) return Number.MAX_SAFE_INTEGER
             const disk = yield* lookAgain
             if (isPlenty(disk)) return Number.MAX_SAFE_INTEGER
@@ -74,7 +74,7 @@ export class DiskReserve extends Context.Tag("collector/DiskReserve")<
 }
 
 /** Bytes of the disk: what is free once the log is in the database, and what recording leaves to archiving. */
-interface Disk {
+interface FreeSpace {
   readonly free: number
   readonly reserve: number
 }

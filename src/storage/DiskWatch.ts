@@ -1,7 +1,7 @@
 import { Clock, Effect, Option, Schedule } from "effect"
 import { DiskSpace } from "../domain/JournalEvent.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
-import { diskSpace, sizeOf } from "./diskSpace.ts"
+import { diskSpace, fileSize } from "./diskSpace.ts"
 import { EventJournal } from "./EventJournal.ts"
 
 /** Sizes in bytes. */
@@ -62,7 +62,9 @@ export const watchDisk = (options: {
 const diskState = (databasePath: string): Effect.Effect<DiskState, unknown> =>
   Effect.gen(function* () {
     const { free } = yield* diskSpace(databasePath)
-    const sizes = yield* Effect.forEach(["", "-wal", "-shm"], (suffix) => sizeOf(`${databasePath}${suffix}`))
+    const sizes = yield* Effect.forEach(["", "-wal", "-shm"], (suffix) =>
+      fileSize(`${databasePath}${suffix}`)
+    )
     return { free, database: sizes.reduce((sum, size) => sum + size, 0) }
   })
 

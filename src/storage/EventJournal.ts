@@ -1,21 +1,15 @@
 import { SqlClient, type Statement } from "@effect/sql"
 import { Chunk, Clock, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { dateOf, microsOf } from "../domain/Archive.ts"
-import { type JournalEntry, JournalEpochBegan, JournalEvent, streamOf } from "../domain/JournalEvent.ts"
+import { type JournalEntry, JournalEpochBegan, JournalEvent, streamKeyOf } from "../domain/JournalEvent.ts"
+import type { JournalText } from "../domain/JournalText.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { transaction } from "./transaction.ts"
 
-/** An entry as it is stored. */
-export interface JournalRow {
-  readonly id: number
-  /** Microseconds since the epoch. */
-  readonly at: number
-  readonly tag: string
-  /** The key of the stream that it is about. */
+/** An entry as it is stored, with the key of the stream that it is about. */
+export interface JournalRow extends JournalText {
   readonly stream: string | null
-  /** JSON of a JournalEvent. */
-  readonly payload: string
 }
 
 /**
@@ -143,7 +137,7 @@ const make = Effect.gen(function* () {
         const at = "at" in event && event.at !== undefined ? Math.round(event.at) : now
         yield* sql`
           INSERT INTO journal (at, tag, stream, payload)
-          VALUES (${at}, ${event._tag}, ${streamOf(event) ?? of}, ${encode(event)})`
+          VALUES (${at}, ${event._tag}, ${streamKeyOf(event) ?? of}, ${encode(event)})`
       }
     }).pipe(transaction(sql), Effect.mapError(DatabaseError.from))
 

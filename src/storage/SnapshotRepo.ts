@@ -10,7 +10,7 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { makeAppend } from "./SnapshotRepo/append.ts"
 import { changesOf } from "./SnapshotRepo/changesOf.ts"
-import { type Limits, makeRowIds, type Taken } from "./SnapshotRepo/rowIds.ts"
+import { makeRowIds, type RowLimits, type Taken } from "./SnapshotRepo/rowIds.ts"
 import { makeStreamNumbers } from "./StreamNumbers.ts"
 import { transaction } from "./transaction.ts"
 
@@ -103,9 +103,9 @@ export class RowsDiffer extends Data.TaggedError("RowsDiffer")<{
 }
 
 /** Rows per page of an archive, and bytes of their data. */
-const pageLimits: Limits = { rows: 2000, bytes: 8 * 1024 * 1024 }
+const pageLimits: RowLimits = { rows: 2000, bytes: 8 * 1024 * 1024 }
 /** Rows deleted in one transaction, and bytes of their data, which is hashed. */
-const purgeLimits: Limits = { rows: 5000, bytes: 16 * 1024 * 1024 }
+const purgeLimits: RowLimits = { rows: 5000, bytes: 16 * 1024 * 1024 }
 
 const make = (limits: ArchivedIdsLimits) =>
   Effect.gen(function* () {

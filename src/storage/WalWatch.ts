@@ -1,6 +1,6 @@
-import * as NodeFs from "node:fs/promises"
 import { SqlClient } from "@effect/sql"
 import { Clock, Duration, Effect, Schedule } from "effect"
+import { fileSize } from "./diskSpace.ts"
 import { StorageFaults } from "./StorageFaults.ts"
 
 /** Twice the size that the log should ever reach, bytes: see `wal_autocheckpoint` and `journal_size_limit` in Database.ts. */
@@ -24,10 +24,7 @@ export const watchWal = (options: {
     let warnedAt = Number.NEGATIVE_INFINITY
 
     const look = Effect.gen(function* () {
-      const bytes = yield* Effect.tryPromise(() => NodeFs.stat(`${databasePath}-wal`)).pipe(
-        Effect.map(({ size }) => size),
-        Effect.orElseSucceed(() => 0)
-      )
+      const bytes = yield* fileSize(`${databasePath}-wal`)
       const now = yield* Clock.currentTimeMillis
       if (bytes <= limit) {
         since = undefined

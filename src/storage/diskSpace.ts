@@ -3,7 +3,7 @@ import { dirname } from "node:path"
 import { Effect } from "effect"
 
 /** Returns the size of a file in bytes; 0 if it does not exist. */
-export const sizeOf = (path: string): Effect.Effect<number> =>
+export const fileSize = (path: string): Effect.Effect<number> =>
   Effect.tryPromise(() => stat(path)).pipe(
     Effect.map(({ size }) => size),
     Effect.orElseSucceed(() => 0)

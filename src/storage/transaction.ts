@@ -1,5 +1,6 @@
 import { SqlClient, type SqlConnection, SqlError } from "@effect/sql"
-import { Effect, Predicate, Schedule, Scope } from "effect"
+import { Effect, Schedule, Scope } from "effect"
+import { codeOf } from "../domain/codeOf.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 
 /** How long a statement waits for another process's lock, milliseconds. */
@@ -65,7 +66,4 @@ const immediately = (sql: SqlClient.SqlClient, waitMillis: number) => {
 const isSqlError = (error: unknown): error is SqlError.SqlError => error instanceof SqlError.SqlError
 
 /** Whether another connection held the lock. */
-const isBusy = ({ cause }: SqlError.SqlError) =>
-  Predicate.hasProperty(cause, "code") &&
-  Predicate.isString(cause.code) &&
-  cause.code.startsWith("SQLITE_BUSY")
+const isBusy = ({ cause }: SqlError.SqlError) => codeOf(cause)?.startsWith("SQLITE_BUSY") === true

@@ -3,11 +3,11 @@ import { Heard, ReceivingEvent } from "../domain/JournalEvent.ts"
 import { LastMessage } from "../domain/LastMessage.ts"
 import { ProcessId } from "../domain/ProcessId.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import { StartupError } from "../domain/StartupError.ts"
 import { Appended, ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
 import { StorageSettings } from "../domain/StorageSettings.ts"
 import { StorageView } from "../domain/StorageView.ts"
 import { StorageError } from "../storage/Storage.ts"
+import { Start } from "./Start.ts"
 
 /** What a new thread is given. */
 export const WorkerData = Schema.Struct({
@@ -15,13 +15,6 @@ export const WorkerData = Schema.Struct({
   /** The process that it belongs to, the same for all threads that the process starts. */
   process: ProcessId
 })
-
-/** Opens the database and starts archiving: the first request to a new thread, under the name by which runners recognize it. */
-export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
-  failure: StartupError,
-  success: Schema.Void,
-  payload: {}
-}) {}
 
 const isBatch = (value: unknown): value is SnapshotBatch =>
   typeof value === "object" && value !== null && "blocks" in value && "streams" in value

@@ -5,6 +5,7 @@ import { reasonOf } from "../domain/reasonOf.ts"
 import { ResourceUnavailable, type StartupError } from "../domain/StartupError.ts"
 import type { StorageSettings } from "../domain/StorageSettings.ts"
 import { Storage, StorageError } from "../storage/Storage.ts"
+import { Start } from "./Start.ts"
 import {
   Append,
   GetArchiverCounts,
@@ -12,7 +13,6 @@ import {
   GetView,
   Record,
   RunCycle,
-  Start,
   type StorageRequest,
   WorkerData
 } from "./StorageRequest.ts"

@@ -10,18 +10,18 @@ import * as Logging from "../operations/Logging.ts"
 import * as Tracing from "../operations/Tracing.ts"
 import { Storage } from "../storage/Storage.ts"
 import { giveBackMemory } from "./giveBackMemory.ts"
-import { givenTo } from "./given.ts"
 import { StorageRequest, WorkerData } from "./StorageRequest.ts"
 import * as services from "./storing.ts"
+import { threadInput } from "./ThreadInput.ts"
 
 /** The storage thread: serves requests until it is told to end, then closes the database. */
 const main = Effect.gen(function* () {
-  const given = givenTo(workerData)
-  const { process, settings } = yield* Effect.flatMap(given.data, Schema.decodeUnknown(WorkerData))
+  const input = threadInput(workerData)
+  const { process, settings } = yield* Effect.flatMap(input.data, Schema.decodeUnknown(WorkerData))
   return yield* Effect.gen(function* () {
     const opening = yield* Effect.forkScoped(Layer.build(services.layer(settings, process, endThread)))
     yield* Effect.forkScoped(giveBackMemory)
-    yield* given.heard
+    yield* input.heard
     return yield* WorkerRunner.launch(
       WorkerRunner.layerSerialized(StorageRequest, {
         InitialMessage: () => Layer.effectContext(Fiber.join(opening)),

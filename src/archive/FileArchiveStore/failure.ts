@@ -1,4 +1,5 @@
-import { Effect, Predicate } from "effect"
+import { Effect } from "effect"
+import { codeOf } from "../../domain/codeOf.ts"
 import { reasonOf } from "../../domain/reasonOf.ts"
 import { ArchiveStoreError } from "../ArchiveStore.ts"
 
@@ -46,6 +47,3 @@ const hopeless = new Set([
 ])
 
 export const isMissing = (code: string | undefined): boolean => code === "ENOENT" || code === "ENOTDIR"
-
-export const codeOf = (cause: unknown): string | undefined =>
-  Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined

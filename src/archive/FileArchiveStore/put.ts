@@ -3,10 +3,11 @@ import { constants } from "node:fs"
 import * as NodeFs from "node:fs/promises"
 import * as NodePath from "node:path"
 import { Effect } from "effect"
+import { codeOf } from "../../domain/codeOf.ts"
 import { ArchiveStoreError, type LocalObject } from "../ArchiveStore.ts"
 import { fileDigest } from "../fileDigest.ts"
 import { syncDirectory, syncFile } from "../syncToDisk.ts"
-import { attempt, Conflicting, codeOf, conflict, failure, type Obstacle, obstacle } from "./failure.ts"
+import { attempt, Conflicting, conflict, failure, type Obstacle, obstacle } from "./failure.ts"
 import { temporaryPrefix } from "./walk.ts"
 
 export const put = (

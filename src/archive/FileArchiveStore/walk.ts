@@ -1,8 +1,9 @@
 import { type Dirent, type Stats, statSync } from "node:fs"
 import * as NodeFs from "node:fs/promises"
 import { Chunk, Effect, Option, Stream } from "effect"
+import { codeOf } from "../../domain/codeOf.ts"
 import type { ArchiveStoreError, StoredObject } from "../ArchiveStore.ts"
-import { attempt, codeOf, failure, isMissing, obstacle } from "./failure.ts"
+import { attempt, failure, isMissing, obstacle } from "./failure.ts"
 
 /** Prefix of temporary files; no object's file starts with it. */
 export const temporaryPrefix = ".put-"

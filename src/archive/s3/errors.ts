@@ -1,4 +1,5 @@
 import { Duration, Predicate } from "effect"
+import { codeOf } from "../../domain/codeOf.ts"
 import { reasonOf } from "../../domain/reasonOf.ts"
 import type { ArchiveStoreError } from "../ArchiveStore.ts"
 
@@ -20,7 +21,7 @@ export interface S3Failure {
 /** Converts what the SDK threw. */
 export const toFailure = (cause: unknown): S3Failure => {
   const status = statusOf(cause)
-  const code = codeOf(cause)
+  const code = codeOf(cause) ?? nameOf(cause)
   const message = oneLine(reasonOf(cause))
   if (status === undefined) return { status, code, reason: message === "" ? code : message }
   const answer = wordless.has(code) ? `HTTP ${status}` : `${code} (HTTP ${status})`
@@ -149,7 +150,5 @@ const statusOf = (cause: unknown): number | undefined =>
     ? cause.$metadata.httpStatusCode
     : undefined
 
-const codeOf = (cause: unknown): string => {
-  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return cause.code
-  return cause instanceof Error && cause.name !== "" ? cause.name : "Unknown"
-}
+const nameOf = (cause: unknown): string =>
+  cause instanceof Error && cause.name !== "" ? cause.name : "Unknown"

@@ -15,7 +15,7 @@ import type { Dialect } from "./dialect.ts"
 import { isAccessDenied, type S3Failure, toFailure } from "./errors.ts"
 import { signBody } from "./payload.ts"
 
-export const contentType = "application/vnd.apache.parquet"
+export const parquetContentType = "application/vnd.apache.parquet"
 
 /** Uploads slower than this, bytes per second, are abandoned. */
 const slowestUpload = 65_536
@@ -45,7 +45,7 @@ export const putObject = (
               Key: object.key,
               Body: body,
               ContentLength: object.size,
-              ContentType: contentType,
+              ContentType: parquetContentType,
               Metadata: { sha256: object.sha256 },
               ...(checksums ? checksumOf(object.sha256) : {}),
               ...(ifNoneMatch ? { IfNoneMatch: "*" } : {})

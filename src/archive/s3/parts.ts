@@ -13,7 +13,7 @@ import type { LocalObject } from "../ArchiveStore.ts"
 import type { S3Timeouts, Send } from "./Client.ts"
 import type { Dialect } from "./dialect.ts"
 import { kindOf, type S3Failure, toFailure } from "./errors.ts"
-import { checksumOf, contentType, uploadTime, withBody } from "./objects.ts"
+import { checksumOf, parquetContentType, uploadTime, withBody } from "./objects.ts"
 import { signBody } from "./payload.ts"
 
 /**
@@ -111,7 +111,7 @@ const create = (
       new CreateMultipartUploadCommand({
         Bucket: bucket,
         Key: key,
-        ContentType: contentType,
+        ContentType: parquetContentType,
         Metadata: { sha256 },
         ...(checksums ? { ChecksumAlgorithm: "SHA256" } : {})
       }),

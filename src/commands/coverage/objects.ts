@@ -6,7 +6,7 @@ import { streamKey } from "../../domain/StreamId.ts"
 import { intersection, union, type Window } from "../../domain/Window.ts"
 import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import type { Selection } from "../selection.ts"
-import { makeSetBacks, type SetBacks } from "../setBacks.ts"
+import { clockTolerance, makeSetBacks, type SetBacks } from "../setBacks.ts"
 
 /** The archive lacks objects whose rows have left the database, or has others in their place. */
 export class ObjectsMissing extends Data.TaggedError("ObjectsMissing")<{
@@ -58,7 +58,7 @@ export const expectObjects = (folder: string, select: Selection) =>
       Effect.gen(function* () {
         const rows: Array<ReadonlyArray<string | number | null>> = []
         for (const { key, plannedAt, server, size } of archives) {
-          const time = timeOf(key, plannedAt)
+          const time = receiveTimesOf(key, plannedAt)
           if (time === undefined) continue
           const date = key.indexOf("date=")
           const known = dates.get(key.slice(0, date)) ?? new Set()
@@ -193,18 +193,15 @@ export const expectObjects = (folder: string, select: Selection) =>
  * The receive times, microseconds, that the messages of an archive can have, unless the clock was set back meanwhile; undefined
  * if the key is not one of an archive of rows.
  */
-export const timeOf = (key: string, plannedAt: number): Window | undefined => {
+export const receiveTimesOf = (key: string, plannedAt: number): Window | undefined => {
   const parsed = parseKey(key)
   if (parsed?._tag !== "Archive") return undefined
   const { end, start } = microsOf(parsed.date)
   const first = parsed.firstTimestamp
   // An archive planned before its first message was received stems from a clock that was set back.
   const from = Math.max(start, Math.min(first, plannedAt))
-  return { from, to: Math.max(from + 1, Math.min(end, Math.max(first, plannedAt) + slack)) }
+  return { from, to: Math.max(from + 1, Math.min(end, Math.max(first, plannedAt) + clockTolerance)) }
 }
-
-/** Tolerance between the clock that stamps messages and that of the journal, microseconds. */
-const slack = 5_000_000
 
 /** Messages received on either side of a step lie in its time, too. */
 const aroundSetBacks = (window: Window, steps: ReadonlyArray<Window>): Window =>

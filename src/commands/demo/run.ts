@@ -11,7 +11,7 @@ import * as Simulator from "../../simulator/Simulator.ts"
 import { Storage } from "../../storage/Storage.ts"
 import * as StorageThread from "../../thread/StorageThread.ts"
 
-import { seconds } from "./seconds.ts"
+import { demoSeconds } from "./seconds.ts"
 
 const symbols = ["btcusdt", "ethusdt"]
 
@@ -41,7 +41,7 @@ const recordAndShow = Effect.gen(function* () {
     )
   )
   yield* Console.log(
-    `A simulated exchange listens on ${simulator.url()}; the collector records it for ${seconds} s.\n`
+    `A simulated exchange listens on ${simulator.url()}; the collector records it for ${demoSeconds} s.\n`
   )
   const storage = yield* StorageThread.begin(settings)
   yield* record.pipe(Effect.provide(Collector.layer(settings, storage)))
@@ -64,9 +64,9 @@ const record = Effect.gen(function* () {
       `  received ${received}   committed ${committed}   archived ${rows} in ${archives} files   dropped ${dropped}   waiting ${depth}`
     )
   })
-  for (let second = 1; second <= seconds; second++) {
+  for (let second = 1; second <= demoSeconds; second++) {
     yield* Effect.delay(showCounts, Duration.seconds(1))
-    if (second % 7 === 0 || second === seconds) yield* storage.runCycle
+    if (second % 7 === 0 || second === demoSeconds) yield* storage.runCycle
   }
 })
 

@@ -1,2 +1,2 @@
 /** How long the demo records. */
-export const seconds = 15
+export const demoSeconds = 15

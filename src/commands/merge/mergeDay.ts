@@ -11,7 +11,7 @@ import { microsPerHour } from "../../domain/micros.ts"
 import { reasonOf } from "../../domain/reasonOf.ts"
 import type { Window } from "../../domain/Window.ts"
 import { version } from "../../version.ts"
-import { timeOf } from "../coverage/objects.ts"
+import { receiveTimesOf } from "../coverage/objects.ts"
 
 /** Objects could not be read: they are missing from the merged file, in whole or in part. */
 export class ObjectsUnreadable extends Data.TaggedError("ObjectsUnreadable")<{
@@ -110,7 +110,7 @@ export const mergeDay = (options: {
                 unreadable.push({ key, reason: reasonOf(cause) })
                 const parsed = parseKey(key)
                 const plannedAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId) * 1000
-                of.unread.push(...Option.toArray(Option.fromNullable(timeOf(key, plannedAt))))
+                of.unread.push(...Option.toArray(Option.fromNullable(receiveTimesOf(key, plannedAt))))
               })
             ),
             Effect.ensuring(Effect.ignore(fs.remove(path, { force: true })))

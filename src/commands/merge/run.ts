@@ -13,7 +13,7 @@ import { logsToStderr } from "../options.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
 import { mergeDay, ObjectsUnreadable } from "./mergeDay.ts"
-import { type Merged, type RemainingHoles, spanOf, unionHoles } from "./unionHoles.ts"
+import { type Merged, type RemainingHoles, recordedSpan, unionHoles } from "./unionHoles.ts"
 
 export const run = ({ into, ...options }: SelectionOptions & { readonly into: string }) =>
   Effect.gen(function* () {
@@ -141,7 +141,7 @@ const prefixesOf = (
 const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {
   const spans = new Map<string, { readonly stream: StreamId; readonly span: Window }>()
   for (const of of servers.flatMap(({ streams }) => streams)) {
-    const { from, to } = spanOf([of])
+    const { from, to } = recordedSpan([of])
     const known = spans.get(streamKey(of.stream))?.span ?? { from, to }
     const span = { from: Math.min(known.from, from), to: Math.max(known.to, to) }
     spans.set(streamKey(of.stream), { stream: of.stream, span })

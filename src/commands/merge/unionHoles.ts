@@ -73,11 +73,11 @@ const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): Rea
     coverages.flatMap((of) => Array.from(of.unwanted)),
     coverages.flatMap((of) => wantedIn(of, within))
   )
-  return difference(intersection([spanOf(coverages)], [within]), unwanted)
+  return difference(intersection([recordedSpan(coverages)], [within]), unwanted)
 }
 
 /** From the first to the last time for which any of these servers, at least one, is to have a stream. */
-export const spanOf = (coverages: ReadonlyArray<StreamCoverage>): Window => ({
+export const recordedSpan = (coverages: ReadonlyArray<StreamCoverage>): Window => ({
   from: Math.min(...coverages.map(beginOf)),
   to: Math.max(...coverages.flatMap((of) => [of.wanted.to, beginOf(of) + 1]))
 })

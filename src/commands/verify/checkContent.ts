@@ -6,6 +6,7 @@ import { dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { lengthOf, union, type Window } from "../../domain/Window.ts"
 import { archivedIdsLimits } from "../../storage/ArchivedIds.ts"
+import { clockTolerance } from "../setBacks.ts"
 import type { Expected } from "./Expected.ts"
 
 /**
@@ -60,7 +61,10 @@ export const makeContentCheck = (
         const { server } = expected
         yield* forget({ stream: streamKey(stream), date })
         const steps = union(
-          (setBacks.get(server) ?? []).map(({ from, to }) => ({ from: from - slack, to: to + slack }))
+          (setBacks.get(server) ?? []).map(({ from, to }) => ({
+            from: from - clockTolerance,
+            to: to + clockTolerance
+          }))
         )
         const wasSetBack = (before: number, after: number) =>
           steps.some(({ from, to }) => after >= from && before <= to)
@@ -128,6 +132,3 @@ export const makeContentCheck = (
 const columns = ["exchange", "symbol", "data_type", "exchange_sequence_id", "timestamp"] as const
 
 const idsPerInsert = 500
-
-/** Tolerance between the clock that stamps messages and that of the journal, microseconds. */
-const slack = 5_000_000

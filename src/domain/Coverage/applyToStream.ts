@@ -3,7 +3,7 @@ import type { JournalEvent } from "../JournalEvent.ts"
 import type { StreamId } from "../StreamId.ts"
 import type { Window } from "../Window.ts"
 import { unnamed } from "./connections.ts"
-import { count } from "./messages.ts"
+import { countMessages } from "./messages.ts"
 import type { Coverage, StreamCoverage } from "./state.ts"
 import { beginDoubt, endDoubt, makeSure, update, want, wantSince } from "./streams.ts"
 
@@ -19,7 +19,7 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
   switch (event._tag) {
     case "MessagesCommitted": {
       // Not a sign of life: what happened up to its last message may not be journalled yet.
-      return change(event.first, (of) => count(of, event))
+      return change(event.first, (of) => countMessages(of, event))
     }
     case "MessagesDropped":
       return change(event.last, (of) => ({

@@ -38,13 +38,14 @@ export const endArchive = (
             } else before = [id, archive]
           }
         }),
-        streams: rows > 0 ? HashMap.modify(state.streams, stream, (of) => archive(of, rows)) : state.streams
+        streams:
+          rows > 0 ? HashMap.modify(state.streams, stream, (of) => countAsArchived(of, rows)) : state.streams
       }
     }
   })
 
 /** Counts rows of the stream, the oldest ones, as contained in a finished archive. */
-export const archive = (of: StreamCoverage, rows: number): StreamCoverage => {
+export const countAsArchived = (of: StreamCoverage, rows: number): StreamCoverage => {
   let left = rows
   const unarchived = of.unarchived.flatMap(({ from, messages }) => {
     const taken = Math.min(left, messages)

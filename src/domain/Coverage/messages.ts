@@ -5,7 +5,7 @@ import { earliestOf } from "./during.ts"
 import { type Doubt, isEndless, type StreamCoverage } from "./state.ts"
 import { wantSince } from "./streams.ts"
 
-export const count = (
+export const countMessages = (
   of: StreamCoverage,
   event: Extract<JournalEvent, { _tag: "MessagesCommitted" }>
 ): StreamCoverage => {

@@ -1,6 +1,7 @@
 import * as NodeFs from "node:fs"
 import { Writable } from "node:stream"
-import { Either, Predicate } from "effect"
+import { Either } from "effect"
+import { codeOf } from "../../domain/codeOf.ts"
 import type { Output } from "./Stdout.ts"
 
 /**
@@ -31,7 +32,7 @@ const writableOf = (fd: number): Writable =>
         const written = Either.try(() => NodeFs.writeSync(fd, chunk, from))
         if (Either.isLeft(written)) {
           const error = written.left
-          if (isFull(error)) setTimeout(attempt, retryMillis, from).unref()
+          if (codeOf(error) === "EAGAIN") setTimeout(attempt, retryMillis, from).unref()
           else done(error instanceof Error ? error : new Error(String(error)))
         } else if (from + written.right < chunk.length) attempt(from + written.right)
         else done()
@@ -40,7 +41,5 @@ const writableOf = (fd: number): Writable =>
     },
     destroy: (error, done) => NodeFs.close(fd, () => done(error))
   })
-
-const isFull = (error: unknown): boolean => Predicate.hasProperty(error, "code") && error.code === "EAGAIN"
 
 const retryMillis = 100

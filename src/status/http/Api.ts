@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { version } from "../../version.ts"
 import { CoverageReply, HoleEvents } from "./coverageReply.ts"
 import { maxDays } from "./Past.ts"
-import { HealthStatus, Status } from "./Status.ts"
+import { HealthStatus, StatusReply } from "./statusReply.ts"
 
 const health = { status: HealthStatus, reasons: Schema.Array(Schema.String) }
 
@@ -80,7 +80,7 @@ export const Api = HttpApi.make("crypto-collector")
       )
       .add(
         HttpApiEndpoint.get("status", "/api/status")
-          .addSuccess(Status)
+          .addSuccess(StatusReply)
           .annotateContext(describe("Streams, queue, commits, archives and disk, as of the last second."))
       )
       .add(

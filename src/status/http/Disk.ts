@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { diskSpace, sizeOf } from "../../storage/diskSpace.ts"
+import { diskSpace, fileSize } from "../../storage/diskSpace.ts"
 
 /** Bytes on the disk of the database. */
 export interface Disk {
@@ -18,10 +18,10 @@ export const lookAtDisk = (options: {
 }): Effect.Effect<Disk | null> =>
   Effect.all(
     {
-      database: sizeOf(options.databasePath),
-      wal: sizeOf(`${options.databasePath}-wal`),
+      database: fileSize(options.databasePath),
+      wal: fileSize(`${options.databasePath}-wal`),
       outbox: Effect.flatMap(filesIn(options.outboxDirectory), (files) =>
-        Effect.map(Effect.forEach(files, sizeOf, { concurrency: 4 }), (sizes) =>
+        Effect.map(Effect.forEach(files, fileSize, { concurrency: 4 }), (sizes) =>
           sizes.reduce((sum, size) => sum + size, 0)
         )
       ),

@@ -1,14 +1,7 @@
 import { Transferable } from "@effect/platform"
 import { Schema } from "effect"
-import { StartupError } from "../../domain/StartupError.ts"
+import { Start } from "../../thread/Start.ts"
 import type { Report } from "../Report.ts"
-
-/** Listens: the first request to a new thread, under the name that runners expect. */
-export class Start extends Schema.TaggedRequest<Start>()("InitialMessage", {
-  failure: StartupError,
-  success: Schema.Void,
-  payload: {}
-}) {}
 
 /** The address it listens on, such as `http://127.0.0.1:9090`. */
 export class GetAddress extends Schema.TaggedRequest<GetAddress>()("GetAddress", {

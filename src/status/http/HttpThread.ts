@@ -1,9 +1,10 @@
 import { FileSystem } from "@effect/platform"
 import { Context, Deferred, Duration, Effect, Fiber, Layer, Schema } from "effect"
 import { ResourceUnavailable, type StartupError } from "../../domain/StartupError.ts"
+import { Start } from "../../thread/Start.ts"
 import { makeThread } from "../../thread/Thread.ts"
 import type { Report } from "../Report.ts"
-import { GetAddress, type HttpRequest, Publish, Start } from "./HttpRequest.ts"
+import { GetAddress, type HttpRequest, Publish } from "./HttpRequest.ts"
 import { HttpSettings } from "./HttpSettings.ts"
 import { unfinishedPastFile } from "./pastFile.ts"
 

@@ -14,7 +14,7 @@ import {
 } from "effect"
 import { decodeText } from "../../archive/ArchivedJournal.ts"
 import { withoutBearing } from "../../domain/Coverage.ts"
-import { CheckpointText, textOf } from "../../domain/CoverageCheckpoint.ts"
+import { CheckpointText, entryText } from "../../domain/CoverageCheckpoint.ts"
 import { type JournalEntry, JournalSegmentPlanned, nothing } from "../../domain/JournalEvent.ts"
 import type { JournalText } from "../../domain/JournalText.ts"
 import { DatabaseError } from "../../storage/DatabaseError.ts"
@@ -30,11 +30,11 @@ import { loadPast, savePast } from "./savedPast.ts"
 export interface KnownHoles {
   readonly past: Past
   /** What is still being read; null if nothing is. */
-  readonly reading: Reading | null
+  readonly reading: ReadingProgress | null
 }
 
 /** What is being read now, and which share of it is done. */
-export interface Reading {
+export interface ReadingProgress {
   readonly what: "archive" | "database"
   readonly done: number
 }
@@ -209,7 +209,7 @@ const make = (settings: HttpSettings) =>
     })
   })
 
-const readingOf = (database: number | null, archive: number | null): Reading | null =>
+const readingOf = (database: number | null, archive: number | null): ReadingProgress | null =>
   database !== null
     ? { what: "database", done: database }
     : archive !== null
@@ -294,7 +294,7 @@ const readThrough = (fold: Fold, rows: ReadonlyArray<JournalText>): Fold => {
   }
   return last === undefined
     ? { ...fold, archived }
-    : { ...fold, archived, through: last.id, lastText: textOf(last) }
+    : { ...fold, archived, through: last.id, lastText: entryText(last) }
 }
 
 const decodePlan = Schema.decodeOption(Schema.parseJson(JournalSegmentPlanned))

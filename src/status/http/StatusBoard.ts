@@ -25,7 +25,7 @@ import type { HttpSettings } from "./HttpSettings.ts"
 import { type Health, healthOf, isReady } from "./health.ts"
 import { pageUpdateOf } from "./pageUpdate.ts"
 import { readProcess } from "./processFamilies.ts"
-import { Status, statusOf } from "./Status.ts"
+import { StatusReply, statusReplyOf } from "./statusReply.ts"
 
 /** What the status page shows: the newest report and what is derived from it. Each answer is made once per report. */
 export class StatusBoard extends Context.Tag("collector/StatusBoard")<
@@ -136,7 +136,7 @@ const make = (settings: HttpSettings) =>
             version,
             status,
             reasons,
-            ...statusOf(report, disk, history)
+            ...statusReplyOf(report, disk, history)
           })
         )
       })
@@ -212,7 +212,7 @@ const make = (settings: HttpSettings) =>
     })
   })
 
-const encodeStatus = Schema.encodeSync(Schema.parseJson(Status))
+const encodeStatus = Schema.encodeSync(Schema.parseJson(StatusReply))
 
 const utf8 = (text: string): Uint8Array => Buffer.from(text)
 

@@ -1,6 +1,6 @@
 import { HttpApiBuilder, HttpServerResponse } from "@effect/platform"
 import { Clock, Effect, Stream } from "effect"
-import { contentType } from "../../domain/MetricFamily.ts"
+import { prometheusContentType } from "../../domain/MetricFamily.ts"
 import { yieldToEventLoop } from "../../storage/eventLoop.ts"
 import { makeAnswerCache } from "./AnswerCache.ts"
 import { Api, Busy, NoSuchStream, NotReady, Unhealthy } from "./Api.ts"
@@ -43,7 +43,10 @@ export const layer = HttpApiBuilder.group(Api, "operations", (handlers) =>
       .handleRaw("metrics", () =>
         board.metrics.pipe(
           Effect.flatten,
-          Effect.mapBoth({ onFailure: () => new NotReady({ ready: false }), onSuccess: answer(contentType) })
+          Effect.mapBoth({
+            onFailure: () => new NotReady({ ready: false }),
+            onSuccess: answer(prometheusContentType)
+          })
         )
       )
       .handleRaw("status", () => Effect.map(board.status, answer("application/json")))

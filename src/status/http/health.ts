@@ -1,7 +1,8 @@
 import { isImpaired } from "../../domain/ExchangeStatuses.ts"
 import type { StorageFault } from "../../domain/StorageView.ts"
 import { type StreamId, streamKey } from "../../domain/StreamId.ts"
-import { cell, type Report, type StreamState, stateOf } from "../Report.ts"
+import type { StreamState } from "../../exchange/TrackedStream.ts"
+import { cell, type Report, stateOf } from "../Report.ts"
 import type { Disk } from "./Disk.ts"
 
 /** How the collector is doing, and why it is not doing better. */

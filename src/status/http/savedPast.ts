@@ -2,7 +2,7 @@ import { deserialize, serialize } from "node:v8"
 import { FileSystem } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 import { doubtReasons } from "../../domain/Coverage/state.ts"
-import { CheckpointText, emptyCheckpoint, textOf } from "../../domain/CoverageCheckpoint.ts"
+import { CheckpointText, emptyCheckpoint, entryText } from "../../domain/CoverageCheckpoint.ts"
 import type { JournalPages } from "../../storage/JournalPages.ts"
 import type { Fold } from "./archivedPast.ts"
 import { makePast } from "./Past.ts"
@@ -38,7 +38,7 @@ export const loadPast = (databasePath: string, journal: JournalPages) =>
     // What has left the database is in the archive, which has only the journal of this name.
     const isSame = Option.match(entry, {
       onNone: () => state.lastId < journal.lastId,
-      onSome: (entry) => textOf(entry) === lastText
+      onSome: (entry) => entryText(entry) === lastText
     })
     if (name !== journal.id || !isSame) return Option.none()
     const { archived, days, knownFrom, places, rows, sure } = saved

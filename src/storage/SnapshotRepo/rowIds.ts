@@ -91,7 +91,7 @@ export const makeRowIds = Effect.gen(function* () {
    * Returns how many of the collected rows in (after, through] come next within the limits, at least one, and the id of the last.
    * Their sizes are determined without reading their data.
    */
-  const next = (after: number, through: number, limits: Limits) =>
+  const next = (after: number, through: number, limits: RowLimits) =>
     Effect.gen(function* () {
       const sized = sql`
         SELECT a.id, octet_length(s.data) AS bytes
@@ -176,7 +176,7 @@ interface Collected {
   readonly through: number
 }
 
-export interface Limits {
+export interface RowLimits {
   readonly rows: number
   /** Total size of their data. */
   readonly bytes: number

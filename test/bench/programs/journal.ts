@@ -14,10 +14,15 @@ import {
   CheckpointText,
   type CoverageCheckpoint,
   emptyCheckpoint,
-  shortened,
-  textOf
+  entryText,
+  shortened
 } from "../../../src/domain/CoverageCheckpoint.ts"
-import { type JournalEntry, type JournalEvent, nothing, streamOf } from "../../../src/domain/JournalEvent.ts"
+import {
+  type JournalEntry,
+  type JournalEvent,
+  nothing,
+  streamKeyOf
+} from "../../../src/domain/JournalEvent.ts"
 import { microsPerDay, microsPerHour } from "../../../src/domain/micros.ts"
 import type { StreamId } from "../../../src/domain/StreamId.ts"
 import type { JournalRow } from "../../../src/storage/EventJournal.ts"
@@ -131,7 +136,7 @@ const foldHour = (checkpoint: CoverageCheckpoint, hour: number, rows: ReadonlyAr
     if (isTold) return [{ id, at, event: withoutBearing.has(event._tag) ? nothing : event }]
     return "stream" in event && event._tag !== "MessagesCommitted" ? [{ id: 0, at, event }] : []
   })
-  const next = advanced(checkpoint, entries, last === undefined ? "" : textOf(last))
+  const next = advanced(checkpoint, entries, last === undefined ? "" : entryText(last))
   return { ...next, until: last?.at ?? 0, coverage: { ...next.coverage, lastId: last?.id ?? 0 } }
 }
 
@@ -147,7 +152,7 @@ const main = Effect.gen(function* () {
         id: ++id,
         at,
         tag: event._tag,
-        stream: streamOf(event),
+        stream: streamKeyOf(event),
         payload: JSON.stringify(event)
       })
     )

@@ -7,7 +7,7 @@ import parsePrometheus from "parse-prometheus-text-format"
 import { EndKind } from "../../../src/domain/ExchangeEvent.ts"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
 import { CoverageReply } from "../../../src/status/http/coverageReply.ts"
-import { Status } from "../../../src/status/http/Status.ts"
+import { StatusReply } from "../../../src/status/http/statusReply.ts"
 import { archiveNow, program, startCollector, type Variables, workspace } from "../../support/collector.ts"
 import { patience } from "../../support/pace.ts"
 import { eventually, freePort, runNode } from "../../support/process.ts"
@@ -35,7 +35,7 @@ const recording = (variables: Variables = {}) =>
     return { where, simulator, collector, page }
   })
 
-const decodeStatus = Schema.decodeUnknownSync(Schema.parseJson(Status))
+const decodeStatus = Schema.decodeUnknownSync(Schema.parseJson(StatusReply))
 const decodeCoverage = Schema.decodeUnknownSync(Schema.parseJson(CoverageReply))
 
 const streamCounters = ["received", "committed", "duplicate", "dropped", "rejected"].map(

@@ -1,12 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
+import type { StreamState } from "../../../src/exchange/TrackedStream.ts"
 import { type HealthInputs, healthOf, isReady } from "../../../src/status/http/health.ts"
-import {
-  type Report,
-  type StreamColumn,
-  type StreamState,
-  streamColumns,
-  streamStates
-} from "../../../src/status/Report.ts"
+import { type Report, type StreamColumn, streamColumns, streamStates } from "../../../src/status/Report.ts"
 
 interface Stream {
   readonly exchange?: string

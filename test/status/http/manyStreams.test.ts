@@ -6,7 +6,7 @@ import { journalColumns, journalPage } from "../../../src/archive/columns.ts"
 import * as HyparquetWriter from "../../../src/archive/HyparquetWriter.ts"
 import { ParquetWriter } from "../../../src/archive/ParquetWriter.ts"
 import { dateOf, segmentKey } from "../../../src/domain/Archive.ts"
-import { type JournalEvent, streamOf } from "../../../src/domain/JournalEvent.ts"
+import { type JournalEvent, streamKeyOf } from "../../../src/domain/JournalEvent.ts"
 import { microsPerDay, microsPerHour } from "../../../src/domain/micros.ts"
 import type { StreamId } from "../../../src/domain/StreamId.ts"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
@@ -63,7 +63,7 @@ const archiveMonth = ({ archive }: Workspace) =>
         id: ++id,
         at,
         tag: event._tag,
-        stream: streamOf(event),
+        stream: streamKeyOf(event),
         payload: JSON.stringify(event)
       }))
       const journal = "0123456789abcdef"

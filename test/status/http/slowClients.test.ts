@@ -3,7 +3,7 @@ import { connect } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Schedule, Schema } from "effect"
 import * as Simulator from "../../../src/simulator/Simulator.ts"
-import { Status } from "../../../src/status/http/Status.ts"
+import { StatusReply } from "../../../src/status/http/statusReply.ts"
 import { program, startCollector, workspace } from "../../support/collector.ts"
 import { pace } from "../../support/pace.ts"
 import { eventually } from "../../support/process.ts"
@@ -13,7 +13,7 @@ const messagesPerSecond = 10_000
 const symbols = ["btcusdt", "ethusdt"]
 const slowClients = 200
 
-const decodeStatus = Schema.decodeUnknownSync(Schema.parseJson(Status))
+const decodeStatus = Schema.decodeUnknownSync(Schema.parseJson(StatusReply))
 
 describe.skipIf(!existsSync(program))("slow clients (needs the built program)", () => {
   it.scopedLive(

@@ -8,7 +8,7 @@ export interface HeatMap {
 }
 
 /** The answer of `/api/coverage`. */
-interface Coverage {
+interface CoverageAnswer {
   readonly from: number
   readonly hours: number
   readonly knownFrom: number
@@ -25,7 +25,7 @@ interface Coverage {
 }
 
 /** The answer of `/api/coverage/events`. */
-interface HoleEvents {
+interface EventsAnswer {
   readonly events: ReadonlyArray<{
     readonly kind: string
     readonly from: number
@@ -50,11 +50,11 @@ export const heatMap = (): HeatMap => {
   const load = async () => {
     const request = ++asked
     const query = new URLSearchParams([["days", days.value], ...streams.map((key) => ["stream", key])])
-    const coverage = streams.length === 0 ? undefined : await read<Coverage>(`/api/coverage?${query}`)
+    const coverage = streams.length === 0 ? undefined : await read<CoverageAnswer>(`/api/coverage?${query}`)
     if (request === asked) draw(coverage)
   }
 
-  const draw = (coverage: Coverage | undefined) => {
+  const draw = (coverage: CoverageAnswer | undefined) => {
     setText(reading, coverage === undefined ? "" : whatIsKnown(coverage))
     const text = JSON.stringify(coverage)
     if (text === shown) return
@@ -80,7 +80,9 @@ export const heatMap = (): HeatMap => {
 
   const open = async (cell: HTMLButtonElement) => {
     const { at = "0", stream = "" } = cell.dataset
-    const reply = await read<HoleEvents>(`/api/coverage/events?${new URLSearchParams({ stream, from: at })}`)
+    const reply = await read<EventsAnswer>(
+      `/api/coverage/events?${new URLSearchParams({ stream, from: at })}`
+    )
     const events = reply?.events ?? []
     const close = make("button", { type: "button" }, "Close")
     close.addEventListener("click", () => {
@@ -154,7 +156,7 @@ export const heatMap = (): HeatMap => {
 }
 
 /** One cell per day above its hours, or above the hours of it that are shown. */
-const header = ({ from, hours }: Coverage): HTMLTableRowElement => {
+const header = ({ from, hours }: CoverageAnswer): HTMLTableRowElement => {
   const row = make(
     "tr",
     {},
@@ -171,7 +173,7 @@ const header = ({ from, hours }: Coverage): HTMLTableRowElement => {
 }
 
 /** Describes what is missing from what is shown, for now or for good. */
-const whatIsKnown = ({ from, knownFrom, reading }: Coverage): string => {
+const whatIsKnown = ({ from, knownFrom, reading }: CoverageAnswer): string => {
   const since =
     knownFrom > from
       ? `Before ${format.dateTime(knownFrom / 1000).slice(0, 16)} UTC nothing is known here.`
@@ -181,7 +183,11 @@ const whatIsKnown = ({ from, knownFrom, reading }: Coverage): string => {
     : `The journal is being read from the ${reading.what}: ${Math.floor(reading.done * 100)} % so far. ${since}`
 }
 
-const heatRow = (of: Coverage["streams"][number], from: number, knownFrom: number): HTMLTableRowElement => {
+const heatRow = (
+  of: CoverageAnswer["streams"][number],
+  from: number,
+  knownFrom: number
+): HTMLTableRowElement => {
   const key = keyOf(of)
   const row = make(
     "tr",
@@ -215,7 +221,7 @@ const heatRow = (of: Coverage["streams"][number], from: number, knownFrom: numbe
   return row
 }
 
-const keyOf = ({ dataType, exchange, symbol }: Coverage["streams"][number]): string =>
+const keyOf = ({ dataType, exchange, symbol }: CoverageAnswer["streams"][number]): string =>
   `${exchange}:${symbol}:${dataType}`
 
 const kindOf = (wanted: number, hole: number, unverifiable: boolean): string => {

@@ -4,7 +4,7 @@ import { bodyOf, byId, make, setText } from "./dom.ts"
 import * as format from "./format.ts"
 
 /** The table of streams that match the filter, a limited number at a time. */
-export interface StreamTable {
+export interface StreamTableView {
   readonly begin: (hello: Hello) => void
   readonly update: (tick: PageUpdate) => void
   /** The keys of the streams shown. */
@@ -24,7 +24,7 @@ interface Row {
 }
 
 /** `onShown` is called when the shown streams change. */
-export const streamTable = (onShown: () => void): StreamTable => {
+export const streamTable = (onShown: () => void): StreamTableView => {
   const body = bodyOf(byId("stream-table", HTMLTableElement))
   const filter = byId("filter", HTMLInputElement)
   const problems = byId("problems", HTMLInputElement)

@@ -2,7 +2,7 @@ import { MessagePort } from "node:worker_threads"
 import { Deferred, Effect, FiberId } from "effect"
 
 /** What a thread is given by the thread that started it. */
-export interface Given {
+export interface ThreadInput {
   /** What the thread is to do. */
   readonly data: Effect.Effect<unknown>
   /** Waits until somebody listens to the thread's messages. */
@@ -13,7 +13,7 @@ export interface Given {
  * Reads what the thread itself was given from its `workerData`: a thread that was started early receives it through a port, which
  * closes once somebody listens.
  */
-export const givenTo = (workerData: unknown): Given => {
+export const threadInput = (workerData: unknown): ThreadInput => {
   if (!(workerData instanceof MessagePort)) return { data: Effect.succeed(workerData), heard: Effect.void }
   const data = Deferred.unsafeMake<unknown>(FiberId.none)
   const heard = Deferred.unsafeMake<void>(FiberId.none)

@@ -11,7 +11,7 @@ const Bytes = Schema.Number.annotations({ description: "Bytes." })
 
 export const HealthStatus = Schema.Literal("healthy", "degraded", "unhealthy")
 
-const StreamStatus = Schema.Struct({
+const StreamReply = Schema.Struct({
   exchange: Schema.String,
   symbol: Schema.String,
   dataType: DataType,
@@ -25,7 +25,7 @@ const StreamStatus = Schema.Struct({
   unverifiable: Schema.Boolean.annotations({ description: "Whether nothing on the wire would prove a gap." })
 })
 
-const ExchangeStatus = Schema.Struct({
+const ExchangeReply = Schema.Struct({
   exchange: Schema.String,
   connections: Schema.Number.annotations({ description: "Open connections." }),
   pings: Count,
@@ -45,7 +45,7 @@ const ExchangeStatus = Schema.Struct({
   ).annotations({ description: "Status messages of the exchange, in its own words." })
 })
 
-const ArchiveStatus = Schema.Struct({
+const ArchiveReply = Schema.Struct({
   key: Schema.String,
   step: Schema.String.annotations({ description: "The last completed step." }),
   at: Micros,
@@ -55,14 +55,14 @@ const ArchiveStatus = Schema.Struct({
 })
 
 /** Everything the collector reports about itself at this moment. */
-export const Status = Schema.Struct({
+export const StatusReply = Schema.Struct({
   server: Schema.String,
   version: Schema.String,
   status: HealthStatus,
   reasons: Schema.Array(Schema.String),
   at: Schema.NullOr(Micros),
-  streams: Schema.Array(StreamStatus),
-  exchanges: Schema.Array(ExchangeStatus),
+  streams: Schema.Array(StreamReply),
+  exchanges: Schema.Array(ExchangeReply),
   queue: Schema.NullOr(
     Schema.Struct({ received: Count, dropped: Count, depth: Schema.Number, capacity: Schema.Number })
   ),
@@ -83,7 +83,7 @@ export const Status = Schema.Struct({
       pending: Schema.Number,
       rows: Count,
       bytes: Count,
-      recent: Schema.Array(ArchiveStatus)
+      recent: Schema.Array(ArchiveReply)
     })
   ),
   disk: Schema.NullOr(Schema.Struct({ database: Bytes, wal: Bytes, outbox: Bytes, free: Bytes })),
@@ -91,14 +91,14 @@ export const Status = Schema.Struct({
     Schema.Struct({ p50: Schema.Number, p99: Schema.Number, max: Schema.Number })
   ).annotations({ description: "Seconds that receiving was late, over the last half minute or more." })
 }).annotations({ identifier: "Status" })
-export type Status = typeof Status.Type
+export type StatusReply = typeof StatusReply.Type
 
 /** The part of a status that is derived from a report. */
-export const statusOf = (
+export const statusReplyOf = (
   report: Report | null,
   disk: Disk | null,
   history: History
-): Omit<Status, "server" | "version" | "status" | "reasons"> => ({
+): Omit<StatusReply, "server" | "version" | "status" | "reasons"> => ({
   at: report?.at ?? null,
   streams: streamsOf(report, history),
   exchanges: (report?.exchanges ?? []).map((exchange) => ({
@@ -121,7 +121,7 @@ export const statusOf = (
   lag: report?.lag ?? null
 })
 
-const streamsOf = (report: Report | null, history: History): Status["streams"] => {
+const streamsOf = (report: Report | null, history: History): StatusReply["streams"] => {
   if (report === null) return []
   const { streams } = report
   const rates = history.rates()
