@@ -195,6 +195,9 @@ export const openConnection = (
         case "Status":
           for (const said of frame.said) context.statuses.hear(said, now)
           return
+        case "Listing":
+          context.onListing(frame.instruments)
+          return
         case "Ping":
           liveness.answer(frame.answer)
           return

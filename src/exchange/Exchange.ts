@@ -198,6 +198,8 @@ export type Frame =
   | (Counted & { readonly _tag: "Closing"; readonly status: string; readonly reason: string })
   /** Status messages of the exchange. */
   | (Counted & { readonly _tag: "Status"; readonly said: ReadonlyArray<Said> })
+  /** Instruments whose state has changed, or new ones: believed at once, without waiting for the next list. */
+  | (Counted & { readonly _tag: "Listing"; readonly instruments: ReadonlyArray<Instrument> })
   /**
    * None of the above: it is kept as received, and its stream is in doubt. `stream` is the one that it names; if undefined, the
    * frame can belong to any stream on the connection.

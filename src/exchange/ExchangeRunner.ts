@@ -1,9 +1,10 @@
-import { Array as Arr, Cause, type Duration, Effect, FiberSet, Schedule } from "effect"
+import { Array as Arr, Cause, type Duration, Effect, FiberSet, Mailbox, Schedule } from "effect"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { ConnectionContext } from "./Connection/ConnectionContext.ts"
 import { partition } from "./chunk.ts"
+import type { Instrument } from "./Exchange.ts"
 import { makeInstrumentRecords } from "./rest/instrumentRecords.ts"
 import { makePolledStreams } from "./rest/polledStreams.ts"
 import { makePolling } from "./rest/polling.ts"
@@ -29,7 +30,7 @@ export interface ExchangeRunner {
  * follows the exchange's list of instruments if there are patterns.
  */
 export const makeExchangeRunner = (options: {
-  readonly context: Omit<ConnectionContext, "onFirst" | "statuses">
+  readonly context: Omit<ConnectionContext, "onFirst" | "onListing" | "statuses">
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
   /** The REST interface that lists the instruments of this endpoint; if undefined, nothing is looked up. */
@@ -39,7 +40,13 @@ export const makeExchangeRunner = (options: {
   const { clock, emit, exchange, url } = options.context
   const statuses = makeStatusWatch(exchange.name, emit)
   const { patterns, streams: named } = exchange.closesOnUnknown === true ? onlyListed(options) : options
-  const context: ConnectionContext = { ...options.context, statuses, onFirst: (stream) => compare(stream) }
+  let onListing: ConnectionContext["onListing"] = () => {}
+  const context: ConnectionContext = {
+    ...options.context,
+    statuses,
+    onFirst: (stream) => compare(stream),
+    onListing: (instruments) => onListing(instruments)
+  }
   let lastMessages: ReadonlyMap<string, LastMessage> = new Map()
   const tracked = new Map<string, TrackedStream>()
   const known = new Map<string, TrackedStream>()
@@ -207,9 +214,15 @@ export const makeExchangeRunner = (options: {
     startPolling(others)
     start(streams)
     if (options.restUrl !== undefined) {
+      const announced = yield* Mailbox.make<ReadonlyArray<Instrument>>({
+        capacity: maxAnnouncements,
+        strategy: "sliding"
+      })
+      onListing = (instruments) => announced.unsafeOffer(instruments)
       yield* watchList(
         {
           exchange,
+          announced,
           restUrl: options.restUrl,
           patterns,
           named: new Set(options.streams.map(({ symbol }) => symbol)),
@@ -251,6 +264,9 @@ export const makeExchangeRunner = (options: {
     groups: () => [...groups]
   }
 }
+
+/** Announcements that wait to be read: what is lost is in the next list. */
+const maxAnnouncements = 1_000
 
 /** Looks up the streams that have names, too, before they are subscribed to. */
 const onlyListed = ({

@@ -37,6 +37,19 @@ export const readList = (before: Listing, list: ReadonlyArray<Instrument>): List
   }
 }
 
+/** Returns the listing after instruments that the exchange announced between two lists. Pure. */
+export const readAnnounced = (before: Listing, instruments: ReadonlyArray<Instrument>): Listing => {
+  const symbols = new Set(before.symbols)
+  const last = new Set(before.last)
+  for (const { state, symbol } of instruments) {
+    if (state === "traded") symbols.add(symbol)
+    if (state === "ended") symbols.delete(symbol)
+    if (state === "ended") last.delete(symbol)
+    else last.add(symbol)
+  }
+  return { ...before, symbols, last }
+}
+
 /** Whether the last list was too short to be believed. */
 export const isDoubted = ({ doubted }: Listing): boolean => doubted.length > 0
 

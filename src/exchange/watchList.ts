@@ -1,11 +1,11 @@
-import { type Duration, Effect, Schedule } from "effect"
+import { type Duration, Effect, type Mailbox, Schedule } from "effect"
 import { askingForInstruments } from "../cadences.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import { allTypes } from "./allTypes.ts"
 import type { Exchange, Instrument } from "./Exchange.ts"
 import { matcher, nearSymbols } from "./instruments.ts"
-import { isDoubted, nothingListed, readList, timesSeen } from "./Listing.ts"
+import { isDoubted, nothingListed, readAnnounced, readList, timesSeen } from "./Listing.ts"
 
 /** The list of instruments to fetch, and its purpose. */
 export interface ListOptions {
@@ -16,10 +16,13 @@ export interface ListOptions {
   /** Symbols that are recorded by name. */
   readonly named: ReadonlySet<string>
   readonly refreshEvery: Duration.Duration
+  /** Instruments that the exchange announces between two lists. */
+  readonly announced: Mailbox.ReadonlyMailbox<ReadonlyArray<Instrument>>
 }
 
 /**
- * Passes on the streams that the patterns match, at once and then periodically; without patterns the list is fetched once.
+ * Passes on the streams that the patterns match, at once, periodically, and when the exchange announces instruments; without
+ * patterns the list is fetched once.
  * Reports symbols that are recorded by name but not in the first list. If the list is unavailable it is requested again, soon
  * at first and then less often, while recording continues.
  */
@@ -54,6 +57,11 @@ export const watchList = (
       })
     let listing = nothingListed
     let isFirst = true
+    const pass = (found: ReturnType<typeof streamsOf>): number => {
+      const streams = new Map(found.flatMap(({ streams }) => streams).map((id) => [streamKey(id), id]))
+      onList([...streams.values()], isFirst)
+      return streams.size
+    }
     const refresh = Effect.gen(function* () {
       const instruments = yield* list
       if (isFirst) yield* tellMissing(options, instruments)
@@ -76,13 +84,22 @@ export const watchList = (
           Effect.annotateLogs({ pattern })
         )
       }
-      const streams = new Map(found.flatMap(({ streams }) => streams).map((id) => [streamKey(id), id]))
-      onList([...streams.values()], isFirst)
-      yield* Effect.logInfo("instrument list read").pipe(Effect.annotateLogs({ streams: streams.size }))
+      const streams = pass(found)
+      yield* Effect.logInfo("instrument list read").pipe(Effect.annotateLogs({ streams }))
       isFirst = false
     })
+    /** Before the first list nothing is known that could change. */
+    const followAnnouncements = Effect.gen(function* () {
+      const instruments = yield* Effect.orDie(options.announced.take)
+      if (isFirst) return
+      listing = readAnnounced(listing, instruments)
+      pass(streamsOf([...listing.symbols]))
+    })
     if (patterns.length === 0) return yield* refresh
-    yield* Effect.repeat(refresh, Schedule.spaced(options.refreshEvery))
+    yield* Effect.all(
+      [Effect.repeat(refresh, Schedule.spaced(options.refreshEvery)), Effect.forever(followAnnouncements)],
+      { concurrency: "unbounded", discard: true }
+    )
   })
 
 /** Reports in one line the symbols that the exchange does not have, and those that were perhaps meant. */

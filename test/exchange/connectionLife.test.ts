@@ -54,6 +54,7 @@ const open = (exchange: Exchange, symbol: string) =>
         clock: receiveClock,
         offer: () => {},
         emit,
+        onListing: () => {},
         onFirst: () => {},
         latency: latencyOf(exchange.name),
         skipped: skippedOf(exchange.name),

@@ -1,6 +1,7 @@
 import { createServer } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, TestClock, TestServices } from "effect"
+import { Duration, Effect, Mailbox, TestClock, TestServices } from "effect"
+import type { Instrument } from "../../src/exchange/Exchange.ts"
 import { okx } from "../../src/exchange/venues/okx.ts"
 import { watchList } from "../../src/exchange/watchList.ts"
 import { patience } from "../support/pace.ts"
@@ -17,6 +18,7 @@ describe("the list of instruments", () => {
             restUrl: server.url,
             patterns: [{ exchange: "okx", pattern: "*", dataTypes: ["trade"] }],
             named: new Set(),
+            announced: yield* Mailbox.make<ReadonlyArray<Instrument>>(),
             refreshEvery: Duration.hours(1)
           },
           (streams) => lists.push(streams.map(({ symbol }) => symbol))
@@ -47,6 +49,50 @@ describe("the list of instruments", () => {
     })
   )
 
+  it.scopedLive(
+    "is followed at once where the exchange announces a change, and outlives a list that lags",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* listServer
+      server.symbols = ["A-USDT", "A-EUR", "B-EUR", "C-EUR", "D-EUR"]
+        const announced = yield* Mailbox.make<ReadonlyArray<Instrument>>()
+        const lists: Array<ReadonlyArray<string>> = []
+        const until = (count: number) =>
+          Effect.sleep("5 millis").pipe(
+            Effect.repeat({ until: () => lists.length >= count }),
+            Effect.timeout(patience)
+          )
+        yield* Effect.forkScoped(
+          watchList(
+            {
+              exchange: okx,
+              restUrl: server.url,
+              patterns: [{ exchange: "okx", pattern: "*-USDT", dataTypes: ["trade"] }],
+              named: new Set(),
+              announced,
+              refreshEvery: Duration.seconds(1)
+            },
+            (streams) => lists.push(streams.map(({ symbol }) => symbol))
+          )
+        )
+        yield* until(1)
+        announced.unsafeOffer([
+          { symbol: "NEW-USDT", state: "traded" },
+          { symbol: "SOON-USDT", state: "resting" },
+          { symbol: "NEW-EUR", state: "traded" }
+        ])
+        yield* until(2)
+        expect(lists[1]).toEqual(["A-USDT", "NEW-USDT"])
+        yield* until(3)
+        expect(lists[2]).toEqual(["A-USDT", "NEW-USDT"])
+        announced.unsafeOffer([{ symbol: "A-USDT", state: "ended" }])
+        yield* Effect.sleep("5 millis").pipe(
+          Effect.repeat({ until: () => lists.some((list) => !list.includes("A-USDT")) }),
+          Effect.timeout(patience)
+        )
+      })
+  )
+
   it.scoped("is looked up once where only names are given", () =>
     Effect.gen(function* () {
       const server = yield* listServer
@@ -56,6 +102,7 @@ describe("the list of instruments", () => {
           restUrl: server.url,
           patterns: [],
           named: new Set(["A-USDT"]),
+          announced: yield* Mailbox.make<ReadonlyArray<Instrument>>(),
           refreshEvery: Duration.hours(1)
         },
         () => expect.fail("there is no pattern")

@@ -4,7 +4,7 @@ import type { SkipReason } from "../../domain/SkipReason.ts"
 import type { Snapshot } from "../../domain/Snapshot.ts"
 import type { StreamId } from "../../domain/StreamId.ts"
 import type { AttemptLimiter } from "../AttemptLimiter.ts"
-import type { Exchange, Signer } from "../Exchange.ts"
+import type { Exchange, Instrument, Signer } from "../Exchange.ts"
 import type { Pacer } from "../Pacer.ts"
 import type { PauseHabit } from "../PauseHabit.ts"
 import type { ReceiveClock } from "../ReceiveClock.ts"
@@ -28,6 +28,8 @@ export interface ConnectionContext {
   readonly emit: (event: ExchangeEvent) => void
   /** Called at the first message of every stream. */
   readonly onFirst: (stream: TrackedStream) => void
+  /** Receives instruments that the exchange lists between its lists. */
+  readonly onListing: (instruments: ReadonlyArray<Instrument>) => void
   readonly latency: Metric.Metric.Histogram<number>
   /** Counts unusable frames. */
   readonly skipped: ReadonlyMap<SkipReason, Metric.Metric.Counter<number>>
