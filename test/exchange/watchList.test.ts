@@ -54,7 +54,7 @@ describe("the list of instruments", () => {
     () =>
       Effect.gen(function* () {
         const server = yield* listServer
-      server.symbols = ["A-USDT", "A-EUR", "B-EUR", "C-EUR", "D-EUR"]
+        server.symbols = ["A-USDT", "A-EUR", "B-EUR", "C-EUR", "D-EUR"]
         const announced = yield* Mailbox.make<ReadonlyArray<Instrument>>()
         const lists: Array<ReadonlyArray<string>> = []
         const until = (count: number) =>
