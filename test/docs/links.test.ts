@@ -53,7 +53,10 @@ describe("the documents", () => {
     const visit = (file: string): void => {
       if (reached.has(file) || !file.endsWith(".md")) return
       reached.add(file)
-      for (const link of linksOf(file)) visit(join(dirname(file), link.replace(/#.*/, "") || file))
+      for (const link of linksOf(file)) {
+        const path = link.replace(/#.*/, "")
+        if (path !== "") visit(join(dirname(file), path))
+      }
     }
     visit("README.md")
     expect(documents.filter((file) => !reached.has(file))).toEqual([])
