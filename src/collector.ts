@@ -17,7 +17,7 @@ import { watchStops } from "./operations/StopWatch.ts"
 import * as Tracing from "./operations/Tracing.ts"
 import * as HttpThread from "./status/http/HttpThread.ts"
 import { checkAddress } from "./status/http/listen.ts"
-import { reportLiveness } from "./status/Liveness.ts"
+import { logLiveness } from "./status/logLiveness.ts"
 import { publishReports, sayWhereStatusPageIs } from "./status/publishReports.ts"
 import { Reporter } from "./status/Reporter.ts"
 import { Storage } from "./storage/Storage.ts"
@@ -51,7 +51,7 @@ export const layer = (
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
-  Layer.merge(Layer.provide(actor("liveness report", reportLiveness), opened), statusPage).pipe(
+  Layer.merge(Layer.provide(actor("liveness log", logLiveness), opened), statusPage).pipe(
     Layer.provide(receiving(settings)),
     Layer.provide(Reporter.layer(settings)),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),

@@ -21,7 +21,7 @@ import type { ArchiveFile, ArchivePlan } from "../domain/Archive.ts"
 import { isOfRows, type PendingArchive } from "../domain/ArchiveState.ts"
 import { ArchiveAbandoned, ArchiveFailed, type JournalEvent } from "../domain/JournalEvent.ts"
 import { reasonOf } from "../domain/reasonOf.ts"
-import type { ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
+import type { ArchiverCounts, CycleOutcome } from "../domain/StorageAnswers.ts"
 import type { ArchiveView } from "../domain/StorageView.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import type { DatabaseError } from "../storage/DatabaseError.ts"
@@ -62,7 +62,7 @@ export class Archiver extends Context.Tag("collector/Archiver")<
     /**
      * Runs one cycle: first what is pending, then the rows of every stream. Never fails: the next cycle retries what failed.
      */
-    readonly runCycle: Effect.Effect<CycleReport>
+    readonly runCycle: Effect.Effect<CycleOutcome>
     /** Runs a cycle now and then one every interval, forever. */
     readonly run: Effect.Effect<never>
     /**
@@ -121,8 +121,8 @@ const make = (options: ArchiverOptions) =>
       })
 
     const cycle = (
-      archived: Array<CycleReport["archived"][number]>,
-      failed: Array<CycleReport["failed"][number]>
+      archived: Array<CycleOutcome["archived"][number]>,
+      failed: Array<CycleOutcome["failed"][number]>
     ) =>
       Effect.gen(function* () {
         const { pending } = yield* ledger.state
@@ -164,7 +164,7 @@ const make = (options: ArchiverOptions) =>
               !(yield* store.isDown)
             yield* error.isBlocked === true || isGivenUp
               ? abandon(archive.plan, error)
-              : reportFailure(archive.plan, error)
+              : noteFailure(archive.plan, error)
             return false
           })
 
@@ -248,7 +248,7 @@ const make = (options: ArchiverOptions) =>
         Effect.zipRight(Effect.sync(() => failures.delete(plan.archiveId)))
       )
 
-    const reportFailure = (plan: Plan, { reason, stage }: StageFailed) =>
+    const noteFailure = (plan: Plan, { reason, stage }: StageFailed) =>
       Effect.logError("archive failed, keeping its rows and file, will retry next cycle").pipe(
         Effect.annotateLogs({ stage, key: plan.key, reason }),
         Effect.zipRight(Metric.increment(failuresAt(stage))),
@@ -263,14 +263,14 @@ const make = (options: ArchiverOptions) =>
       )
 
     const runCycle = Effect.suspend(() => {
-      const archived: Array<CycleReport["archived"][number]> = []
-      const failed: Array<CycleReport["failed"][number]> = []
+      const archived: Array<CycleOutcome["archived"][number]> = []
+      const failed: Array<CycleOutcome["failed"][number]> = []
       return cycle(archived, failed).pipe(
         Effect.catchAllCause((cause) => {
           failed.push({ what: "the cycle", reason: reasonOf(Cause.squash(cause)) })
           return Effect.logError("archive cycle failed, will retry next cycle", cause)
         }),
-        Effect.map((): CycleReport => ({ archived, failed }))
+        Effect.map((): CycleOutcome => ({ archived, failed }))
       )
     }).pipe(
       Effect.withSpan("archive.cycle", { root: true }),

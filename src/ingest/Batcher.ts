@@ -2,7 +2,7 @@ import { Clock, Context, Duration, Effect, Fiber, Layer, Metric, Ref } from "eff
 import { batching, committingAgain, committingAtTheEnd } from "../cadences.ts"
 import { type Heard, MessagesDropped, type ReceivingEvent } from "../domain/JournalEvent.ts"
 import { type SnapshotBatch, snapshotsOf } from "../domain/SnapshotBatch.ts"
-import type { Appended } from "../domain/StorageReport.ts"
+import type { Appended } from "../domain/StorageAnswers.ts"
 import type { StreamId } from "../domain/StreamId.ts"
 import { Storage, type StorageError } from "../storage/Storage.ts"
 import { supervise } from "../supervise.ts"
@@ -101,7 +101,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
         Effect.uninterruptible
       )
 
-    const reportFailure = ({ message: reason }: StorageError) =>
+    const noteFailure = ({ message: reason }: StorageError) =>
       Effect.gen(function* () {
         const now = (yield* Clock.currentTimeMillis) * 1000
         yield* Metric.increment(commitFailures)
@@ -126,7 +126,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       Effect.suspend(() => {
         if (hasFailed) return Effect.void
         hasFailed = true
-        return Effect.zipRight(failed.open, reportFailure(error))
+        return Effect.zipRight(failed.open, noteFailure(error))
       })
 
     /** Takes what is queued and sends it to storage. */
@@ -146,7 +146,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
         const batch = kept[0]
         if (batch === undefined) return
         yield* Effect.flatMap(recorder.flush, (heard) => commit(batch, heard)).pipe(
-          Effect.tapError(reportFailure)
+          Effect.tapError(noteFailure)
         )
       }
     })
@@ -184,7 +184,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
       } while ((yield* take).length > 0)
     })
 
-    const reportLoss = Effect.gen(function* () {
+    const journalLoss = Effect.gen(function* () {
       yield* take
       const lost = uncommitted()
       if (lost === 0) return
@@ -211,7 +211,7 @@ const make = (interval: Duration.Duration, drainTimeout: Duration.Duration) =>
             Effect.timeoutOption(drainTimeout)
           )
         ),
-        Effect.zipRight(reportLoss),
+        Effect.zipRight(journalLoss),
         Effect.annotateLogs({ module: "ingest" }),
         // A storage that never opened interrupts its requests: there is nothing to journal.
         Effect.exit

@@ -1,6 +1,6 @@
 import { type Histogram, makeHistogram, observe } from "../domain/Histogram.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import type { Appended } from "../domain/StorageReport.ts"
+import type { Appended } from "../domain/StorageAnswers.ts"
 import type { StreamId } from "../domain/StreamId.ts"
 
 /** What became of the messages of one stream since the start. */

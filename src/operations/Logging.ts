@@ -30,7 +30,7 @@ export const layer = (options: {
       const colours = yield* showsColours(output)
       const write = yield* makeStdout(output)
       const print = (entry: LogEntry) => write(readableLine(entry, colours))
-      const file = yield* makeLogFile({ directory: options.directory, report: print })
+      const file = yield* makeLogFile({ directory: options.directory, print })
       const isWanted = filter(options.directives)
       const logger = Logger.make<unknown, void>((log) => {
         if (!isWanted(log)) return

@@ -1,10 +1,10 @@
 import { SqlClient } from "@effect/sql"
 import { Effect, Option, Schema } from "effect"
-import { CycleReport } from "../domain/StorageReport.ts"
+import { CycleOutcome } from "../domain/StorageAnswers.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 
 /**
- * Requests an archive cycle from the process that holds the database's lock: inserts a row, which will receive the report as its
+ * Requests an archive cycle from the process that holds the database's lock: inserts a row, which will receive the outcome as its
  * answer.
  */
 export const requestCycle: Effect.Effect<number, DatabaseError, SqlClient.SqlClient> = Effect.flatMap(
@@ -18,7 +18,7 @@ export const requestCycle: Effect.Effect<number, DatabaseError, SqlClient.SqlCli
 /** Takes the answer to a request, once there is one. It can be taken only once. */
 export const takeAnswer = (
   id: number
-): Effect.Effect<Option.Option<CycleReport>, DatabaseError, SqlClient.SqlClient> =>
+): Effect.Effect<Option.Option<CycleOutcome>, DatabaseError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     const [answer] = yield* sql<{ report: string }>`
@@ -37,7 +37,7 @@ export const withdraw = (id: number): Effect.Effect<void, DatabaseError, SqlClie
 
 /** Answers all pending requests with one cycle, if there are any. */
 export const answerRequests = (
-  runCycle: Effect.Effect<CycleReport>
+  runCycle: Effect.Effect<CycleOutcome>
 ): Effect.Effect<void, DatabaseError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
@@ -45,13 +45,13 @@ export const answerRequests = (
       SELECT max(id) AS last FROM archive_requests WHERE report IS NULL`
     const last = open?.last ?? null
     if (last === null) return
-    const report = encode(yield* runCycle)
-    yield* sql`UPDATE archive_requests SET report = ${report} WHERE report IS NULL AND id <= ${last}`
+    const answer = encode(yield* runCycle)
+    yield* sql`UPDATE archive_requests SET report = ${answer} WHERE report IS NULL AND id <= ${last}`
     yield* sql`DELETE FROM archive_requests WHERE id <= ${last - answersKept}`
   }).pipe(Effect.mapError(DatabaseError.from))
 
 /** Answers kept of requests whose processes did not wait for them. */
 const answersKept = 20
 
-const encode = Schema.encodeSync(Schema.parseJson(CycleReport))
-const decode = Schema.decodeUnknown(Schema.parseJson(CycleReport))
+const encode = Schema.encodeSync(Schema.parseJson(CycleOutcome))
+const decode = Schema.decodeUnknown(Schema.parseJson(CycleOutcome))

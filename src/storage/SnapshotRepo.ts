@@ -3,7 +3,7 @@ import { Chunk, Context, Data, Effect, Layer, Option, Schema, Stream } from "eff
 import { type ArchivePlan, dateOf, microsOf } from "../domain/Archive.ts"
 import type { Heard } from "../domain/JournalEvent.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import type { Appended } from "../domain/StorageReport.ts"
+import type { Appended } from "../domain/StorageAnswers.ts"
 import { StreamId } from "../domain/StreamId.ts"
 import { type ArchivedIdsLimits, archivedIdsLimits, makeArchivedIds } from "./ArchivedIds.ts"
 import { DatabaseError } from "./DatabaseError.ts"

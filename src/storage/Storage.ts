@@ -2,7 +2,7 @@ import { Context, type Effect, Schema } from "effect"
 import type { Heard, ReceivingEvent } from "../domain/JournalEvent.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import type { Appended, ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
+import type { Appended, ArchiverCounts, CycleOutcome } from "../domain/StorageAnswers.ts"
 import type { StorageView } from "../domain/StorageView.ts"
 
 /** A request to storage failed: the database is locked, the disk is full, the storage thread ended, and so on. */
@@ -39,7 +39,7 @@ export class Storage extends Context.Tag("collector/Storage")<
     /** The last message of each stream as of the opening of the database. Must be read only once: later there is nothing. */
     readonly lastMessages: Effect.Effect<ReadonlyArray<LastMessage>, StorageError>
     /** Runs an archive cycle now, after the one that is running. */
-    readonly runCycle: Effect.Effect<CycleReport, StorageError>
+    readonly runCycle: Effect.Effect<CycleOutcome, StorageError>
     readonly archiverCounts: Effect.Effect<ArchiverCounts, StorageError>
     /** What storage reports about itself, for the status page. */
     readonly view: Effect.Effect<StorageView, StorageError>

@@ -1,5 +1,5 @@
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import type { Appended } from "../domain/StorageReport.ts"
+import type { Appended } from "../domain/StorageAnswers.ts"
 import { streamKey } from "../domain/StreamId.ts"
 import type { MessageCount } from "./MessageCounts.ts"
 import type { StreamNumber } from "./StreamNumbers.ts"

@@ -3,7 +3,7 @@ import { Heard, ReceivingEvent } from "../domain/JournalEvent.ts"
 import { LastMessage } from "../domain/LastMessage.ts"
 import { ProcessId } from "../domain/ProcessId.ts"
 import type { SnapshotBatch } from "../domain/SnapshotBatch.ts"
-import { Appended, ArchiverCounts, CycleReport } from "../domain/StorageReport.ts"
+import { Appended, ArchiverCounts, CycleOutcome } from "../domain/StorageAnswers.ts"
 import { StorageSettings } from "../domain/StorageSettings.ts"
 import { StorageView } from "../domain/StorageView.ts"
 import { StorageError } from "../storage/Storage.ts"
@@ -46,7 +46,7 @@ export class GetLastMessages extends Schema.TaggedRequest<GetLastMessages>()("Ge
 
 export class RunCycle extends Schema.TaggedRequest<RunCycle>()("RunCycle", {
   failure: StorageError,
-  success: CycleReport,
+  success: CycleOutcome,
   payload: {}
 }) {}
 

@@ -230,15 +230,15 @@ describe("a cycle", () => {
           snapshot(7, trade),
           snapshot(8, book, { timestamp: newYear + 86_400_000_000 })
         )
-        const report = yield* cycle
-        expect(report.failed).toEqual([])
-        expect(report.archived.map(({ file, plan }) => [plan.date, plan.stream.dataType, file.rows])).toEqual(
-          [
-            ["2026-01-01", "orderbook", 3],
-            ["2026-01-02", "orderbook", 1],
-            ["2026-01-01", "trade", 1]
-          ]
-        )
+        const outcome = yield* cycle
+        expect(outcome.failed).toEqual([])
+        expect(
+          outcome.archived.map(({ file, plan }) => [plan.date, plan.stream.dataType, file.rows])
+        ).toEqual([
+          ["2026-01-01", "orderbook", 3],
+          ["2026-01-02", "orderbook", 1],
+          ["2026-01-01", "trade", 1]
+        ])
         expect(Array.from(world.objects.keys(), (key) => key.replace(/[0-9a-f]{24}/, "ID"))).toEqual([
           "exchange=binance/symbol=btcusdt/data_type=orderbook/date=2026-01-01/server%2F1_20260101T000000000Z_ID.parquet",
           "exchange=binance/symbol=btcusdt/data_type=orderbook/date=2026-01-02/server%2F1_20260102T000000000Z_ID.parquet",
@@ -281,8 +281,8 @@ describe("a cycle", () => {
           yield* TestClock.adjust("1 millis")
         }
         yield* until(() => world.puts.length === 5)
-        const report = yield* Fiber.join(running)
-        expect(report.failed).toHaveLength(1)
+        const outcome = yield* Fiber.join(running)
+        expect(outcome.failed).toHaveLength(1)
         expect(yield* rowsLeft).toBe(1)
         const fs = yield* FileSystem.FileSystem
         expect(
@@ -321,9 +321,9 @@ describe("a cycle", () => {
         yield* sql`
           CREATE TRIGGER broken BEFORE INSERT ON journal WHEN NEW.tag = 'JournalSegmentPlanned'
           BEGIN SELECT RAISE(ABORT, 'no room'); END`
-        const report = yield* cycle
-        expect(report.archived).toHaveLength(1)
-        expect(report.failed).toEqual([{ what: "the cycle", reason: expect.stringContaining("no room") }])
+        const outcome = yield* cycle
+        expect(outcome.archived).toHaveLength(1)
+        expect(outcome.failed).toEqual([{ what: "the cycle", reason: expect.stringContaining("no room") }])
       }).pipe(Effect.provide(archiverIn(world)))
     )
   )
@@ -355,8 +355,8 @@ describe("a cycle", () => {
       Effect.gen(function* () {
         yield* append(snapshot(1), snapshot(1, trade))
         world.faults.puts.push("Refused")
-        const report = yield* cycle
-        expect([report.archived.length, report.failed.length]).toEqual([1, 1])
+        const outcome = yield* cycle
+        expect([outcome.archived.length, outcome.failed.length]).toEqual([1, 1])
         expect(yield* rowsLeft).toBe(1)
       }).pipe(Effect.provide(archiverIn(world)))
     )
@@ -565,8 +565,8 @@ describe("a new process", () => {
           yield* cycle
           yield* append(...range(10, 15).map((n) => snapshot(n)))
         }).pipe(Effect.provide(archiverIn(world)))
-        const report = yield* cycle.pipe(Effect.provide(archiverIn(world)))
-        expect(report.archived.map(({ file }) => file.rows)).toEqual([10, 5])
+        const outcome = yield* cycle.pipe(Effect.provide(archiverIn(world)))
+        expect(outcome.archived.map(({ file }) => file.rows)).toEqual([10, 5])
         expect(new Set(world.puts.map((put) => put.key)).size).toBe(2)
       })
     )
@@ -614,8 +614,8 @@ describe("a new process", () => {
           yield* damage === "remove"
             ? fs.remove(`${world.outbox}/${name}`)
             : fs.writeFileString(`${world.outbox}/${name}`, "x")
-          const report = yield* cycle.pipe(Effect.provide(archiverIn(world)))
-          expect(report.archived).toHaveLength(1)
+          const outcome = yield* cycle.pipe(Effect.provide(archiverIn(world)))
+          expect(outcome.archived).toHaveLength(1)
         }
       })
     )

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Layer, TestClock } from "effect"
 import type { Heard, ReceivingEvent } from "../../src/domain/JournalEvent.ts"
-import type { Appended } from "../../src/domain/StorageReport.ts"
+import type { Appended } from "../../src/domain/StorageAnswers.ts"
 import type { StreamId } from "../../src/domain/StreamId.ts"
 import { Batcher } from "../../src/ingest/Batcher.ts"
 import { EventRecorder } from "../../src/ingest/EventRecorder.ts"

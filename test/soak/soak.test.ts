@@ -12,13 +12,13 @@ describe("all exchanges at once, misbehaving", () => {
     "every hole is recorded, and nothing else is",
     () =>
       Effect.gen(function* () {
-        const report = yield* soak({ seconds, seed })
-        const { differences, ...counts } = report
+        const outcome = yield* soak({ seconds, seed })
+        const { differences, ...counts } = outcome
         if (seconds > 60) yield* Console.log(JSON.stringify({ seed, ...counts }, null, 2))
         expect({ seed, differences }).toEqual({ seed, differences: [] })
-        expect(report.violations).toEqual([])
-        expect(report.gaps).toBeGreaterThan(0)
-        expect(report.messages).toBeGreaterThan(seconds * 100)
+        expect(outcome.violations).toEqual([])
+        expect(outcome.gaps).toBeGreaterThan(0)
+        expect(outcome.messages).toBeGreaterThan(seconds * 100)
       }),
     (seconds + 600) * 1000 * pace
   )

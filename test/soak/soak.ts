@@ -13,7 +13,7 @@ import { makeRandom, type Random } from "../../src/simulator/random.ts"
 import * as Simulator from "../../src/simulator/Simulator.ts"
 
 /** What a soak found. */
-export interface SoakReport {
+export interface SoakOutcome {
   readonly messages: number
   readonly faults: Readonly<Record<string, number>>
   readonly gaps: number
@@ -168,7 +168,7 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
       violations: statuses.flatMap(({ name, status }) =>
         Object.entries(status.violations).map(([rule, count]) => `${name}: ${rule} ${count}`)
       )
-    } satisfies SoakReport
+    } satisfies SoakOutcome
   }).pipe(Effect.scoped)
 
 /** An exchange of the soak. */

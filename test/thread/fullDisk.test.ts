@@ -87,8 +87,8 @@ describe.skipIf(!mayMount())(
           expect(bavail * bsize).toBeGreaterThan(0)
 
           renameSync(`${archive}.away`, archive)
-          const report = yield* runCycle
-          expect(report.failed).toEqual([])
+          const outcome = yield* runCycle
+          expect(outcome.failed).toEqual([])
           expect(yield* countRows(`${disk}/collector.db`)).toBe(0)
           const rows = yield* archivedRows(archive)
           expect(new Set(rows.map(({ id }) => id)).size).toBe(n * 500)

@@ -7,7 +7,7 @@ import { Archiver } from "../../archive/Archiver.ts"
 import { withoutSdkWarning } from "../../archive/s3/sdkWarning.ts"
 import { loadSettings } from "../../Config.ts"
 import { DatabaseUnusable, type StartupError } from "../../domain/StartupError.ts"
-import type { CycleReport } from "../../domain/StorageReport.ts"
+import type { CycleOutcome } from "../../domain/StorageAnswers.ts"
 import type { StorageSettings } from "../../domain/StorageSettings.ts"
 import { exchanges } from "../../exchange/registry.ts"
 import { requestCycle, takeAnswer, withdraw } from "../../storage/ArchiveRequests.ts"
@@ -38,24 +38,24 @@ export const run = () =>
         reason: "there is no database yet, and so nothing to archive"
       })
     }
-    const report = yield* cycleOf(settings)
-    for (const { file, plan } of report.archived) {
+    const outcome = yield* cycleOf(settings)
+    for (const { file, plan } of outcome.archived) {
       yield* Console.log(`archived ${plan.key}: ${file.rows} rows, ${file.size} bytes`)
     }
-    for (const { reason, what } of report.failed) yield* Console.log(`failed   ${what}: ${reason}`)
-    const rows = report.archived.reduce((sum, { file }) => sum + file.rows, 0)
+    for (const { reason, what } of outcome.failed) yield* Console.log(`failed   ${what}: ${reason}`)
+    const rows = outcome.archived.reduce((sum, { file }) => sum + file.rows, 0)
     yield* Console.log(
-      report.archived.length + report.failed.length === 0
+      outcome.archived.length + outcome.failed.length === 0
         ? "There was nothing to archive."
-        : `${report.archived.length} archives with ${rows} rows, ${report.failed.length} failed.`
+        : `${outcome.archived.length} archives with ${rows} rows, ${outcome.failed.length} failed.`
     )
-    if (report.failed.length > 0) return yield* new ArchivesFailed({ failed: report.failed.length })
+    if (outcome.failed.length > 0) return yield* new ArchivesFailed({ failed: outcome.failed.length })
   })
 
 /** Runs a cycle under the database's lock. If another process has the lock, asks that process to run one. */
 const cycleOf = (
   settings: StorageSettings
-): Effect.Effect<CycleReport, StartupError, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<CycleOutcome, StartupError, FileSystem.FileSystem | Path.Path> =>
   Effect.flatMap(tryLock(settings.databasePath), (lock) =>
     Option.isSome(lock) ? Effect.ensuring(ownCycle(settings), lock.value) : othersCycle(settings)
   )
@@ -91,7 +91,7 @@ const ownCycle = (settings: StorageSettings) =>
 /** Waits for the answer of the process that has the lock, or for the end of that process. */
 const othersCycle = (
   settings: StorageSettings
-): Effect.Effect<CycleReport, StartupError, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<CycleOutcome, StartupError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     yield* Console.log("The collector is running, and is asked to archive now.")
     const sql = yield* SqliteClient.make({ filename: settings.databasePath, disableWAL: true })
@@ -107,7 +107,7 @@ const othersCycle = (
         if (Option.isSome(lock)) {
           yield* lock.value
           yield* withdraw(id)
-          return Option.none<CycleReport>()
+          return Option.none<CycleOutcome>()
         }
       }
     }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
@@ -119,6 +119,6 @@ const othersCycle = (
       Effect.fail(new DatabaseUnusable({ path: settings.databasePath, reason: error.message }))
     ),
     Effect.flatMap(
-      Option.match({ onNone: () => cycleOf(settings), onSome: (report) => Effect.succeed(report) })
+      Option.match({ onNone: () => cycleOf(settings), onSome: (outcome) => Effect.succeed(outcome) })
     )
   )

@@ -41,12 +41,12 @@ export interface Findings {
 }
 
 /**
- * Compares everything the journals know with everything the store has. `report` receives every fault as it is found. What is
+ * Compares everything the journals know with everything the store has. `onFinding` receives every finding. What is
  * expected is kept in a scratch file, so that memory does not grow with the archive.
  */
 export const findFaults = (
   reading: Reading,
-  options: { readonly deep: boolean; readonly report: (finding: Finding) => Effect.Effect<void> }
+  options: { readonly deep: boolean; readonly onFinding: (finding: Finding) => Effect.Effect<void> }
 ) =>
   Effect.gen(function* () {
     const store = yield* ArchiveStore
@@ -59,7 +59,7 @@ export const findFaults = (
     const sums = { archives: 0, rows: 0, bytes: 0, segments: 0, pending: 0, newer: 0, faults: 0 }
     const find = (finding: Finding) => {
       if (findings.length < maxFindings) findings.push(finding)
-      return options.report(finding)
+      return options.onFinding(finding)
     }
     const fault = (finding: Finding) => {
       sums.faults++

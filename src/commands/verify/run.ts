@@ -12,8 +12,8 @@ export class ArchiveIsOff extends Data.TaggedError("ArchiveIsOff")<{ readonly fa
 
 export const run = ({ deep, json }: { readonly deep: boolean; readonly json: boolean }) =>
   Effect.gen(function* () {
-    const report = (finding: Finding) => (json ? Effect.void : Console.log(lineOf(finding)))
-    const findings = yield* findFaults(yield* loadReading, { deep, report })
+    const print = (finding: Finding) => (json ? Effect.void : Console.log(lineOf(finding)))
+    const findings = yield* findFaults(yield* loadReading, { deep, onFinding: print })
     yield* Console.log(json ? JSON.stringify(findings, null, 2) : summaryOf(findings, deep))
     if (findings.faults > 0) return yield* new ArchiveIsOff({ faults: findings.faults })
   }).pipe(Effect.scoped, Effect.provide(logsToStderr))

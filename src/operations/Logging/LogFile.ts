@@ -28,15 +28,15 @@ export interface LogFile {
  *
  * Each batch reopens the file for appending, so that a file or directory that was moved away is recreated, and so that several
  * threads can write whole lines to the same file. What cannot be written is kept and retried: up to `maxPending` characters,
- * then new lines are dropped and counted. `report` is called when that starts and when it ends.
+ * then new lines are dropped and counted. `print` receives an entry when that starts and when it ends.
  */
 export const makeLogFile = (options: {
   readonly directory: string
-  readonly report: (entry: LogEntry) => void
+  readonly print: (entry: LogEntry) => void
 }): Effect.Effect<LogFile, ResourceUnavailable, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const { directory, report } = options
+    const { directory, print } = options
     const pathOf = (time: number) => join(directory, logFileName(dateOfMillis(time)))
     const pending: Array<Line> = []
     let pendingSize = 0
@@ -66,7 +66,7 @@ export const makeLogFile = (options: {
           spans: [],
           trace: undefined
         }
-        report(entry)
+        print(entry)
         return entry
       })
 

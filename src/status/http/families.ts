@@ -36,12 +36,12 @@ export const familiesOf = (options: {
     info,
     state,
     unlabelled("collector_status_page_readers", "gauge", "Open status pages.", readers),
-    ...(report === null ? [] : reported(report, now)),
+    ...(report === null ? [] : familiesOfReport(report, now)),
     ...(disk === null ? [] : ofDisk(disk))
   ]
 }
 
-const reported = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
+const familiesOfReport = (report: Report, now: number): ReadonlyArray<MetricFamily> => {
   const { commits, exchanges, families, lag, queue, storage } = report
   return [
     ...Record.toEntries(streamCounters).map(([column, { help, metric }]) =>

@@ -17,12 +17,12 @@ export const Appended = Schema.Struct({
 export type Appended = typeof Appended.Type
 
 /** What one archive cycle did, including a cycle that failed half-way. */
-export const CycleReport = Schema.Struct({
+export const CycleOutcome = Schema.Struct({
   archived: Schema.Array(Schema.Struct({ plan: ArchivePlan, file: ArchiveFile })),
   /** `what`: the key of an object, of rows or of the journal, or "the cycle". */
   failed: Schema.Array(Schema.Struct({ what: Schema.String, reason: Schema.String }))
 })
-export type CycleReport = typeof CycleReport.Type
+export type CycleOutcome = typeof CycleOutcome.Type
 
 /** Archiving totals since storage was started. */
 export const ArchiverCounts = Schema.Struct({

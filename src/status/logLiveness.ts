@@ -4,7 +4,7 @@ import { SnapshotQueue } from "../ingest/SnapshotQueue.ts"
 import { Storage } from "../storage/Storage.ts"
 
 /** Logs a line every 60 s that says that the collector is alive and what it has done since its start. */
-export const reportLiveness = Effect.gen(function* () {
+export const logLiveness = Effect.gen(function* () {
   const { depth, dropped, received } = yield* (yield* SnapshotQueue).counts
   const { committed, duplicates, rejected } = yield* (yield* Batcher).counts
   const archiver = yield* Effect.option((yield* Storage).archiverCounts)
