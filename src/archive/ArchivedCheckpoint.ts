@@ -32,7 +32,7 @@ export const readCheckpoint = (
   Effect.flatMap(ArchiveStore, (store) => Stream.runCollect(store.get(key))).pipe(
     Effect.flatMap((bytes) => decompress(Buffer.concat(Chunk.toReadonlyArray(bytes)))),
     Effect.flatMap(decode),
-    Effect.filterOrFail((of) => of.journal === journal && of.until === until),
+    Effect.filterOrFail((checkpoint) => checkpoint.journal === journal && checkpoint.until === until),
     Effect.option
   )
 

@@ -21,8 +21,8 @@ export const layer = Layer.effect(
         Stream.unwrap(
           Effect.gen(function* () {
             const { file, metadata } = yield* open(path)
-            const all = infoOf(metadata).columns.map((column) => column.name)
-            const columns = options.columns ?? all
+            const names = infoOf(metadata).columns.map((column) => column.name)
+            const columns = options.columns ?? names
             const bytes = new Set(options.bytes)
             const ranges = rowGroupsOf(metadata)
             return Stream.fromIterable(ranges).pipe(

@@ -51,28 +51,28 @@ export const isAboutClock = ({ _tag }: JournalEvent): boolean =>
   _tag === "ClockStepped" || _tag === "ClockMeasured"
 
 /** Returns the measurements after an event. */
-export const applyToClock = (of: ClockMeasurements, event: JournalEvent): ClockMeasurements => {
+export const applyToClock = (known: ClockMeasurements, event: JournalEvent): ClockMeasurements => {
   switch (event._tag) {
     case "ClockStepped":
-      return { ...of, steps: of.steps + 1 }
+      return { ...known, steps: known.steps + 1 }
     case "ClockMeasured": {
       const { bound, drift, offset } = event
       const measured = {
-        ...of,
-        measured: of.measured + 1,
-        maxDrift: Math.max(of.maxDrift, Math.abs(drift))
+        ...known,
+        measured: known.measured + 1,
+        maxDrift: Math.max(known.maxDrift, Math.abs(drift))
       }
       return offset === null || bound === null
         ? measured
         : {
             ...measured,
-            estimated: of.estimated + 1,
-            maxOffset: Math.max(of.maxOffset ?? offset, offset),
-            minOffset: Math.min(of.minOffset ?? offset, offset),
-            maxBound: Math.max(of.maxBound ?? bound, bound)
+            estimated: known.estimated + 1,
+            maxOffset: Math.max(known.maxOffset ?? offset, offset),
+            minOffset: Math.min(known.minOffset ?? offset, offset),
+            maxBound: Math.max(known.maxBound ?? bound, bound)
           }
     }
     default:
-      return of
+      return known
   }
 }

@@ -43,13 +43,17 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
       }
     case "RecordingStarted":
       return event.streams.reduce(
-        (all, stream) => update(all, stream, at, (of) => ({ ...want(of, at), isNamed: true })),
+        (all, stream) => update(all, stream, at, (coverage) => ({ ...want(coverage, at), isNamed: true })),
         state
       )
     case "SymbolListed":
-      return updateSymbol(state, event, (of) => (Option.isSome(of.delistedAt) ? want(reach(of, at), at) : of))
+      return updateSymbol(state, event, (coverage) =>
+        Option.isSome(coverage.delistedAt) ? want(reach(coverage, at), at) : coverage
+      )
     case "SymbolDelisted":
-      return updateSymbol(state, event, (of) => (of.isWanted && !of.isNamed ? delist(of, at) : of))
+      return updateSymbol(state, event, (coverage) =>
+        coverage.isWanted && !coverage.isNamed ? delist(coverage, at) : coverage
+      )
     case "ArchivePlanned": {
       const { archiveId, firstId, stream } = event.plan
       const key = streamKey(stream)

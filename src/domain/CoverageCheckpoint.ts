@@ -121,28 +121,32 @@ export const inNewEpoch = (
 export const resumed = (before: Coverage, { coverage }: CoverageCheckpoint): Coverage => ({
   ...coverage,
   missing: Chunk.appendAll(before.missing, coverage.missing),
-  streams: HashMap.reduce(coverage.streams, before.streams, (all, of, key) =>
-    HashMap.set(all, key, HashMap.has(all, key) ? joinedStreams(HashMap.unsafeGet(all, key), of) : of)
+  streams: HashMap.reduce(coverage.streams, before.streams, (all, continued, key) =>
+    HashMap.set(
+      all,
+      key,
+      HashMap.has(all, key) ? joinedStreams(HashMap.unsafeGet(all, key), continued) : continued
+    )
   )
 })
 
-const joinedStreams = (before: StreamCoverage, of: StreamCoverage): StreamCoverage => ({
-  ...of,
+const joinedStreams = (before: StreamCoverage, after: StreamCoverage): StreamCoverage => ({
+  ...after,
   wanted: {
-    from: Math.min(before.wanted.from, of.wanted.from),
-    to: Math.max(before.wanted.to, of.wanted.to)
+    from: Math.min(before.wanted.from, after.wanted.from),
+    to: Math.max(before.wanted.to, after.wanted.to)
   },
-  unwanted: Chunk.appendAll(before.unwanted, of.unwanted),
-  connected: Chunk.appendAll(before.connected, of.connected),
-  gaps: Chunk.appendAll(before.gaps, of.gaps),
-  drops: Chunk.appendAll(before.drops, of.drops),
-  doubts: Chunk.appendAll(before.doubts, of.doubts),
-  messages: HashMap.reduce(of.messages, before.messages, (sum, messages, hour) =>
+  unwanted: Chunk.appendAll(before.unwanted, after.unwanted),
+  connected: Chunk.appendAll(before.connected, after.connected),
+  gaps: Chunk.appendAll(before.gaps, after.gaps),
+  drops: Chunk.appendAll(before.drops, after.drops),
+  doubts: Chunk.appendAll(before.doubts, after.doubts),
+  messages: HashMap.reduce(after.messages, before.messages, (sum, messages, hour) =>
     HashMap.modifyAt(sum, hour, (known) => Option.some(Option.getOrElse(known, () => 0) + messages))
   ),
-  lastMessageAt: Math.max(before.lastMessageAt, of.lastMessageAt),
-  begunAt: Option.orElse(Option.zipWith(before.begunAt, of.begunAt, Math.min), () =>
-    Option.orElse(before.begunAt, () => of.begunAt)
+  lastMessageAt: Math.max(before.lastMessageAt, after.lastMessageAt),
+  begunAt: Option.orElse(Option.zipWith(before.begunAt, after.begunAt, Math.min), () =>
+    Option.orElse(before.begunAt, () => after.begunAt)
   )
 })
 

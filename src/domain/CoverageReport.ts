@@ -47,15 +47,15 @@ export interface DayCoverage {
  * missing; otherwise what looks whole is unverifiable.
  */
 export const daysOf = (
-  of: StreamCoverage,
+  coverage: StreamCoverage,
   range: Window,
   isProvable: boolean
 ): ReadonlyArray<DayCoverage> => {
-  const [wanted] = intersection([spanOf(of)], [range])
+  const [wanted] = intersection([spanOf(coverage)], [range])
   if (wanted === undefined) return []
   const days: Array<DayCoverage> = []
   for (let from = microsOf(dateOf(wanted.from)).start; from < wanted.to; from += microsPerDay) {
-    const day = dayOf(of, from, wanted, isProvable)
+    const day = dayOf(coverage, from, wanted, isProvable)
     if (day.wanted > 0 || day.messages + day.gaps.length + day.drops.length + day.doubts.length > 0) {
       days.push(day)
     }
@@ -64,29 +64,29 @@ export const daysOf = (
 }
 
 /** Returns the times in which the stream was to be recorded. */
-export const wantedIn = (of: StreamCoverage, within: Window): ReadonlyArray<Window> =>
-  difference(intersection([spanOf(of)], [within]), of.unwanted)
+export const wantedIn = (coverage: StreamCoverage, within: Window): ReadonlyArray<Window> =>
+  difference(intersection([spanOf(coverage)], [within]), coverage.unwanted)
 
 /** Returns the times to be left out of those in which the stream was to be recorded, with the reasons for each. */
 export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<ExcludedWindow> => {
-  const of = during(whole, within)
-  const wanted = wantedIn(of, within)
+  const coverage = during(whole, within)
+  const wanted = wantedIn(coverage, within)
   const causes: ReadonlyArray<readonly [Reason, Iterable<Window>]> = [
-    ["down", difference(wanted, of.connected)],
-    ["gap", of.gaps],
-    ["dropped", of.drops],
-    ...Array.from(of.doubts, (doubt) => [doubt.reason, [doubt]] as const)
+    ["down", difference(wanted, coverage.connected)],
+    ["gap", coverage.gaps],
+    ["dropped", coverage.drops],
+    ...Array.from(coverage.doubts, (doubt) => [doubt.reason, [doubt]] as const)
   ]
   const clipped = causes.flatMap(([reason, windows]) =>
     intersection(windows, wanted).map((window) => ({ ...window, reason }))
   )
   // Each lies in one window of their union, so both are walked once, in order.
   const order = new Map(causes.map(([reason], i) => [reason, i]))
-  const rest = clipped.toSorted((a, b) => a.from - b.from)
+  const inOrder = clipped.toSorted((a, b) => a.from - b.from)
   let next = 0
   return union(clipped).map((window) => {
     const reasons = new Set<Reason>()
-    for (let cause = rest[next]; cause !== undefined && cause.from < window.to; cause = rest[++next]) {
+    for (let cause = inOrder[next]; cause !== undefined && cause.from < window.to; cause = inOrder[++next]) {
       reasons.add(cause.reason)
     }
     return {
@@ -97,20 +97,20 @@ export const holesOf = (whole: StreamCoverage, within: Window): ReadonlyArray<Ex
 }
 
 /** At least one microsecond, for a stream of which only a moment is known. */
-const spanOf = (of: StreamCoverage): Window => {
-  const from = beginOf(of)
-  return { from, to: Math.max(of.wanted.to, from + 1) }
+const spanOf = (coverage: StreamCoverage): Window => {
+  const from = beginOf(coverage)
+  return { from, to: Math.max(coverage.wanted.to, from + 1) }
 }
 
 const dayOf = (whole: StreamCoverage, from: number, range: Window, isProvable: boolean): DayCoverage => {
   const day = { from, to: from + microsPerDay }
-  const of = during(whole, day)
+  const coverage = during(whole, day)
   const within = { from: Math.max(day.from, range.from), to: Math.min(day.to, range.to) }
-  const exclude = holesOf(of, within)
-  const windows = wantedIn(of, within)
+  const exclude = holesOf(coverage, within)
+  const windows = wantedIn(coverage, within)
   const wanted = lengthOf(windows)
   const excluded = lengthOf(exclude)
-  const connected = lengthOf(intersection(of.connected, windows))
+  const connected = lengthOf(intersection(coverage.connected, windows))
   /** What began before the range belongs to its first day. */
   const beginsIn = (window: Window) => {
     const from = window.to > range.from ? Math.max(window.from, range.from) : window.from
@@ -122,20 +122,22 @@ const dayOf = (whole: StreamCoverage, from: number, range: Window, isProvable: b
     return {
       wanted: lengthOf(intersection([hour], windows)),
       excluded: lengthOf(intersection([hour], exclude)),
-      messages: isAsked ? Option.getOrElse(HashMap.get(of.messages, hour.from / microsPerHour), () => 0) : 0
+      messages: isAsked
+        ? Option.getOrElse(HashMap.get(coverage.messages, hour.from / microsPerHour), () => 0)
+        : 0
     }
   })
   const percent = (micros: number) => (wanted === 0 ? 0 : (100 * micros) / wanted)
   return {
-    stream: of.stream,
+    stream: coverage.stream,
     date: dateOf(from),
     messages: hours.reduce((sum, { messages }) => sum + messages, 0),
     wanted,
     connected,
     down: wanted - connected,
-    gaps: Chunk.toReadonlyArray(of.gaps).filter(beginsIn),
-    drops: Chunk.toReadonlyArray(of.drops).filter(beginsIn),
-    doubts: Chunk.toReadonlyArray(of.doubts).filter(beginsIn),
+    gaps: Chunk.toReadonlyArray(coverage.gaps).filter(beginsIn),
+    drops: Chunk.toReadonlyArray(coverage.drops).filter(beginsIn),
+    doubts: Chunk.toReadonlyArray(coverage.doubts).filter(beginsIn),
     exclude,
     verifiedPercent: isProvable ? percent(wanted - excluded) : 0,
     unverifiablePercent: isProvable ? 0 : percent(wanted - excluded),

@@ -62,10 +62,10 @@ export const makeUnsettled = (): {
       }
     },
     now: () => {
-      const all = Array.from(doubts.values())
-      const beyond = all.slice(maxUnsettledDoubts)
+      const open = Array.from(doubts.values())
+      const beyond = open.slice(maxUnsettledDoubts)
       return {
-        doubts: all.slice(0, maxUnsettledDoubts),
+        doubts: open.slice(0, maxUnsettledDoubts),
         ...(beyond.length === 0
           ? {}
           : { more: beyond.reduce((first, { since }) => Math.min(first, since), Number.POSITIVE_INFINITY) }),

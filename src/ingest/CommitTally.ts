@@ -36,10 +36,10 @@ export const makeCommitTally = (): CommitTally => {
       const total = rows[position] ?? 0
       if (total === 0) continue
       const counts = streams.get(id) ?? { committed: 0, duplicates: 0, rejected: 0 }
-      const rest = appended.exceptions?.find((exception) => exception.stream === position)
-      counts.committed += total - (rest?.duplicates ?? 0) - (rest?.rejected ?? 0)
-      counts.duplicates += rest?.duplicates ?? 0
-      counts.rejected += rest?.rejected ?? 0
+      const notInserted = appended.exceptions?.find((exception) => exception.stream === position)
+      counts.committed += total - (notInserted?.duplicates ?? 0) - (notInserted?.rejected ?? 0)
+      counts.duplicates += notInserted?.duplicates ?? 0
+      counts.rejected += notInserted?.rejected ?? 0
       streams.set(id, counts)
     }
   }

@@ -89,12 +89,12 @@ export const makeArchivedIds = (
     const find = (stream: StreamNumber, ids: ReadonlyArray<string>) =>
       Effect.gen(function* () {
         const found = new Map<string, string>()
-        for (const [integers, these] of [
+        for (const [integers, sameKind] of [
           [true, ids.filter(isInteger)],
           [false, ids.filter((id) => !isInteger(id))]
         ] as const) {
-          for (let from = 0; from < these.length; from += idsPerLookup) {
-            const slice = these.slice(from, from + idsPerLookup)
+          for (let from = 0; from < sameKind.length; from += idsPerLookup) {
+            const slice = sameKind.slice(from, from + idsPerLookup)
             const values = Array.from({ length: idsPerLookup }, (_, i) => slice[i] ?? null)
             const rows = yield* sql.unsafe<{ id: string; hash: string }>(
               integers ? findIntegers : findTexts,

@@ -132,12 +132,12 @@ const make = Effect.gen(function* () {
   const appendAll = (events: ReadonlyArray<JournalEvent>, stream?: StreamId) =>
     Effect.gen(function* () {
       const now = (yield* Clock.currentTimeMillis) * 1000
-      const of = stream === undefined ? null : streamKey(stream)
+      const given = stream === undefined ? null : streamKey(stream)
       for (const event of events) {
         const at = "at" in event && event.at !== undefined ? Math.round(event.at) : now
         yield* sql`
           INSERT INTO journal (at, tag, stream, payload)
-          VALUES (${at}, ${event._tag}, ${streamKeyOf(event) ?? of}, ${encode(event)})`
+          VALUES (${at}, ${event._tag}, ${streamKeyOf(event) ?? given}, ${encode(event)})`
       }
     }).pipe(transaction(sql), Effect.mapError(DatabaseError.from))
 

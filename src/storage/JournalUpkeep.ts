@@ -91,8 +91,8 @@ export const prunableThrough = (
     const newest = bounds?.newest ?? 0
     const old = Math.max((bounds?.young ?? newest + 1) - 1, newest - limits.entries)
     const through = Math.min(archivedThrough, old)
-    const [some] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM journal WHERE id <= ${through}`
-    return { through, isWorthIt: (some?.n ?? 0) > limits.entries / 20 }
+    const [prunable] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM journal WHERE id <= ${through}`
+    return { through, isWorthIt: (prunable?.n ?? 0) > limits.entries / 20 }
   }).pipe(Effect.mapError(DatabaseError.from))
 
 /** The ids of the entries that must stay: only a fold over the whole journal knows them. */

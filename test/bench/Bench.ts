@@ -47,7 +47,7 @@ export interface Measurement {
 
 /** What the contestants of one round came to. */
 export interface Round<A> {
-  readonly of: Readonly<Record<string, A>>
+  readonly results: Readonly<Record<string, A>>
   readonly others: number
 }
 
@@ -73,7 +73,7 @@ export const runRounds = async <A>(
       others = Math.max(others, load.others)
       settings.print(`  round ${i + 1}  ${name.padEnd(28)} ${show(result)}${loadText(load)}\n`)
     }
-    rounds.push({ of: Object.fromEntries(done), others })
+    rounds.push({ results: Object.fromEntries(done), others })
   }
   return rounds.toSorted((a, b) => a.others - b.others).slice(0, wanted)
 }
@@ -88,10 +88,10 @@ const loadText = ({ others, seconds }: Load): string =>
   `   (${seconds.toFixed(1)} s, others ${others.toFixed(2)} CPU${others > noisyAbove ? ", NOISY" : ""})`
 
 /** A figure of each round. */
-export const each = <A>(rounds: ReadonlyArray<Round<A>>, name: string, of: (result: A) => number) =>
+export const each = <A>(rounds: ReadonlyArray<Round<A>>, name: string, measure: (result: A) => number) =>
   rounds.map((round) => {
-    const result = round.of[name]
-    return result === undefined ? Number.NaN : of(result)
+    const result = round.results[name]
+    return result === undefined ? Number.NaN : measure(result)
   })
 
 /** One contestant's figure divided by another's, round by round. */
@@ -99,10 +99,10 @@ export const ratios = <A>(
   rounds: ReadonlyArray<Round<A>>,
   subject: string,
   baseline: string,
-  of: (result: A) => number
+  measure: (result: A) => number
 ): ReadonlyArray<number> => {
-  const base = each(rounds, baseline, of)
-  return each(rounds, subject, of).map((value, i) => value / (base[i] ?? Number.NaN))
+  const base = each(rounds, baseline, measure)
+  return each(rounds, subject, measure).map((value, i) => value / (base[i] ?? Number.NaN))
 }
 
 export const othersOf = <A>(rounds: ReadonlyArray<Round<A>>): ReadonlyArray<number> =>

@@ -75,13 +75,15 @@ describe.concurrent("the commands on the archive", () => {
           "ethusdt trade"
         ])
         for (const day of days) {
-          const of = rows.filter(({ dataType, symbol }) => dataType === day.dataType && symbol === day.symbol)
-          expect(day.messages).toBe(of.length)
+          const ofStream = rows.filter(
+            ({ dataType, symbol }) => dataType === day.dataType && symbol === day.symbol
+          )
+          expect(day.messages).toBe(ofStream.length)
           expect(day.exclude.length).toBeGreaterThanOrEqual(1)
           expect(day.downSeconds).toBeGreaterThan(1)
           expect(day.dataType === "trade" ? day.unverifiablePercent : day.verifiedPercent).toBe(0)
           expect(day.verifiedPercent + day.unverifiablePercent + day.excludedPercent).toBeCloseTo(100)
-          for (const { timestamp } of of) {
+          for (const { timestamp } of ofStream) {
             const isExcluded = day.exclude.some(
               ({ from, to }) => timestamp > microsOfIso(from) && timestamp < microsOfIso(to)
             )
@@ -136,7 +138,7 @@ describe.concurrent("the commands on the archive", () => {
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 40 })
-      const of = (server: string): Variables => ({
+      const environmentOf = (server: string): Variables => ({
         MARKETS: "binance:btcusdt:trade",
         BINANCE_WS_URL: simulator.url(),
         HOME_SERVER_NAME: server,
@@ -145,27 +147,28 @@ describe.concurrent("the commands on the archive", () => {
       })
       const servers = ["tokyo", "oslo"]
       for (const [n, server] of servers.entries()) {
-        const other = of(servers[1 - n] ?? "")
+        const other = environmentOf(servers[1 - n] ?? "")
         const steady = yield* startReceiving(where, other)
-        const falling = yield* startReceiving(where, of(server))
+        const falling = yield* startReceiving(where, environmentOf(server))
         yield* Effect.sleep("3 seconds")
         yield* falling.stop("SIGKILL")
         yield* Effect.sleep("1 second")
-        const again = yield* startReceiving(where, of(server))
+        const again = yield* startReceiving(where, environmentOf(server))
         yield* Effect.sleep("2 seconds")
         yield* again.stop()
         yield* steady.stop()
       }
-      yield* Effect.forEach(servers, (server) => command(where, of(server), ["archive"]))
-      for (const server of servers) expect((yield* command(where, of(server), ["verify"])).code).toBe(0)
+      yield* Effect.forEach(servers, (server) => command(where, environmentOf(server), ["archive"]))
+      for (const server of servers)
+        expect((yield* command(where, environmentOf(server), ["verify"])).code).toBe(0)
       const into = `${where.folder}/merged`
-      const merged = yield* command(where, of("tokyo"), ["merge", "--into", into])
+      const merged = yield* command(where, environmentOf("tokyo"), ["merge", "--into", into])
       expect(merged.code).toBe(0)
       expect(merged.stdout).toMatch(/from (oslo,tokyo|tokyo,oslo)\n/)
       const days = filesBelow(into).length
       expect(filesBelow(into).every((file) => file.endsWith("/merged.parquet"))).toBe(true)
       // again: the same files, not others beside them
-      yield* command(where, of("tokyo"), ["merge", "--into", into])
+      yield* command(where, environmentOf("tokyo"), ["merge", "--into", into])
       expect(filesBelow(into)).toHaveLength(days)
       const ids = yield* duckdb(
         `SELECT exchange_sequence_id AS id FROM read_parquet('${into}/**/*.parquet', filename = true,

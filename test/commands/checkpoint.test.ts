@@ -40,7 +40,7 @@ const coverage = (
     )
     const range = { from: Date.parse(from) * 1000, to: Number.MAX_SAFE_INTEGER }
     const said = read.servers.flatMap(({ clock, server, statuses, streams }) =>
-      streams.map((of) => ({ server, clock, statuses, days: () => daysOf(of, range, true) }))
+      streams.map((coverage) => ({ server, clock, statuses, days: () => daysOf(coverage, range, true) }))
     )
     return { days: Array.from(asJson(said)).join(""), fault: faultsOf(read)[0]?.message }
   }).pipe(Effect.scoped, Effect.provide(NodeContext.layer))

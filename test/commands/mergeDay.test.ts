@@ -55,7 +55,7 @@ const mergeAll = (
             Effect.gen(function* () {
               const path = `${folder}/${day}-${n}.parquet`
               const mine = rows.filter(
-                ({ at, server: of }) => of === server && Math.floor(at / microsPerDay) === day
+                (row) => row.server === server && Math.floor(row.at / microsPerDay) === day
               )
               const page = archivePage(
                 trade,

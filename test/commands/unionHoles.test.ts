@@ -179,9 +179,9 @@ describe("the holes of a union", () => {
   })
 
   it("has the time between the end of one and the begin of the other", () => {
-    const shifted = (of: ServerCoverage, millis: number): ServerCoverage => ({
-      ...of,
-      streams: of.streams.map((stream) => ({
+    const shifted = (server: ServerCoverage, millis: number): ServerCoverage => ({
+      ...server,
+      streams: server.streams.map((stream) => ({
         ...stream,
         wanted: { from: stream.wanted.from + millis * 1000, to: stream.wanted.to + millis * 1000 },
         connected: Chunk.map(stream.connected, (window) => ({
@@ -195,9 +195,9 @@ describe("the holes of a union", () => {
     const b = shifted(server("b", trade, []), 90_000)
     expect(holes(trade, a, b)).toEqual([[60_000, 90_000]])
     // before its first message ever nothing is missing of the one, but of both
-    const notBefore = (of: ServerCoverage, from: number, to: number): ServerCoverage => ({
-      ...of,
-      streams: of.streams.map((stream) => ({
+    const notBefore = (server: ServerCoverage, from: number, to: number): ServerCoverage => ({
+      ...server,
+      streams: server.streams.map((stream) => ({
         ...stream,
         wanted: { ...stream.wanted, from: at(from) },
         begunAt: Option.some(at(to))

@@ -9,7 +9,7 @@ const integer = FastCheck.oneof(
   FastCheck.bigInt(-(2n ** 53n) - 5n, -(2n ** 53n) + 5n),
   FastCheck.bigInt(-(10n ** 30n), 10n ** 30n)
 )
-const of = (exact: bigint) => integerOf(String(exact))
+const parsed = (exact: bigint) => integerOf(String(exact))
 const schema = Schema.parseJson(Integer)
 
 describe("integers", () => {
@@ -17,11 +17,11 @@ describe("integers", () => {
     "are exact, however large they are, and numbers where these are",
     [integer, integer, FastCheck.integer({ min: -10, max: 10 })],
     ([a, b, n]) => {
-      const [x, y] = [of(a), of(b)]
+      const [x, y] = [parsed(a), parsed(b)]
       expect(BigInt(x)).toBe(a)
       expect(typeof x).toBe(a < 2n ** 53n && a > -(2n ** 53n) ? "number" : "bigint")
       expect([x < y, x <= y, x === y, x > y]).toEqual([a < b, a <= b, a === b, a > b])
-      expect(plus(x, n)).toBe(of(a + BigInt(n)))
+      expect(plus(x, n)).toBe(parsed(a + BigInt(n)))
       expect(least(x, y)).toBe(a < b ? x : y)
       expect(greatest(x, y)).toBe(a > b ? x : y)
       expect(distance(x, y)).toBe(Number(b - a))

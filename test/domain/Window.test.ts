@@ -10,8 +10,10 @@ const windows = FastCheck.array(
 )
 
 /** The moments that lie in windows. */
-const moments = (of: ReadonlyArray<Window>) =>
-  Array.from({ length: 30 }, (_, at) => at).filter((at) => of.some(({ from, to }) => at >= from && at < to))
+const moments = (windows: ReadonlyArray<Window>) =>
+  Array.from({ length: 30 }, (_, at) => at).filter((at) =>
+    windows.some(({ from, to }) => at >= from && at < to)
+  )
 
 describe("windows", () => {
   it("are joined, cut and taken away as the sets of moments that they are", () => {

@@ -21,7 +21,7 @@ import { journals, killedProcesses, recordings, shifted } from "./events.ts"
 
 const said = (state: Coverage, range: Window) =>
   Array.from(HashMap.entries(endOfJournal(state).streams))
-    .map(([key, of]) => [key, daysOf(of, range, true)] as const)
+    .map(([key, coverage]) => [key, daysOf(coverage, range, true)] as const)
     .filter(([, days]) => days.length > 0)
     .sort(([a], [b]) => (a < b ? -1 : 1))
 

@@ -47,7 +47,7 @@ const read = ({ journals }: Model, { hasLast = false, isLive, missing }: Reader)
 const verified = ({ streams }: Coverage, stream: StreamId): ReadonlyArray<Window> =>
   Option.match(HashMap.get(streams, streamKey(stream)), {
     onNone: () => [],
-    onSome: (of) => difference(wantedIn(of, everything), holesOf(of, everything))
+    onSome: (coverage) => difference(wantedIn(coverage, everything), holesOf(coverage, everything))
   })
 
 /** A message's own microsecond is no time. */

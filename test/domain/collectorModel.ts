@@ -125,9 +125,9 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
       event
     })
   const unsettled = () => {
-    const of = makeUnsettled()
-    for (const { event } of entries) of.add(event)
-    return of.now()
+    const open = makeUnsettled()
+    for (const { event } of entries) open.add(event)
+    return open.now()
   }
   const condition = () => ({
     ...(row.heard === undefined ? {} : { heard: row.heard }),

@@ -44,7 +44,10 @@ const holesOfAll = (events: ReadonlyArray<ReceivingEvent>, within: Window) => {
     ),
     within.to
   )
-  return Array.from(HashMap.values(state.streams), (of) => ({ of, holes: holesOf(of, within) }))
+  return Array.from(HashMap.values(state.streams), (coverage) => ({
+    coverage,
+    holes: holesOf(coverage, within)
+  }))
 }
 
 const gapAt = (
@@ -118,8 +121,8 @@ describe("runs of events", () => {
         const within = { from: begin - second, to: begin + 4000 * second }
         const told = journalled(events, isTaken)
         const merged = holesOfAll(told, within)
-        for (const [i, { of, holes }] of holesOfAll(events, within).entries()) {
-          expect(merged[i]?.of.stream).toEqual(of.stream)
+        for (const [i, { coverage, holes }] of holesOfAll(events, within).entries()) {
+          expect(merged[i]?.coverage.stream).toEqual(coverage.stream)
           expect(difference(holes, merged[i]?.holes ?? [])).toEqual([])
         }
         const sum = (list: ReadonlyArray<ReceivingEvent>) =>

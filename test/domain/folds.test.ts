@@ -76,17 +76,17 @@ describe("the archiver's state", () => {
         )
         const others = (ids: ReadonlySet<number>) => Array.from(ids).filter((id) => !doubts.has(id))
         expect(new Set(others(neededOf(pruned)))).toEqual(new Set(others(neededOf(entries))))
-        const connections = (of: ReadonlyArray<JournalEntry>) =>
-          HashMap.map(coverageOf(of).streams, ({ open }) => plain(HashMap.remove(open, "")))
-        const open = (of: ReadonlyArray<JournalEntry>) =>
-          HashMap.filter(connections(of), (each) => each.length > 0)
+        const connections = (kept: ReadonlyArray<JournalEntry>) =>
+          HashMap.map(coverageOf(kept).streams, ({ open }) => plain(HashMap.remove(open, "")))
+        const open = (kept: ReadonlyArray<JournalEntry>) =>
+          HashMap.filter(connections(kept), (each) => each.length > 0)
         expect(plain(open(pruned))).toEqual(plain(open(entries)))
         // A symbol that was delisted for a while ended doubts; that may not be known any more: at least as much is in doubt.
         const streams = coverageOf(pruned).streams
         for (const [key, { lasting }] of coverageOf(entries).streams) {
           for (const [reason, since] of lasting) {
             const kept = HashMap.get(streams, key).pipe(
-              Option.flatMap((of) => HashMap.get(of.lasting, reason))
+              Option.flatMap((coverage) => HashMap.get(coverage.lasting, reason))
             )
             expect(Option.getOrElse(kept, () => Number.POSITIVE_INFINITY)).toBeLessThanOrEqual(since)
           }
@@ -101,9 +101,9 @@ describe("coverage", () => {
     FastCheck.assert(
       FastCheck.property(journals, FastCheck.boolean(), (entries, isProvable) => {
         const coverage = endOfJournal(coverageOf(entries))
-        for (const of of HashMap.values(coverage.streams)) {
+        for (const recorded of HashMap.values(coverage.streams)) {
           let messages = 0
-          for (const day of daysOf(of, everything, isProvable)) {
+          for (const day of daysOf(recorded, everything, isProvable)) {
             messages += day.messages
             expect(day.verifiedPercent + day.unverifiablePercent + day.excludedPercent).toBeCloseTo(100)
             expect(day.connected + day.down).toBe(day.wanted)
@@ -113,7 +113,7 @@ describe("coverage", () => {
           }
           const counted = entries.reduce(
             (sum, { event }) =>
-              event._tag === "MessagesCommitted" && event.stream.dataType === of.stream.dataType
+              event._tag === "MessagesCommitted" && event.stream.dataType === recorded.stream.dataType
                 ? sum + event.messages
                 : sum,
             0
@@ -155,16 +155,16 @@ describe("coverage", () => {
       },
       { id: 8, at: at(90), event: { _tag: "ProcessAlive", process: "q", lastSeen: at(90) } }
     ]
-    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf([...entries, later()])).streams))
-    expect(of).toBeDefined()
-    if (of === undefined) return
-    expect(of.wanted).toEqual({ from: at(0), to: at(90) })
-    expect(holesOf(of, of.wanted)).toEqual([
+    const [coverage] = Array.from(HashMap.values(endOfJournal(coverageOf([...entries, later()])).streams))
+    expect(coverage).toBeDefined()
+    if (coverage === undefined) return
+    expect(coverage.wanted).toEqual({ from: at(0), to: at(90) })
+    expect(holesOf(coverage, coverage.wanted)).toEqual([
       { from: at(20), to: at(61), reasons: ["down"] },
       { from: at(68), to: at(70), reasons: ["gap"] },
       { from: at(75), to: at(76) + 1, reasons: ["dropped"] }
     ])
-    const [day] = daysOf(of, everything, true)
+    const [day] = daysOf(coverage, everything, true)
     expect(day?.gaps).toMatchObject([{ size: 4 }])
     expect(day?.connected).toBe(48_000_000)
   })
@@ -189,10 +189,13 @@ describe("the time before the first message ever", () => {
         ([seconds, event], n): JournalEntry => ({ id: n + 3, at: at(seconds), event })
       )
     ]
-    const [of] = Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams))
-    return of === undefined
+    const [coverage] = Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams))
+    return coverage === undefined
       ? []
-      : [wantedIn(of, everything).map(({ from }) => (from - newYear) / 1e6), holesOf(of, of.wanted)]
+      : [
+          wantedIn(coverage, everything).map(({ from }) => (from - newYear) / 1e6),
+          holesOf(coverage, coverage.wanted)
+        ]
   }
   const stopped: readonly [number, JournalEvent] = [
     12,
@@ -249,10 +252,10 @@ describe("a connection", () => {
     connected(3, at(0), "1")
   ] satisfies ReadonlyArray<JournalEntry>
   const holesAfter = (...entries: ReadonlyArray<JournalEntry>) => {
-    const [of] = Array.from(
+    const [coverage] = Array.from(
       HashMap.values(endOfJournal(coverageOf([...recorded, ...entries, later()])).streams)
     )
-    return of === undefined ? [] : holesOf(of, of.wanted)
+    return coverage === undefined ? [] : holesOf(coverage, coverage.wanted)
   }
   const stopped = (id: number, time: number, heard: Heard): JournalEntry => ({
     id,
@@ -333,7 +336,7 @@ describe("the time after the last message of a stream", () => {
     Option.getOrThrow(
       HashMap.get(endOfJournal(coverageOf([...recorded, ...entries])).streams, streamKey(book))
     )
-  const holes = (of: StreamCoverage) => holesOf(of, of.wanted)
+  const holes = (recorded: StreamCoverage) => holesOf(recorded, recorded.wanted)
 
   it("is not spoken of while its process runs, as far as is known, and no hole when the next one comes", () => {
     const quiet = coverage(alive(5, 60))
@@ -390,8 +393,10 @@ describe("the time after the last message of a stream", () => {
       }
     ] satisfies ReadonlyArray<JournalEntry>
     const after = begun.reduce(applyToCoverage, beginJournal(before, { after: 0, goesBack: false }))
-    const of = Option.getOrThrow(HashMap.get(endOfJournal(after).streams, streamKey(book)))
-    expect(difference(wantedIn(of, everything), holes(of))).toEqual([{ from: at(110), to: at(120) }])
+    const coverage = Option.getOrThrow(HashMap.get(endOfJournal(after).streams, streamKey(book)))
+    expect(difference(wantedIn(coverage, everything), holes(coverage))).toEqual([
+      { from: at(110), to: at(120) }
+    ])
   })
 
   it("is not covered where the database was lost, and another one begins", () => {
@@ -404,8 +409,10 @@ describe("the time after the last message of a stream", () => {
       alive(5, 120)
     ] satisfies ReadonlyArray<JournalEntry>
     const after = begun.reduce(applyToCoverage, beginJournal(before, { after: 0, goesBack: false }))
-    const of = Option.getOrThrow(HashMap.get(endOfJournal(after).streams, streamKey(book)))
-    expect(difference(wantedIn(of, everything), holes(of))).toEqual([{ from: at(101), to: at(120) }])
+    const coverage = Option.getOrThrow(HashMap.get(endOfJournal(after).streams, streamKey(book)))
+    expect(difference(wantedIn(coverage, everything), holes(coverage))).toEqual([
+      { from: at(101), to: at(120) }
+    ])
   })
 })
 
@@ -422,10 +429,10 @@ describe("a clock that was set", () => {
     event: { _tag: "ClockStepped", at: to, from, to }
   })
   const holesUpTo = (lastSeen: number, ...entries: ReadonlyArray<JournalEntry>) => {
-    const [of] = HashMap.values(
+    const [coverage] = HashMap.values(
       endOfJournal(coverageOf([...recording, ...entries, later()]), lastSeen).streams
     )
-    return of === undefined ? [] : holesOf(of, of.wanted)
+    return coverage === undefined ? [] : holesOf(coverage, coverage.wanted)
   }
 
   it("forward leaves the time in doubt that it passed over", () => {
@@ -471,10 +478,10 @@ describe("covered time", () => {
     FastCheck.assert(
       FastCheck.property(killedProcesses, ({ entries, lives }) => {
         const { streams } = endOfJournal(coverageOf(entries))
-        for (const of of HashMap.values(streams)) {
+        for (const coverage of HashMap.values(streams)) {
           const safe = lives.map(({ begin, lastSafe }) => ({ from: begin, to: lastSafe }))
-          expect(difference(of.connected, safe)).toEqual([])
-          expect(lengthOf(of.connected)).toBe(
+          expect(difference(coverage.connected, safe)).toEqual([])
+          expect(lengthOf(coverage.connected)).toBe(
             lives.reduce((sum, { connections, lastSafe }) => {
               const own = connections.map(({ from, to }) => ({ from, to: Math.min(to, lastSafe) }))
               return sum + lengthOf(own)
@@ -490,9 +497,9 @@ describe("covered time", () => {
       FastCheck.property(killedProcesses, FastCheck.nat(60), ({ entries }, cut) => {
         const whole = endOfJournal(coverageOf(entries))
         const prefix = endOfJournal(coverageOf(entries.slice(0, cut)))
-        for (const [key, of] of prefix.streams) {
+        for (const [key, coverage] of prefix.streams) {
           const later = Option.getOrThrow(HashMap.get(whole.streams, key))
-          expect(difference(of.connected, later.connected)).toEqual([])
+          expect(difference(coverage.connected, later.connected)).toEqual([])
         }
       })
     )
@@ -505,17 +512,18 @@ describe("covered time", () => {
         const shift = seconds * 1_000_000 - 20_000_000
         const entries = all.map((entry) => shifted(entry, shift))
         const { streams } = endOfJournal(coverageOf(entries))
-        for (const of of HashMap.values(streams)) {
-          const days = daysOf(of, everything, true)
+        for (const coverage of HashMap.values(streams)) {
+          const days = daysOf(coverage, everything, true)
           const told = <A extends Window>(list: Iterable<A>) =>
             Array.from(list).filter(
-              (window) => intersection([window], [{ from: beginOf(of), to: of.wanted.to }]).length > 0
+              (window) =>
+                intersection([window], [{ from: beginOf(coverage), to: coverage.wanted.to }]).length > 0
             )
           const shown = days.flatMap(({ doubts, drops, gaps }) => [...gaps, ...drops, ...doubts])
-          for (const window of [...told(of.gaps), ...told(of.drops), ...told(of.doubts)]) {
+          for (const window of [...told(coverage.gaps), ...told(coverage.drops), ...told(coverage.doubts)]) {
             expect(shown.filter((other) => other === window).length).toBe(1)
             const own = days.flatMap(({ exclude }) => exclude)
-            const within = wantedIn(of, window)
+            const within = wantedIn(coverage, window)
             expect(difference(within, own)).toEqual([])
           }
         }
@@ -525,7 +533,8 @@ describe("covered time", () => {
 })
 
 describe("a journal of which entries are missing", () => {
-  const whole = (of: StreamCoverage) => difference(wantedIn(of, everything), holesOf(of, everything))
+  const whole = (coverage: StreamCoverage) =>
+    difference(wantedIn(coverage, everything), holesOf(coverage, everything))
   const verified = (entries: ReadonlyArray<JournalEntry>) =>
     Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams)).flatMap(whole)
 
@@ -583,8 +592,8 @@ describe("a journal of which entries are missing", () => {
     list.map(([id, seconds, event]): JournalEntry => ({ id, at: at(seconds), event }))
   const holes = (list: ReadonlyArray<readonly [number, number, JournalEvent]>) => {
     const coverage = endOfJournal(coverageOf(entriesOf(list)))
-    return Array.from(HashMap.values(coverage.streams)).flatMap((of) =>
-      holesOf(of, everything).map(({ from, reasons, to }) => [
+    return Array.from(HashMap.values(coverage.streams)).flatMap((recorded) =>
+      holesOf(recorded, everything).map(({ from, reasons, to }) => [
         (from - newYear) / 1e6,
         (to - newYear) / 1e6,
         ...reasons
@@ -684,8 +693,8 @@ describe("a journal of which entries are missing", () => {
       const list = [committed(11, 19), committed(21, 29), ...events, alive(50)]
       const entries = [...begin, ...list.map((event, n) => [6 + n, 50, event] as const)]
       const next = beginJournal(endOfJournal(coverageOf(entriesOf(entries))), { after: 0, goesBack: false })
-      return Array.from(HashMap.values(next.streams)).flatMap((of) =>
-        Array.from(of.doubts)
+      return Array.from(HashMap.values(next.streams)).flatMap((coverage) =>
+        Array.from(coverage.doubts)
           .filter(({ reason }) => reason === "journal")
           .map(({ from }) => (from - newYear) / 1e6)
       )
@@ -729,10 +738,10 @@ describe("a stream that cannot be read, or is silent", () => {
   const alive = (seconds: number) =>
     [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
   const holes = (entries: ReadonlyArray<JournalEntry>) => {
-    const of = Option.getOrThrow(
+    const coverage = Option.getOrThrow(
       HashMap.get(endOfJournal(coverageOf([...entries, later()])).streams, streamKey(book))
     )
-    return holesOf(of, of.wanted)
+    return holesOf(coverage, coverage.wanted)
   }
 
   const readable = [
@@ -814,11 +823,11 @@ describe("what is to be recorded", () => {
     ] as const
   const alive = (seconds: number) =>
     [seconds, { _tag: "ProcessAlive", process: "p", lastSeen: at(seconds) }] as const
-  const of = (entries: ReadonlyArray<JournalEntry>) =>
+  const coverageAfter = (entries: ReadonlyArray<JournalEntry>) =>
     Option.getOrThrow(HashMap.get(endOfJournal(coverageOf([...entries, later()])).streams, streamKey(book)))
 
   it("is not a stream that was removed, though the next process tells of its last messages", () => {
-    const { wanted } = of(
+    const { wanted } = coverageAfter(
       events(
         process(0),
         recording(0, [book, trade]),
@@ -851,15 +860,15 @@ describe("what is to be recorded", () => {
       [50, listed("SymbolDelisted", 50)],
       alive(day)
     )
-    expect(of(until)).toMatchObject({ wanted: { from: at(1), to: at(50) }, isWanted: false })
-    expect(Array.from(of(until).connected)).toMatchObject([{ from: at(1), to: at(50) }])
+    expect(coverageAfter(until)).toMatchObject({ wanted: { from: at(1), to: at(50) }, isWanted: false })
+    expect(Array.from(coverageAfter(until).connected)).toMatchObject([{ from: at(1), to: at(50) }])
     const needed = neededOf(until)
     const pruned = until.filter(({ id, event }) => needed.has(id) || event._tag === "ProcessAlive")
     expect(HashMap.size(endOfJournal(coverageOf(pruned)).streams)).toBe(0)
   })
 
   it("is a stream again when its symbol is listed again, and neither down nor connected in between", () => {
-    const coverage = of(
+    const coverage = coverageAfter(
       events(
         process(0),
         connected(0, "1"),
@@ -877,7 +886,7 @@ describe("what is to be recorded", () => {
   })
 
   it("has no day on which the symbol was not listed, also if the process began anew meanwhile", () => {
-    const coverage = of(
+    const coverage = coverageAfter(
       events(
         process(0),
         connected(0, "1"),
@@ -896,7 +905,7 @@ describe("what is to be recorded", () => {
   })
 
   it("is a stream that is given by its name, whatever is listed", () => {
-    const coverage = of(
+    const coverage = coverageAfter(
       events(
         process(0),
         recording(0, [book]),
@@ -924,7 +933,9 @@ describe("what is to be recorded", () => {
           last: at(n * 3600 + 10)
         }
       ] as const
-    const coverage = of(events(recording(0, [book]), committed(0), committed(1), committed(2), committed(3)))
+    const coverage = coverageAfter(
+      events(recording(0, [book]), committed(0), committed(1), committed(2), committed(3))
+    )
     const within = { from: at(3600), to: at(2.5 * 3600) }
     const days = daysOf(coverage, within, true)
     expect(days.map(({ messages }) => messages)).toEqual([110])

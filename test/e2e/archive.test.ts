@@ -126,16 +126,18 @@ const checkArchive = (where: Workspace, folder: string) =>
     for (const file of files) {
       expect(file).toMatch(keyPattern)
       const { date, first, symbol, type } = keyPattern.exec(file)?.groups ?? {}
-      const of = rows.filter((row) => row.file === file)
-      expect(new Set(of.map((row) => `${row.exchange} ${row.symbol} ${row.dataType}`))).toEqual(
+      const ofStream = rows.filter((row) => row.file === file)
+      expect(new Set(ofStream.map((row) => `${row.exchange} ${row.symbol} ${row.dataType}`))).toEqual(
         new Set([`binance ${symbol} ${type}`])
       )
-      expect(new Set(of.map((row) => isoOf(row.timestamp).slice(0, 10)))).toEqual(new Set([date]))
-      expect(isoOf(of[0]?.timestamp ?? 0).replace(/[-:.]/g, "")).toBe(first)
+      expect(new Set(ofStream.map((row) => isoOf(row.timestamp).slice(0, 10)))).toEqual(new Set([date]))
+      expect(isoOf(ofStream[0]?.timestamp ?? 0).replace(/[-:.]/g, "")).toBe(first)
       // in the order of their ids in the database, which is that of receipt
-      expect(of).toEqual(of.toSorted((a, b) => a.timestamp - b.timestamp || Number(a.id) - Number(b.id)))
-      expect(of.map((row) => Number(row.id))).toEqual(
-        of.map((row) => Number(row.id)).toSorted((a, b) => a - b)
+      expect(ofStream).toEqual(
+        ofStream.toSorted((a, b) => a.timestamp - b.timestamp || Number(a.id) - Number(b.id))
+      )
+      expect(ofStream.map((row) => Number(row.id))).toEqual(
+        ofStream.map((row) => Number(row.id)).toSorted((a, b) => a - b)
       )
     }
     const archiveIds = files.map((file) => keyPattern.exec(file)?.groups?.archive)
@@ -199,19 +201,19 @@ const checkArchive = (where: Workspace, folder: string) =>
       `SELECT file_name, decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata(${all})`
     )
     for (const file of files) {
-      const of = Object.fromEntries(
+      const byName = Object.fromEntries(
         metadata
           .filter((entry) => entry.file_name === `${folder}/${file}`)
           .map((entry) => [String(entry.key), String(entry.value)])
       )
-      expect(of).toMatchObject({
+      expect(byName).toMatchObject({
         collector_version: expect.stringMatching(/^\d+\.\d+\.\d+/),
         server: serverName,
         archive_id: keyPattern.exec(file)?.groups?.archive,
         first_id: expect.stringMatching(/^\d+$/),
         last_id: expect.stringMatching(/^\d+$/)
       })
-      const span = Number(of.last_id) - Number(of.first_id) + 1
+      const span = Number(byName.last_id) - Number(byName.first_id) + 1
       expect(span).toBeGreaterThanOrEqual(rows.filter((row) => row.file === file).length)
     }
   })

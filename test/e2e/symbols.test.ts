@@ -40,9 +40,11 @@ describe.concurrent("symbols that the exchange does not list", () => {
         .split("\n")
         .filter((line) => warning.test(line))
       expect(lines.length).toBe(2)
-      const of = (exchange: string) => lines.find((line) => line.includes(`exchange=${exchange}`)) ?? ""
-      expect(of("coinbase")).toContain("BTC-PERP-INTX (near it: BTC-USD); ETH-PERP-INTX (near it: ETH-USD)")
-      expect(of("okx")).toMatch(/symbols="BTC-USD \(near it: BTC-USDT\)"/)
+      const nameOf = (exchange: string) => lines.find((line) => line.includes(`exchange=${exchange}`)) ?? ""
+      expect(nameOf("coinbase")).toContain(
+        "BTC-PERP-INTX (near it: BTC-USD); ETH-PERP-INTX (near it: ETH-USD)"
+      )
+      expect(nameOf("okx")).toMatch(/symbols="BTC-USD \(near it: BTC-USDT\)"/)
     })
   )
 

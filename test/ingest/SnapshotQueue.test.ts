@@ -8,7 +8,10 @@ const rowsOf = Effect.map(
   Effect.flatMap(SnapshotQueue, (queue) => queue.takeAll),
   (batch) => Array.from(snapshotsOf(batch), (row) => ({ ...row, data: Buffer.from(row.data).toString() }))
 )
-const plain = (of: ReturnType<typeof snapshot>) => ({ ...of, data: Buffer.from(of.data).toString() })
+const plain = (offered: ReturnType<typeof snapshot>) => ({
+  ...offered,
+  data: Buffer.from(offered.data).toString()
+})
 
 describe("SnapshotQueue", () => {
   it.effect("hands over everything in order, and copies the payloads", () =>

@@ -113,12 +113,12 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
     yield* Effect.sleep("8 seconds")
     const silent = Effect.map(
       Effect.forEach(recorders, (stream) => stream.status),
-      (statuses) => statuses.flat().filter((of) => of.state !== "live")
+      (statuses) => statuses.flat().filter((stream) => stream.state !== "live")
     )
     // The oftener frames could not be read, the longer it takes until they are believed to be over: up to 5 minutes.
     yield* silent.pipe(
       Effect.repeat({
-        while: (left) => left.length > 0 && left.every((of) => of.state === "unreadable"),
+        while: (left) => left.length > 0 && left.every((stream) => stream.state === "unreadable"),
         schedule: Schedule.spaced("1 second")
       }),
       Effect.timeoutOption("6 minutes")
@@ -163,7 +163,7 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
         ...refusals(events),
         ...needless(events),
         ...streams.flatMap((id) => open(events, id)),
-        ...(yield* silent).map((of) => `${streamKey(of)} is ${of.state} in the end`)
+        ...(yield* silent).map((stream) => `${streamKey(stream)} is ${stream.state} in the end`)
       ],
       violations: statuses.flatMap(({ name, status }) =>
         Object.entries(status.violations).map(([rule, count]) => `${name}: ${rule} ${count}`)

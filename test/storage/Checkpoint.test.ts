@@ -29,8 +29,8 @@ describe("the checkpoint in the database", () => {
       yield* pruneJournal(6, new Set([1, 2, 4]))
       yield* journal.appendAll([{ ...heard, at: newYear + 100 }])
       const { checkpoint } = yield* advanceCheckpoint(yield* journal.lastId)
-      const of = HashMap.unsafeGet(checkpoint.coverage.streams, streamKey(book))
-      expect(Array.from(of.open)).toEqual([["c", newYear + 9]])
+      const coverage = HashMap.unsafeGet(checkpoint.coverage.streams, streamKey(book))
+      expect(Array.from(coverage.open)).toEqual([["c", newYear + 9]])
     }).pipe(Effect.provide(storage))
   )
 

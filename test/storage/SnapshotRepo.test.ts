@@ -295,7 +295,7 @@ describe("streams", () => {
         ["btcusdt", "ethusdt"].flatMap((symbol) =>
           exchange === "bybit"
             ? [{ ...trade, exchange, symbol }]
-            : [book, trade].map((of) => ({ ...of, exchange, symbol }))
+            : [book, trade].map((stream) => ({ ...stream, exchange, symbol }))
         )
       )
       yield* append(...streams.flatMap((stream) => [snapshot(1, stream), snapshot(2, stream)]).reverse())

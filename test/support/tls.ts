@@ -25,9 +25,9 @@ export const makeCertificate = (folder: string): Certificate => {
   const openssl = (...args: ReadonlyArray<string>) =>
     execFileSync("openssl", args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"] })
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-  const of = (name: string) => ["-subj", `/CN=${name}`, "-keyout", `${name}.key`]
-  openssl("req", "-x509", ...key, ...of("authority"), "-out", "authority.pem", "-days", "2")
-  openssl("req", ...key, ...of("localhost"), "-out", "localhost.csr")
+  const fileArguments = (name: string) => ["-subj", `/CN=${name}`, "-keyout", `${name}.key`]
+  openssl("req", "-x509", ...key, ...fileArguments("authority"), "-out", "authority.pem", "-days", "2")
+  openssl("req", ...key, ...fileArguments("localhost"), "-out", "localhost.csr")
   NodeFs.writeFileSync(`${folder}/names`, "subjectAltName=DNS:localhost,IP:127.0.0.1")
   const signed = ["-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-extfile", "names"]
   openssl("x509", "-req", "-in", "localhost.csr", ...signed, "-days", "2", "-out", "localhost.pem")

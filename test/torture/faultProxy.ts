@@ -71,18 +71,18 @@ export const makeFaultProxy = (
       request.on("error", () => {})
       response.on("error", () => {})
       const isPut = request.method === "PUT"
-      const of = /^\/[^/?]+\/exchange/.test(request.url ?? "") ? fault : undefined
-      if (of === "reset in the body" && isPut)
+      const current = /^\/[^/?]+\/exchange/.test(request.url ?? "") ? fault : undefined
+      if (current === "reset in the body" && isPut)
         return void request.once("data", () => request.socket.resetAndDestroy())
-      if (of === "stalled" && isPut) return void request.resume()
+      if (current === "stalled" && isPut) return void request.resume()
       const body: Array<Buffer> = []
       request.on("data", (chunk: Buffer) => body.push(chunk))
       request.once("end", () => {
-        if (of === "500" || of === "503") return answer(response, Number(of), "InternalError")
-        if (of === "SlowDown") return answer(response, 503, of)
-        if (of === "ExpiredToken") return answer(response, 400, of)
-        if (of === "RequestTimeTooSkewed") return answer(response, 403, of)
-        if (of === "wrong length" && isPut) {
+        if (current === "500" || current === "503") return answer(response, Number(current), "InternalError")
+        if (current === "SlowDown") return answer(response, 503, current)
+        if (current === "ExpiredToken") return answer(response, 400, current)
+        if (current === "RequestTimeTooSkewed") return answer(response, 403, current)
+        if (current === "wrong length" && isPut) {
           const [, , ...key] = decodeURIComponent((request.url ?? "").split("?")[0] ?? "").split("/")
           const bytes = Buffer.concat(body)
           leaveShort(key.join("/"), bytes.subarray(0, bytes.length - 17)).then(
@@ -101,12 +101,12 @@ export const makeFaultProxy = (
           },
           (real) => {
             const isHead = request.method === "HEAD" && real.statusCode === 200
-            if (of === "answer lost" && isPut) return void request.socket.resetAndDestroy()
-            if (of === "HEAD 404 after PUT" && isHead) {
+            if (current === "answer lost" && isPut) return void request.socket.resetAndDestroy()
+            if (current === "HEAD 404 after PUT" && isHead) {
               real.resume()
               return answer(response, 404, "NotFound")
             }
-            response.writeHead(real.statusCode ?? 502, isHead ? altered(real.headers, of) : real.headers)
+            response.writeHead(real.statusCode ?? 502, isHead ? altered(real.headers, current) : real.headers)
             real.pipe(response)
           }
         )

@@ -114,7 +114,7 @@ interface Identity {
 const identify = <E>(path: string, failed: (cause: unknown) => E): Effect.Effect<Identity, E> =>
   attempt(async () => {
     const [own, above] = await Promise.all(
-      [path, NodePath.dirname(path)].map((one) => NodeFs.stat(one, { bigint: true }))
+      [path, NodePath.dirname(path)].map((each) => NodeFs.stat(each, { bigint: true }))
     )
     if (own === undefined || !own.isDirectory()) throw new Error("not a folder")
     return { device: own.dev, inode: own.ino, isMounted: own.dev !== above?.dev }

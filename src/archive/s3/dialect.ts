@@ -24,10 +24,10 @@ export const simplerThan = (
   const isOfCondition =
     !/checksum/i.test(reason) &&
     (status === 501 || /not_?implemented/i.test(code) || /if-none-match/i.test(reason))
-  const one = isOfCondition ? [unconditional, withoutChecksums] : [withoutChecksums, unconditional]
+  const simplerByOne = isOfCondition ? [unconditional, withoutChecksums] : [withoutChecksums, unconditional]
   return ifNoneMatch && checksums
-    ? [...one, { ifNoneMatch: false, checksums: false }]
-    : one.filter((dialect) => dialect.ifNoneMatch !== ifNoneMatch || dialect.checksums !== checksums)
+    ? [...simplerByOne, { ifNoneMatch: false, checksums: false }]
+    : simplerByOne.filter((dialect) => dialect.ifNoneMatch !== ifNoneMatch || dialect.checksums !== checksums)
 }
 
 /** The codes with which S3 answers 400 about the body, the time, the place or the key, whatever else was requested. */

@@ -134,9 +134,9 @@ export const readCoverage = (
       isLive,
       lastSeen,
       server,
-      servers: all
+      servers: serverNames
     } of journals) {
-      names.set(server, new Set([...(names.get(server) ?? []), ...all]))
+      names.set(server, new Set([...(names.get(server) ?? []), ...serverNames]))
       const before = beginJournal(servers.get(server) ?? noCoverage, yield* begin)
       const clockBefore = clocks.get(server) ?? new Map<string, ClockMeasurements>()
       const saidBefore = said.get(server) ?? noStatuses
@@ -207,8 +207,8 @@ export const readCoverage = (
           names: names.get(server) ?? new Set([server]),
           clock: clocks.get(server) ?? new Map(),
           statuses: said.get(server) ?? noStatuses,
-          streams: Array.from(HashMap.values(streams), (of) =>
-            doubtful(of, absent.windows.get(server)?.get(streamKey(of.stream)) ?? [])
+          streams: Array.from(HashMap.values(streams), (coverage) =>
+            doubtful(coverage, absent.windows.get(server)?.get(streamKey(coverage.stream)) ?? [])
           ).sort((a, b) => Order.string(streamKey(a.stream), streamKey(b.stream)))
         })
       ),
@@ -239,10 +239,10 @@ const withoutArchive = (error: ArchiveStoreError) =>
   )
 
 /** Marks the time of messages that the archive lacks as in doubt. */
-const doubtful = (of: StreamCoverage, absent: ReadonlyArray<Window>): StreamCoverage => ({
-  ...of,
+const doubtful = (coverage: StreamCoverage, absent: ReadonlyArray<Window>): StreamCoverage => ({
+  ...coverage,
   doubts: Chunk.appendAll(
-    of.doubts,
+    coverage.doubts,
     Chunk.unsafeFromArray(absent.map((window) => ({ ...window, reason: "archive" as const })))
   )
 })

@@ -179,14 +179,14 @@ const seconds = (micros: number): number => micros / 1_000_000
 const times = ({ from, to }: Window) => ({ from: isoOf(from), to: isoOf(to) })
 
 /** The state of the server's clock on that day; null if unknown. */
-const clockOf = (of: ClockMeasurements) => ({
-  measured: of.measured,
-  estimated: of.estimated,
-  minOffsetSeconds: secondsOrNull(of.minOffset),
-  maxOffsetSeconds: secondsOrNull(of.maxOffset),
-  maxErrorBoundSeconds: secondsOrNull(of.maxBound),
-  maxDriftSecondsPerMinute: seconds(of.maxDrift),
-  steps: of.steps
+const clockOf = (clock: ClockMeasurements) => ({
+  measured: clock.measured,
+  estimated: clock.estimated,
+  minOffsetSeconds: secondsOrNull(clock.minOffset),
+  maxOffsetSeconds: secondsOrNull(clock.maxOffset),
+  maxErrorBoundSeconds: secondsOrNull(clock.maxBound),
+  maxDriftSecondsPerMinute: seconds(clock.maxDrift),
+  steps: clock.steps
 })
 
 const secondsOrNull = (micros: number | null) => (micros === null ? null : seconds(micros))

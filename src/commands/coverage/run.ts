@@ -14,11 +14,11 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     const reading = yield* loadReading
     const read = yield* readCoverage(reading, select)
     const streams = read.servers.flatMap(({ clock, server, statuses, streams }) =>
-      streams.map((of) => ({
+      streams.map((coverage) => ({
         server,
         clock,
         statuses,
-        days: () => daysOf(of, select.range, isProvable(of.stream))
+        days: () => daysOf(coverage, select.range, isProvable(coverage.stream))
       }))
     )
     const pieces = options.json ? asJson(streams) : asText(streams, yield* showsColours(process.stdout))

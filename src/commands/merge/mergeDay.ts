@@ -71,8 +71,8 @@ export const mergeDay = (options: {
         let rows = 0
         const merged = new Map<string, MergedServer>()
         for (const { key, server } of objects) {
-          const of = merged.get(server) ?? { spans: [], hours: new Map<number, number>(), unread: [] }
-          merged.set(server, of)
+          const ofServer = merged.get(server) ?? { spans: [], hours: new Map<number, number>(), unread: [] }
+          merged.set(server, ofServer)
           let first = Number.POSITIVE_INFINITY
           let last = Number.NEGATIVE_INFINITY
           const path = `${folder}/part.parquet`
@@ -86,7 +86,7 @@ export const mergeDay = (options: {
                     for (let i = 0; i < length; i++) {
                       const time = Number(times[i])
                       const hour = Math.floor(time / microsPerHour)
-                      of.hours.set(hour, (of.hours.get(hour) ?? 0) + 1)
+                      ofServer.hours.set(hour, (ofServer.hours.get(hour) ?? 0) + 1)
                       if (time < first) first = time
                       if (time > last) last = time
                       if (time >= range.from && time < range.to) rows++
@@ -102,7 +102,7 @@ export const mergeDay = (options: {
               )
             ),
             Effect.tap(() =>
-              Effect.sync(() => first <= last && of.spans.push({ from: first, to: last + 1 }))
+              Effect.sync(() => first <= last && ofServer.spans.push({ from: first, to: last + 1 }))
             ),
             Effect.catchTag("ParquetError", "ArchiveStoreError", (error) =>
               Effect.sync(() => {
@@ -110,7 +110,7 @@ export const mergeDay = (options: {
                 unreadable.push({ key, reason: reasonOf(cause) })
                 const parsed = parseKey(key)
                 const plannedAt = parsed === undefined ? 0 : millisOfArchiveId(parsed.archiveId) * 1000
-                of.unread.push(...Option.toArray(Option.fromNullable(receiveTimesOf(key, plannedAt))))
+                ofServer.unread.push(...Option.toArray(Option.fromNullable(receiveTimesOf(key, plannedAt))))
               })
             ),
             Effect.ensuring(Effect.ignore(fs.remove(path, { force: true })))

@@ -140,11 +140,11 @@ const prefixesOf = (
 /** Every day from the first to the last on which any server is to have a stream. */
 const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {
   const spans = new Map<string, { readonly stream: StreamId; readonly span: Window }>()
-  for (const of of servers.flatMap(({ streams }) => streams)) {
-    const { from, to } = recordedSpan([of])
-    const known = spans.get(streamKey(of.stream))?.span ?? { from, to }
+  for (const coverage of servers.flatMap(({ streams }) => streams)) {
+    const { from, to } = recordedSpan([coverage])
+    const known = spans.get(streamKey(coverage.stream))?.span ?? { from, to }
     const span = { from: Math.min(known.from, from), to: Math.max(known.to, to) }
-    spans.set(streamKey(of.stream), { stream: of.stream, span })
+    spans.set(streamKey(coverage.stream), { stream: coverage.stream, span })
   }
   return Array.from(spans.values()).flatMap(({ span, stream }) =>
     intersection([span], [range]).flatMap(({ from, to }) => {

@@ -52,14 +52,14 @@ export const unionHoles = (
         ({ stream }) =>
           stream.exchange === day.exchange && stream.symbol === day.symbol && stream.dataType === day.dataType
       )
-      .map((of) => ({ of, merged: merged.get(server) }))
+      .map((coverage) => ({ coverage, merged: merged.get(server) }))
   )
   const wanted = wantedBy(
-    coverages.map(({ of }) => of),
+    coverages.map(({ coverage }) => coverage),
     within
   )
-  const [first, ...others] = coverages.map(({ merged, of }) =>
-    holesIn(of, wanted, { within, numbered: isNumbered(day), merged })
+  const [first, ...others] = coverages.map(({ coverage, merged }) =>
+    holesIn(coverage, wanted, { within, numbered: isNumbered(day), merged })
   )
   const common = first === undefined ? undefined : others.reduce(meet, first)
   const windows = common === undefined ? [] : intersection([...common.windows, ...common.gaps], wanted)
@@ -70,8 +70,8 @@ export const unionHoles = (
 const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): ReadonlyArray<Window> => {
   if (coverages.length === 0) return []
   const unwanted = difference(
-    coverages.flatMap((of) => Array.from(of.unwanted)),
-    coverages.flatMap((of) => wantedIn(of, within))
+    coverages.flatMap((coverage) => Array.from(coverage.unwanted)),
+    coverages.flatMap((coverage) => wantedIn(coverage, within))
   )
   return difference(intersection([recordedSpan(coverages)], [within]), unwanted)
 }
@@ -79,7 +79,7 @@ const wantedBy = (coverages: ReadonlyArray<StreamCoverage>, within: Window): Rea
 /** From the first to the last time for which any of these servers, at least one, is to have a stream. */
 export const recordedSpan = (coverages: ReadonlyArray<StreamCoverage>): Window => ({
   from: Math.min(...coverages.map(beginOf)),
-  to: Math.max(...coverages.flatMap((of) => [of.wanted.to, beginOf(of) + 1]))
+  to: Math.max(...coverages.flatMap((coverage) => [coverage.wanted.to, beginOf(coverage) + 1]))
 })
 
 /** What a server lacks. */
@@ -104,7 +104,7 @@ const around = microsPerHour
 const widened = ({ from, to }: Window): Window => ({ from: from - slack, to: to + slack })
 
 const holesIn = (
-  of: StreamCoverage,
+  coverage: StreamCoverage,
   wanted: ReadonlyArray<Window>,
   options: {
     readonly within: Window
@@ -113,14 +113,17 @@ const holesIn = (
   }
 ): UnionHoles => {
   const { merged, numbered, within } = options
-  const near = Chunk.filter(of.gaps, ({ from, to }) => to > within.from - around && from < within.to + around)
+  const near = Chunk.filter(
+    coverage.gaps,
+    ({ from, to }) => to > within.from - around && from < within.to + around
+  )
   const hasNumbers = ({ expected, received }: Gap) => numbered && received > expected
-  const own = wantedIn(of, within)
+  const own = wantedIn(coverage, within)
   return {
     windows: union([
       ...difference(wanted, own),
-      ...holesOf({ ...of, gaps: Chunk.empty() }, within),
-      ...absentIn(of, merged, within, own),
+      ...holesOf({ ...coverage, gaps: Chunk.empty() }, within),
+      ...absentIn(coverage, merged, within, own),
       ...intersection(merged?.unread ?? [], wanted),
       ...intersection(
         Chunk.map(
@@ -146,14 +149,14 @@ const holesIn = (
  * each of which has all messages between its first and its last.
  */
 const absentIn = (
-  of: StreamCoverage,
+  coverage: StreamCoverage,
   merged: Merged | undefined,
   within: Window,
   own: ReadonlyArray<Window>
 ): ReadonlyArray<Window> => {
   const hours: Array<Window> = []
   for (let hour = Math.floor(within.from / microsPerHour); hour * microsPerHour < within.to; hour++) {
-    const counted = Option.getOrElse(HashMap.get(of.messages, hour), () => 0)
+    const counted = Option.getOrElse(HashMap.get(coverage.messages, hour), () => 0)
     if (counted > (merged?.hours.get(hour) ?? 0)) {
       hours.push({ from: hour * microsPerHour, to: (hour + 1) * microsPerHour })
     }

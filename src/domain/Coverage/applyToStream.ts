@@ -12,39 +12,40 @@ type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 export const applyToStream = (state: Coverage, at: number, event: StreamEvent): Coverage => {
   // Unreadable frames kept as received belong to no stream; the doubt is journalled for the streams that were to be recorded.
   if (event.stream.dataType === "unreadable") return state
-  const change = (time: number, f: (of: StreamCoverage) => StreamCoverage) =>
+  const change = (time: number, f: (coverage: StreamCoverage) => StreamCoverage) =>
     update(state, event.stream, time, f)
   // An event about an earlier time, journalled late, does not tell whether the stream is to be recorded now.
-  const wanted = (f: (of: StreamCoverage) => StreamCoverage) => change(at, (of) => f(want(of, at)))
+  const wanted = (f: (coverage: StreamCoverage) => StreamCoverage) =>
+    change(at, (coverage) => f(want(coverage, at)))
   switch (event._tag) {
     case "MessagesCommitted": {
       // Not a sign of life: what happened up to its last message may not be journalled yet.
-      return change(event.first, (of) => countMessages(of, event))
+      return change(event.first, (coverage) => countMessages(coverage, event))
     }
     case "MessagesDropped":
-      return change(event.last, (of) => ({
-        ...of,
-        wanted: { ...of.wanted, from: Math.min(of.wanted.from, event.first) },
-        drops: Chunk.append(of.drops, { from: event.first, to: event.last + 1, count: event.count })
+      return change(event.last, (coverage) => ({
+        ...coverage,
+        wanted: { ...coverage.wanted, from: Math.min(coverage.wanted.from, event.first) },
+        drops: Chunk.append(coverage.drops, { from: event.first, to: event.last + 1, count: event.count })
       }))
     case "StreamConnected":
-      return wanted((of) => {
-        const sure = makeSure(of, at)
+      return wanted((coverage) => {
+        const sure = makeSure(coverage, at)
         return { ...sure, open: HashMap.set(sure.open, event.connection, event.since ?? at) }
       })
     case "StreamDisconnected":
-      return change(at, (of) => {
-        const name = HashMap.has(of.open, event.connection) ? event.connection : unnamed
-        const known = HashMap.get(of.open, name)
+      return change(at, (coverage) => {
+        const name = HashMap.has(coverage.open, event.connection) ? event.connection : unnamed
+        const known = HashMap.get(coverage.open, name)
         return Option.match(
-          Option.orElse(known, () => of.unsureSince),
+          Option.orElse(known, () => coverage.unsureSince),
           {
-            onNone: () => of,
+            onNone: () => coverage,
             onSome: (from) => ({
-              ...(Option.isSome(known) ? of : wantSince(of, from)),
+              ...(Option.isSome(known) ? coverage : wantSince(coverage, from)),
               unsureSince: Option.none(),
-              open: HashMap.remove(of.open, name),
-              connected: Chunk.append(of.connected, {
+              open: HashMap.remove(coverage.open, name),
+              connected: Chunk.append(coverage.connected, {
                 from,
                 to: Math.max(from, event.heard === undefined ? at : Math.min(at, event.heard + 1)),
                 process: state.process
@@ -57,22 +58,26 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
       return wanted(identity)
     case "StreamSilent": {
       const from = at - event.seconds * 1_000_000
-      return wanted((of) =>
+      return wanted((coverage) =>
         event.isOpen === true
-          ? beginDoubt(of, "silent", from)
-          : { ...of, doubts: Chunk.append(of.doubts, { from, to: at, reason: "silent" }) }
+          ? beginDoubt(coverage, "silent", from)
+          : { ...coverage, doubts: Chunk.append(coverage.doubts, { from, to: at, reason: "silent" }) }
       )
     }
     case "StreamHeard":
-      return wanted((of) => endDoubt(of, "silent", at, event.after ?? firstOf(state, of, at)))
+      return wanted((coverage) =>
+        endDoubt(coverage, "silent", at, event.after ?? firstOf(state, coverage, at))
+      )
     case "StreamUnreadable":
-      return wanted((of) => beginDoubt(of, "unreadable", Math.min(event.after ?? at, at - 1)))
+      return wanted((coverage) => beginDoubt(coverage, "unreadable", Math.min(event.after ?? at, at - 1)))
     case "StreamReadable":
-      return change(at, (of) => endDoubt(of, "unreadable", at, event.after ?? firstOf(state, of, at)))
+      return change(at, (coverage) =>
+        endDoubt(coverage, "unreadable", at, event.after ?? firstOf(state, coverage, at))
+      )
     case "GapDetected":
-      return wanted((of) => ({
-        ...of,
-        gaps: Chunk.append(of.gaps, {
+      return wanted((coverage) => ({
+        ...coverage,
+        gaps: Chunk.append(coverage.gaps, {
           ...between(event, at),
           size: event.size,
           rule: event.rule,
@@ -82,9 +87,9 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
         })
       }))
     case "Discontinuity":
-      return wanted((of) => ({
-        ...of,
-        doubts: Chunk.append(of.doubts, { ...between(event, at), reason: event.reason })
+      return wanted((coverage) => ({
+        ...coverage,
+        doubts: Chunk.append(coverage.doubts, { ...between(event, at), reason: event.reason })
       }))
     default:
       return change(at, identity)
@@ -92,10 +97,10 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
 }
 
 /** Returns the earliest time it can have been subscribed to, if entries of the process are missing; otherwise `at`. */
-const firstOf = (state: Coverage, of: StreamCoverage, at: number): number =>
+const firstOf = (state: Coverage, coverage: StreamCoverage, at: number): number =>
   Option.match(state.unsureSince, {
     onNone: () => at,
-    onSome: (since) => Math.min(at, since, ...HashMap.values(of.open))
+    onSome: (since) => Math.min(at, since, ...HashMap.values(coverage.open))
   })
 
 const between = (

@@ -39,18 +39,20 @@ export const endArchive = (
           }
         }),
         streams:
-          rows > 0 ? HashMap.modify(state.streams, stream, (of) => countAsArchived(of, rows)) : state.streams
+          rows > 0
+            ? HashMap.modify(state.streams, stream, (coverage) => countAsArchived(coverage, rows))
+            : state.streams
       }
     }
   })
 
 /** Counts rows of the stream, the oldest ones, as contained in a finished archive. */
-export const countAsArchived = (of: StreamCoverage, rows: number): StreamCoverage => {
+export const countAsArchived = (coverage: StreamCoverage, rows: number): StreamCoverage => {
   let left = rows
-  const unarchived = of.unarchived.flatMap(({ from, messages }) => {
+  const unarchived = coverage.unarchived.flatMap(({ from, messages }) => {
     const taken = Math.min(left, messages)
     left -= taken
     return messages > taken ? [{ from, messages: messages - taken }] : []
   })
-  return { ...of, unarchived, uncounted: of.uncounted + left }
+  return { ...coverage, unarchived, uncounted: coverage.uncounted + left }
 }

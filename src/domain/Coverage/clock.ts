@@ -9,9 +9,9 @@ import { beginDoubt, endDoubts, makeSure, reach } from "./streams.ts"
 /** Marks a time that the wall clock ran through twice: what is recorded there can be from either pass. */
 export const cameTwice = (state: Coverage, { from, to }: Window): Coverage => ({
   ...state,
-  streams: HashMap.map(state.streams, (of) => ({
-    ...of,
-    doubts: Chunk.append(of.doubts, { from, to, reason: "clock" as const })
+  streams: HashMap.map(state.streams, (coverage) => ({
+    ...coverage,
+    doubts: Chunk.append(coverage.doubts, { from, to, reason: "clock" as const })
   }))
 })
 
@@ -28,16 +28,20 @@ export const settle = (state: Coverage, at: number, unsettled: Unsettled | undef
     )
   const streams = doubts.reduce(
     (all, { reason, since, stream }) =>
-      HashMap.modify(all, streamKey(stream), (of) => beginDoubt(of, reason, since)),
+      HashMap.modify(all, streamKey(stream), (coverage) => beginDoubt(coverage, reason, since)),
     twice.streams
   )
-  const unnamedDoubt = (of: StreamCoverage, since: number): StreamCoverage => ({
-    ...of,
-    doubts: Chunk.append(of.doubts, { from: Math.min(since, at - 1), to: at, reason: "journal" as const })
+  const unnamedDoubt = (coverage: StreamCoverage, since: number): StreamCoverage => ({
+    ...coverage,
+    doubts: Chunk.append(coverage.doubts, {
+      from: Math.min(since, at - 1),
+      to: at,
+      reason: "journal" as const
+    })
   })
   return {
     ...twice,
-    streams: more === undefined ? streams : HashMap.map(streams, (of) => unnamedDoubt(of, more))
+    streams: more === undefined ? streams : HashMap.map(streams, (coverage) => unnamedDoubt(coverage, more))
   }
 }
 
@@ -51,29 +55,29 @@ export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Typ
     ? Chunk.append(state.missing, { from: Math.min(from, to), to: Math.max(from, to) + 1 })
     : state.missing,
   streams: HashMap.map(state.streams, (known) => {
-    const of = makeSure(known, from)
-    return of.isWanted || !HashMap.isEmpty(of.open) || Option.isSome(known.unsureSince)
+    const coverage = makeSure(known, from)
+    return coverage.isWanted || !HashMap.isEmpty(coverage.open) || Option.isSome(known.unsureSince)
       ? {
-          ...reach(of, to),
+          ...reach(coverage, to),
           unsureSince: Option.as(known.unsureSince, to),
           connected: Chunk.appendAll(
-            of.connected,
+            coverage.connected,
             Chunk.fromIterable(
-              Array.from(HashMap.values(of.open), (since) => ({
+              Array.from(HashMap.values(coverage.open), (since) => ({
                 from: since,
                 to: Math.max(since, from),
                 process: state.process
               }))
             )
           ),
-          open: HashMap.map(of.open, () => to),
-          lasting: HashMap.map(of.lasting, () => to),
-          doubts: Chunk.append(endDoubts(of, from).doubts, {
+          open: HashMap.map(coverage.open, () => to),
+          lasting: HashMap.map(coverage.lasting, () => to),
+          doubts: Chunk.append(endDoubts(coverage, from).doubts, {
             from: Math.min(from, to),
             to: Math.max(from, to) + 1,
             reason: "clock" as const
           })
         }
-      : of
+      : coverage
   })
 })

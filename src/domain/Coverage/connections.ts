@@ -19,11 +19,11 @@ export const endsOf = (
     return { from, to: Math.max(from, Math.min(at, last + 1)), process }
   })
 
-export const closeAll = (of: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): StreamCoverage =>
+export const closeAll = (coverage: StreamCoverage, ends: ReadonlyArray<ConnectedWindow>): StreamCoverage =>
   ends.length === 0
-    ? of
+    ? coverage
     : {
-        ...of,
+        ...coverage,
         open: HashMap.empty<string, number>(),
-        connected: Chunk.appendAll(of.connected, Chunk.unsafeFromArray(ends))
+        connected: Chunk.appendAll(coverage.connected, Chunk.unsafeFromArray(ends))
       }

@@ -4,15 +4,15 @@ import type { Window } from "../Window.ts"
 import type { Coverage, StreamCoverage } from "./state.ts"
 
 /** Restricts what is known of a stream to a time, without what ends before it or begins after it. */
-export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage => {
+export const during = (coverage: StreamCoverage, { from, to }: Window): StreamCoverage => {
   const isIn = (window: Window) => window.to >= from && window.from < to
   return {
-    ...noteBegin(of),
-    unwanted: Chunk.filter(of.unwanted, isIn),
-    connected: Chunk.filter(of.connected, isIn),
-    gaps: Chunk.filter(of.gaps, isIn),
-    drops: Chunk.filter(of.drops, isIn),
-    doubts: Chunk.filter(of.doubts, isIn)
+    ...noteBegin(coverage),
+    unwanted: Chunk.filter(coverage.unwanted, isIn),
+    connected: Chunk.filter(coverage.connected, isIn),
+    gaps: Chunk.filter(coverage.gaps, isIn),
+    drops: Chunk.filter(coverage.drops, isIn),
+    doubts: Chunk.filter(coverage.doubts, isIn)
   }
 }
 
@@ -21,13 +21,13 @@ export const during = (of: StreamCoverage, { from, to }: Window): StreamCoverage
  * missing or in doubt. That the exchange accepted the subscription proves nothing. A stream that never had a message is to be
  * recorded from the start.
  */
-export const beginOf = (of: StreamCoverage): number =>
-  of.lastMessageAt === 0 ? of.wanted.from : Math.max(of.wanted.from, earliestOf(of))
+export const beginOf = (coverage: StreamCoverage): number =>
+  coverage.lastMessageAt === 0 ? coverage.wanted.from : Math.max(coverage.wanted.from, earliestOf(coverage))
 
 /** Notes the start of a stream, before anything it follows from is forgotten. */
-export const noteBegin = (of: StreamCoverage): StreamCoverage => ({
-  ...of,
-  begunAt: Option.liftPredicate(earliestOf(of), Number.isFinite)
+export const noteBegin = (coverage: StreamCoverage): StreamCoverage => ({
+  ...coverage,
+  begunAt: Option.liftPredicate(earliestOf(coverage), Number.isFinite)
 })
 
 export const earliestOf = ({ begunAt, doubts, drops, gaps, lasting }: StreamCoverage): number => {
@@ -43,10 +43,10 @@ export const earliestOf = ({ begunAt, doubts, drops, gaps, lasting }: StreamCove
 /** Forgets what the state knows of other times, so that it is no larger than what was requested. */
 export const forgetOutside = (state: Coverage, range: Window): Coverage => ({
   ...state,
-  streams: HashMap.map(state.streams, (of) => ({
-    ...during(of, range),
+  streams: HashMap.map(state.streams, (coverage) => ({
+    ...during(coverage, range),
     messages: HashMap.filter(
-      of.messages,
+      coverage.messages,
       (_, hour) => (hour + 1) * microsPerHour > range.from && hour * microsPerHour < range.to
     )
   }))

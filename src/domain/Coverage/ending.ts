@@ -22,42 +22,45 @@ export const endOfJournal = (
   const ended = endProcess(found, last, heard ?? state.heard)
   return {
     ...ended,
-    streams: HashMap.map(ended.streams, (of, key) => {
+    streams: HashMap.map(ended.streams, (coverage, key) => {
       const before = HashMap.get(found.streams, key)
-      const archived = isAlone ? unarchivedFrom(state, of) : Number.POSITIVE_INFINITY
+      const archived = isAlone ? unarchivedFrom(state, coverage) : Number.POSITIVE_INFINITY
       return Option.exists(before, ({ isWanted }) => isWanted)
-        ? endUnproven(of, Option.getOrElse(before, () => of).wanted.to, archived)
-        : doubtFrom(doubtUnproven(of), archived)
+        ? endUnproven(coverage, Option.getOrElse(before, () => coverage).wanted.to, archived)
+        : doubtFrom(doubtUnproven(coverage), archived)
     })
   }
 }
 
 /** Treats a stream as wanted up to its last message, or to a later event about it, but no longer than until `most`. */
-const endUnproven = (of: StreamCoverage, told: number, most: number): StreamCoverage => {
-  const to = Math.min(most, Math.max(told, of.lastMessageAt + 1))
+const endUnproven = (coverage: StreamCoverage, told: number, most: number): StreamCoverage => {
+  const to = Math.min(most, Math.max(told, coverage.lastMessageAt + 1))
   return doubtUnproven({
-    ...of,
-    wanted: { from: of.wanted.from, to: Math.min(of.wanted.to, to) },
-    connected: Chunk.map(of.connected, (window) =>
+    ...coverage,
+    wanted: { from: coverage.wanted.from, to: Math.min(coverage.wanted.to, to) },
+    connected: Chunk.map(coverage.connected, (window) =>
       window.to > to ? { ...window, to: Math.max(window.from, to) } : window
     )
   })
 }
 
 /** Marks the time from then on as in doubt, since the archive does not have what was received in it. */
-const doubtFrom = (of: StreamCoverage, from: number): StreamCoverage =>
-  from < of.wanted.to
-    ? { ...of, doubts: Chunk.append(of.doubts, { from, to: of.wanted.to, reason: "archive" as const }) }
-    : of
+const doubtFrom = (coverage: StreamCoverage, from: number): StreamCoverage =>
+  from < coverage.wanted.to
+    ? {
+        ...coverage,
+        doubts: Chunk.append(coverage.doubts, { from, to: coverage.wanted.to, reason: "archive" as const })
+      }
+    : coverage
 
-const doubtUnproven = (of: StreamCoverage): StreamCoverage => {
-  const from = Math.max(of.lastMessageAt, of.wanted.from)
-  const connected = Chunk.reduce(of.connected, 0, (last, { to }) => Math.max(last, to))
-  const to = Math.min(connected, of.wanted.to)
-  if (to <= from + 1) return of
-  return of.wanted.to - from < lastMoments && of.lastMessageAt > 0
-    ? { ...of, wanted: { from: of.wanted.from, to: from + 1 } }
-    : { ...of, doubts: Chunk.append(of.doubts, { from, to, reason: "unproven" as const }) }
+const doubtUnproven = (coverage: StreamCoverage): StreamCoverage => {
+  const from = Math.max(coverage.lastMessageAt, coverage.wanted.from)
+  const connected = Chunk.reduce(coverage.connected, 0, (last, { to }) => Math.max(last, to))
+  const to = Math.min(connected, coverage.wanted.to)
+  if (to <= from + 1) return coverage
+  return coverage.wanted.to - from < lastMoments && coverage.lastMessageAt > 0
+    ? { ...coverage, wanted: { from: coverage.wanted.from, to: from + 1 } }
+    : { ...coverage, doubts: Chunk.append(coverage.doubts, { from, to, reason: "unproven" as const }) }
 }
 
 export const seen = (state: Coverage, at: number): Coverage => ({
@@ -76,7 +79,7 @@ export const endProcess = (state: Coverage, at: number, heard: Heard | undefined
   heard: undefined,
   unsureSince: Option.none(),
   through: Math.max(state.through, at),
-  streams: HashMap.map(state.streams, (of) => endStream(of, at, state.process, heard))
+  streams: HashMap.map(state.streams, (coverage) => endStream(coverage, at, state.process, heard))
 })
 
 /** Microseconds; anything shorter does not count as silence. */
@@ -89,16 +92,16 @@ const endStream = (
   heard: Heard | undefined
 ): StreamCoverage => {
   const ends = endsOf(was, at, process, heard)
-  const of = closeAll(makeSure(was, at), ends)
+  const coverage = closeAll(makeSure(was, at), ends)
   const last = ends.reduce((last, { to }) => Math.max(last, to), 0)
   const isBeyond = (window: ConnectedWindow) => window.process === process && window.to > at
-  const closed = Chunk.some(of.connected, isBeyond)
-    ? Chunk.map(of.connected, (window) =>
+  const closed = Chunk.some(coverage.connected, isBeyond)
+    ? Chunk.map(coverage.connected, (window) =>
         isBeyond(window) ? { ...window, to: Math.max(window.from, at) } : window
       )
-    : of.connected
+    : coverage.connected
   return {
-    ...unwant(of, last > 0 && at - last < lastMoments ? last : at),
+    ...unwant(coverage, last > 0 && at - last < lastMoments ? last : at),
     isNamed: false,
     connected: closed
   }

@@ -32,17 +32,17 @@ export const beginJournal = (
   { after, goesBack }: { readonly after: number; readonly goesBack: boolean }
 ): Coverage => {
   let lostFrom = Number.POSITIVE_INFINITY
-  const streams = HashMap.map(state.streams, (of) => {
-    const from = of.unarchived[0]?.from
+  const streams = HashMap.map(state.streams, (coverage) => {
+    const from = coverage.unarchived[0]?.from
     const noneSince = Option.some(state.through)
-    if (from === undefined) return { ...of, uncounted: 0, noneSince }
+    if (from === undefined) return { ...coverage, uncounted: 0, noneSince }
     lostFrom = Math.min(lostFrom, from)
     return {
-      ...of,
+      ...coverage,
       unarchived: [],
       uncounted: 0,
       noneSince,
-      doubts: Chunk.append(of.doubts, {
+      doubts: Chunk.append(coverage.doubts, {
         from,
         to: Math.max(state.lastSeen, from + 1),
         reason: "journal" as const

@@ -6,38 +6,40 @@ import { type Doubt, isEndless, type StreamCoverage } from "./state.ts"
 import { wantSince } from "./streams.ts"
 
 export const countMessages = (
-  of: StreamCoverage,
+  coverage: StreamCoverage,
   event: Extract<JournalEvent, { _tag: "MessagesCommitted" }>
 ): StreamCoverage => {
-  const known = Math.min(of.uncounted, event.messages)
+  const known = Math.min(coverage.uncounted, event.messages)
   const messages = event.messages - known
   const counted = {
-    ...of,
+    ...coverage,
     begunAt: Option.some(
       Math.min(
-        Option.getOrElse(of.begunAt, () => earliestOf(of)),
+        Option.getOrElse(coverage.begunAt, () => earliestOf(coverage)),
         event.first
       )
     ),
-    messages: HashMap.modifyAt(of.messages, event.hour, (before) =>
+    messages: HashMap.modifyAt(coverage.messages, event.hour, (before) =>
       Option.some(Option.getOrElse(before, () => 0) + event.messages)
     ),
-    lastMessageAt: Math.max(of.lastMessageAt, event.last),
-    doubts: Chunk.appendAll(of.doubts, beforeFirst(of, event.first)),
+    lastMessageAt: Math.max(coverage.lastMessageAt, event.last),
+    doubts: Chunk.appendAll(coverage.doubts, beforeFirst(coverage, event.first)),
     noneSince: Option.none(),
     unarchived:
-      messages === 0 || isEndless(of) ? of.unarchived : [...of.unarchived, { from: event.first, messages }],
-    uncounted: of.uncounted - known
+      messages === 0 || isEndless(coverage)
+        ? coverage.unarchived
+        : [...coverage.unarchived, { from: event.first, messages }],
+    uncounted: coverage.uncounted - known
   }
   // No connection was made since then, so one that was already open delivered it.
-  return Option.match(of.unsureSince, {
+  return Option.match(coverage.unsureSince, {
     onNone: () => counted,
     onSome: (since) =>
       event.last > since
         ? {
             ...wantSince(counted, since),
             unsureSince: Option.none(),
-            open: HashMap.set(of.open, unnamed, since)
+            open: HashMap.set(coverage.open, unnamed, since)
           }
         : counted
   })

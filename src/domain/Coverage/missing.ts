@@ -24,8 +24,8 @@ const isNeverLate: ReadonlySet<string> = new Set<JournalEvent["_tag"]>([
 export const lose = (state: Coverage): Coverage => ({
   ...state,
   missingSince: Option.some(state.lastSeen),
-  streams: HashMap.map(state.streams, (of) =>
-    closeAll(of, endsOf(of, state.lastSeen, state.process, state.heard))
+  streams: HashMap.map(state.streams, (coverage) =>
+    closeAll(coverage, endsOf(coverage, state.lastSeen, state.process, state.heard))
   )
 })
 
@@ -40,11 +40,11 @@ export const findAgain = (state: Coverage, at: number): Coverage =>
         missingSince: Option.none(),
         missing: Chunk.append(state.missing, window),
         unsureSince: Option.some(window.to),
-        streams: HashMap.map(state.streams, (of) => ({
-          ...doubt(of, { ...window, from: Math.min(window.from, unarchivedFrom(state, of)) }),
-          unsureSince: HashMap.isEmpty(of.open) ? Option.some(window.to) : Option.none(),
+        streams: HashMap.map(state.streams, (coverage) => ({
+          ...doubt(coverage, { ...window, from: Math.min(window.from, unarchivedFrom(state, coverage)) }),
+          unsureSince: HashMap.isEmpty(coverage.open) ? Option.some(window.to) : Option.none(),
           // It is unknown how many of the messages counted meanwhile are archived.
-          unarchived: isEndless(of) ? of.unarchived : [...of.unarchived, endless(from)],
+          unarchived: isEndless(coverage) ? coverage.unarchived : [...coverage.unarchived, endless(from)],
           uncounted: 0
         }))
       }
@@ -62,10 +62,10 @@ export const unarchivedFrom = (
   first === undefined ? Number.POSITIVE_INFINITY : Option.getOrElse(archivedBefore, () => first.from)
 
 /** Puts the stream in doubt from the last message before, since a gap that was not journalled may begin there. */
-const doubt = (of: StreamCoverage, { from, to }: Window): StreamCoverage => ({
-  ...of,
-  doubts: Chunk.append(of.doubts, {
-    from: of.lastMessageAt > 0 ? Math.min(from, of.lastMessageAt) : from,
+const doubt = (coverage: StreamCoverage, { from, to }: Window): StreamCoverage => ({
+  ...coverage,
+  doubts: Chunk.append(coverage.doubts, {
+    from: coverage.lastMessageAt > 0 ? Math.min(from, coverage.lastMessageAt) : from,
     to,
     reason: "journal"
   })

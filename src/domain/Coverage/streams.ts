@@ -4,26 +4,33 @@ import type { LastingReason } from "../Unsettled.ts"
 import { type Coverage, newStream, type StreamCoverage } from "./state.ts"
 
 /** Marks a stream as connected since then, and so to be recorded. */
-export const wantSince = (of: StreamCoverage, since: number): StreamCoverage => ({
-  ...of,
+export const wantSince = (coverage: StreamCoverage, since: number): StreamCoverage => ({
+  ...coverage,
   isWanted: true,
-  wanted: { from: Math.min(of.wanted.from, since), to: of.wanted.to }
+  wanted: { from: Math.min(coverage.wanted.from, since), to: coverage.wanted.to }
 })
 
 /** Gives up finding out whether it was connected up to here after missing entries: that time is in doubt. */
-export const makeSure = (of: StreamCoverage, at: number): StreamCoverage =>
-  Option.match(of.unsureSince, {
-    onNone: () => of,
+export const makeSure = (coverage: StreamCoverage, at: number): StreamCoverage =>
+  Option.match(coverage.unsureSince, {
+    onNone: () => coverage,
     onSome: (from) => ({
-      ...of,
+      ...coverage,
       unsureSince: Option.none(),
-      doubts: at > from ? Chunk.append(of.doubts, { from, to: at, reason: "journal" as const }) : of.doubts
+      doubts:
+        at > from
+          ? Chunk.append(coverage.doubts, { from, to: at, reason: "journal" as const })
+          : coverage.doubts
     })
   })
 
-export const beginDoubt = (of: StreamCoverage, reason: LastingReason, from: number): StreamCoverage => ({
-  ...of,
-  lasting: HashMap.modifyAt(of.lasting, reason, (since) =>
+export const beginDoubt = (
+  coverage: StreamCoverage,
+  reason: LastingReason,
+  from: number
+): StreamCoverage => ({
+  ...coverage,
+  lasting: HashMap.modifyAt(coverage.lasting, reason, (since) =>
     Option.some(
       Math.min(
         from,
@@ -35,44 +42,49 @@ export const beginDoubt = (of: StreamCoverage, reason: LastingReason, from: numb
 
 /** Ends a doubt, which began at `since` if its start is unknown or was later: events in between may use another clock. */
 export const endDoubt = (
-  of: StreamCoverage,
+  coverage: StreamCoverage,
   reason: LastingReason,
   at: number,
   since: number
 ): StreamCoverage => {
-  const from = Option.match(HashMap.get(of.lasting, reason), {
+  const from = Option.match(HashMap.get(coverage.lasting, reason), {
     onNone: () => since,
     onSome: (known) => Math.min(known, since)
   })
   return {
-    ...of,
-    lasting: HashMap.remove(of.lasting, reason),
-    doubts: at > from ? Chunk.append(of.doubts, { from, to: at, reason }) : of.doubts
+    ...coverage,
+    lasting: HashMap.remove(coverage.lasting, reason),
+    doubts: at > from ? Chunk.append(coverage.doubts, { from, to: at, reason }) : coverage.doubts
   }
 }
 
-export const endDoubts = (of: StreamCoverage, at: number): StreamCoverage =>
-  Array.from(HashMap.keys(of.lasting)).reduce((rest, reason) => endDoubt(rest, reason, at, at), of)
+export const endDoubts = (coverage: StreamCoverage, at: number): StreamCoverage =>
+  Array.from(HashMap.keys(coverage.lasting)).reduce(
+    (rest, reason) => endDoubt(rest, reason, at, at),
+    coverage
+  )
 
 /** Marks a stream as not to be recorded from `at` on, by what is known then. */
-export const unwant = (of: StreamCoverage, at: number): StreamCoverage => ({
-  ...endDoubts(of, at),
+export const unwant = (coverage: StreamCoverage, at: number): StreamCoverage => ({
+  ...endDoubts(coverage, at),
   isWanted: false,
-  wanted: of.isWanted ? { from: of.wanted.from, to: Math.max(of.wanted.to, at) } : of.wanted
+  wanted: coverage.isWanted
+    ? { from: coverage.wanted.from, to: Math.max(coverage.wanted.to, at) }
+    : coverage.wanted
 })
 
-export const delist = (of: StreamCoverage, at: number): StreamCoverage => ({
-  ...unwant(of, at),
+export const delist = (coverage: StreamCoverage, at: number): StreamCoverage => ({
+  ...unwant(coverage, at),
   delistedAt: Option.some(at)
 })
 
-export const want = (of: StreamCoverage, at: number): StreamCoverage => ({
-  ...of,
+export const want = (coverage: StreamCoverage, at: number): StreamCoverage => ({
+  ...coverage,
   isWanted: true,
   delistedAt: Option.none(),
-  unwanted: Option.match(of.delistedAt, {
-    onNone: () => of.unwanted,
-    onSome: (from) => Chunk.append(of.unwanted, { from, to: at })
+  unwanted: Option.match(coverage.delistedAt, {
+    onNone: () => coverage.unwanted,
+    onSome: (from) => Chunk.append(coverage.unwanted, { from, to: at })
   })
 })
 
@@ -81,7 +93,7 @@ export const update = (
   state: Coverage,
   stream: StreamId,
   at: number,
-  f: (of: StreamCoverage) => StreamCoverage
+  f: (coverage: StreamCoverage) => StreamCoverage
 ): Coverage => ({
   ...state,
   streams: HashMap.modifyAt(state.streams, streamKey(stream), (known) =>
@@ -100,15 +112,15 @@ export const update = (
 export const updateSymbol = (
   state: Coverage,
   { exchange, symbol }: { readonly exchange: string; readonly symbol: string },
-  f: (of: StreamCoverage) => StreamCoverage
+  f: (coverage: StreamCoverage) => StreamCoverage
 ): Coverage => ({
   ...state,
-  streams: HashMap.map(state.streams, (of) =>
-    of.stream.exchange === exchange && of.stream.symbol === symbol ? f(of) : of
+  streams: HashMap.map(state.streams, (coverage) =>
+    coverage.stream.exchange === exchange && coverage.stream.symbol === symbol ? f(coverage) : coverage
   )
 })
 
-export const reach = (of: StreamCoverage, at: number): StreamCoverage => ({
-  ...of,
-  wanted: { from: Math.min(of.wanted.from, at), to: Math.max(of.wanted.to, at) }
+export const reach = (coverage: StreamCoverage, at: number): StreamCoverage => ({
+  ...coverage,
+  wanted: { from: Math.min(coverage.wanted.from, at), to: Math.max(coverage.wanted.to, at) }
 })

@@ -134,23 +134,23 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
     to <= lastMessageAt &&
     Option.getOrElse(noneSince, () => Number.POSITIVE_INFINITY) > from
 
-  const takeFrom = (key: string, of: StreamCoverage): StreamCoverage => {
-    const [open, settled] = Chunk.partition(of.connected, (window) => isSettled(window, of))
+  const takeFrom = (key: string, coverage: StreamCoverage): StreamCoverage => {
+    const [open, settled] = Chunk.partition(coverage.connected, (window) => isSettled(window, coverage))
     if (
       Chunk.isEmpty(settled) &&
-      Chunk.isEmpty(of.unwanted) &&
-      Chunk.isEmpty(of.gaps) &&
-      Chunk.isEmpty(of.drops) &&
-      Chunk.isEmpty(of.doubts) &&
-      HashMap.isEmpty(of.messages) &&
-      of.unarchived.length <= maxUnarchived
+      Chunk.isEmpty(coverage.unwanted) &&
+      Chunk.isEmpty(coverage.gaps) &&
+      Chunk.isEmpty(coverage.drops) &&
+      Chunk.isEmpty(coverage.doubts) &&
+      HashMap.isEmpty(coverage.messages) &&
+      coverage.unarchived.length <= maxUnarchived
     )
-      return of
+      return coverage
     const rows = rowsOf(key)
     for (const { from, to } of settled) rows.add(kinds.connected, from, to)
-    for (const { from, to } of of.unwanted) rows.add(kinds.unwanted, from, to)
-    for (const { count, from, to } of of.drops) rows.add(kinds.drop, from, to, count)
-    for (const gap of of.gaps) {
+    for (const { from, to } of coverage.unwanted) rows.add(kinds.unwanted, from, to)
+    for (const { count, from, to } of coverage.drops) rows.add(kinds.drop, from, to, count)
+    for (const gap of coverage.gaps) {
       rows.add(
         gapKind(gap),
         gap.from,
@@ -160,19 +160,19 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
         inRow(gap.received)
       )
     }
-    for (const { from, reason, to } of of.doubts) rows.add(doubtKind(reason), from, to)
-    for (const [hour, messages] of of.messages) {
+    for (const { from, reason, to } of coverage.doubts) rows.add(doubtKind(reason), from, to)
+    for (const [hour, messages] of coverage.messages) {
       if ((hour + 1) * microsPerHour > knownFrom) count(key, hour, messages)
     }
     return {
-      ...noteBegin(of),
+      ...noteBegin(coverage),
       connected: open,
       unwanted: Chunk.empty(),
       gaps: Chunk.empty(),
       drops: Chunk.empty(),
       doubts: Chunk.empty(),
       messages: HashMap.empty(),
-      unarchived: together(of.unarchived)
+      unarchived: together(coverage.unarchived)
     }
   }
 
@@ -185,15 +185,15 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
     for (const day of days.keys()) if ((day + 1) * microsPerDay <= oldest) days.delete(day)
   }
 
-  const isGone = (of: StreamCoverage): boolean =>
-    !of.isWanted &&
-    of.wanted.to < knownFrom &&
-    HashMap.isEmpty(of.open) &&
-    Chunk.isEmpty(of.connected) &&
-    of.unarchived.length === 0
+  const isGone = (coverage: StreamCoverage): boolean =>
+    !coverage.isWanted &&
+    coverage.wanted.to < knownFrom &&
+    HashMap.isEmpty(coverage.open) &&
+    Chunk.isEmpty(coverage.connected) &&
+    coverage.unarchived.length === 0
 
   const dropGone = (): void => {
-    const gone = Array.from(HashMap.entries(state.streams)).filter(([, of]) => isGone(of))
+    const gone = Array.from(HashMap.entries(state.streams)).filter(([, coverage]) => isGone(coverage))
     if (gone.length === 0) return
     state = {
       ...state,
@@ -216,9 +216,9 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
   const isTooMuch = () => {
     const countBytes = days.size * capacity * hoursPerDay * Uint32Array.BYTES_PER_ELEMENT
     if (countBytes > limits.countBytes) return true
-    let all = 0
-    for (const rows of windows.values()) all += rows.length()
-    return all > limits.windows
+    let total = 0
+    for (const rows of windows.values()) total += rows.length()
+    return total > limits.windows
   }
 
   const keepWithin = (now: number): void => {
@@ -251,7 +251,7 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
       sure = 0
     },
     settle: (now, { heard, lastSeen, open = [] } = {}) => {
-      state = { ...state, streams: HashMap.map(state.streams, (of, key) => takeFrom(key, of)) }
+      state = { ...state, streams: HashMap.map(state.streams, (coverage, key) => takeFrom(key, coverage)) }
       keepWithin(now)
       const settled = state
       show = () => endOfJournal(open.reduce(applyToCoverage, settled), lastSeen, heard)
@@ -264,9 +264,9 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
       return keys
     },
     stream: (key, range) =>
-      Option.map(HashMap.get(whatIsShown().streams, key), (of) => {
+      Option.map(HashMap.get(whatIsShown().streams, key), (coverage) => {
         const rows = windows.get(key)
-        return rows === undefined ? of : rows.joinedWith(of, range)
+        return rows === undefined ? coverage : rows.joinedWith(coverage, range)
       }),
     messages: (key, from, hours) => {
       const messages = Array.from({ length: hours }, () => 0)
@@ -277,7 +277,7 @@ export const makePast = (memory: PastMemory = nothingKnown, limits: PastLimits =
       }
       for (const [hour, open] of Option.match(HashMap.get(whatIsShown().streams, key), {
         onNone: () => [],
-        onSome: (of) => Array.from(of.messages)
+        onSome: (coverage) => Array.from(coverage.messages)
       })) {
         if (hour >= from && hour < from + hours) messages[hour - from] = (messages[hour - from] ?? 0) + open
       }

@@ -237,8 +237,10 @@ const fromCheckpoint = (journal: JournalPages): Effect.Effect<Fold, DatabaseErro
     })
     const usable = Option.filter(
       checkpoint,
-      (of) =>
-        of.journal === journal.id && of.coverage.lastId >= pruned && of.coverage.lastId <= journal.lastId
+      (found) =>
+        found.journal === journal.id &&
+        found.coverage.lastId >= pruned &&
+        found.coverage.lastId <= journal.lastId
     )
     return Option.match(usable, {
       onNone: () => ({ ...emptyFold, journal: journal.id, past: makePast() }),

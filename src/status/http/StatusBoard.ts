@@ -101,13 +101,13 @@ const make = (settings: HttpSettings) =>
 
     /** Keeps an answer for as long as the report it was made from. */
     const oncePerReport = <A>(make: Effect.Effect<A>): Effect.Effect<A> => {
-      let made: { readonly of: Report | null; readonly answer: A } | undefined
+      let made: { readonly source: Report | null; readonly answer: A } | undefined
       return Effect.suspend(() => {
-        if (made?.of === report && made !== undefined) return Effect.succeed(made.answer)
-        const of = report
+        if (made?.source === report && made !== undefined) return Effect.succeed(made.answer)
+        const source = report
         return Effect.tap(make, (answer) =>
           Effect.sync(() => {
-            made = { of, answer }
+            made = { source, answer }
           })
         )
       })

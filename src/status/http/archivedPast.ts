@@ -54,13 +54,13 @@ export const archivedPast = (settings: HttpSettings, onProgress: (share: number)
     const folder = yield* fs.makeTempDirectoryScoped({ prefix: "crypto-collector-" })
     const today = (yield* Clock.currentTimeMillis) * 1000
     const oldest = today - maxDays * microsPerDay
-    const foldOf = (of: Pick<Fold, "past" | "through" | "archived">) =>
-      Option.some<Fold>({ ...of, journal: before.id, lastText: "" })
+    const foldOf = (position: Pick<Fold, "past" | "through" | "archived">) =>
+      Option.some<Fold>({ ...position, journal: before.id, lastText: "" })
     const read = yield* Effect.gen(function* () {
-      const all = yield* archivedJournals
-      const isArchived = (id: string) => all.some(({ journal }) => journal === id)
+      const journals = yield* archivedJournals
+      const isArchived = (id: string) => journals.some(({ journal }) => journal === id)
       const isLive = ({ journal }: ArchivedJournal) => journal === before.id
-      const own = all
+      const own = journals
         .filter(({ servers }) => servers.includes(settings.serverName))
         .filter(({ keys }) => keys.some((key) => endOfDay(key) > oldest))
         .sort((a, b) =>

@@ -109,16 +109,16 @@ const bytesPerHour = 18
 
 /** The events of a stream's hour; none if there is no such stream. `from` is the start of the hour. */
 export const eventsReply = (past: Past, key: string, from: number): Option.Option<HoleEvents> =>
-  Option.map(past.stream(key, { from, to: from + microsPerHour }), (of) => {
+  Option.map(past.stream(key, { from, to: from + microsPerHour }), (coverage) => {
     const hour = { from, to: from + microsPerHour }
     const known = { from: Math.max(from, past.knownFrom()), to: hour.to }
-    const wanted = intersection([of.wanted], [known])[0]
+    const wanted = intersection([coverage.wanted], [known])[0]
     const within = (window: Window) => window.from < hour.to && window.to > hour.from
     const down =
-      wanted === undefined ? [] : holesOf(of, wanted).filter(({ reasons }) => reasons.includes("down"))
+      wanted === undefined ? [] : holesOf(coverage, wanted).filter(({ reasons }) => reasons.includes("down"))
     const events: Array<HoleEvents["events"][number]> = [
       ...down.map(({ from, to }) => ({ kind: "down" as const, from, to, text: "not connected" })),
-      ...Array.from(of.gaps)
+      ...Array.from(coverage.gaps)
         .filter(within)
         .map(({ expected, from, received, rule, size, to }) => ({
           kind: "gap" as const,
@@ -126,7 +126,7 @@ export const eventsReply = (past: Past, key: string, from: number): Option.Optio
           to,
           text: `${size === null ? "messages" : `${size} messages`} missing between ${expected} and ${received} (${rule})`
         })),
-      ...Array.from(of.drops)
+      ...Array.from(coverage.drops)
         .filter(within)
         .map(({ count, from, to }) => ({
           kind: "dropped" as const,
@@ -134,14 +134,14 @@ export const eventsReply = (past: Past, key: string, from: number): Option.Optio
           to,
           text: `${count} messages dropped, the queue was full`
         })),
-      ...Array.from(of.doubts)
+      ...Array.from(coverage.doubts)
         .filter(within)
         .map(({ from, reason, to }) => ({ kind: reason, from, to, text: doubtTexts[reason] }))
     ]
     return {
-      exchange: of.stream.exchange,
-      symbol: of.stream.symbol,
-      dataType: of.stream.dataType,
+      exchange: coverage.stream.exchange,
+      symbol: coverage.stream.symbol,
+      dataType: coverage.stream.dataType,
       ...hour,
       events: events.sort((a, b) => a.from - b.from).slice(0, maxEvents)
     }
@@ -170,13 +170,13 @@ const streamReply = (
   hours: number
 ): CoverageReply["streams"][number] | undefined => {
   const range = { from: Math.max(from, past.knownFrom()), to }
-  const of = Option.getOrUndefined(past.stream(key, range))
-  if (of === undefined) return undefined
-  const { dataType, exchange, symbol } = of.stream
-  const wanted = secondsByHour(wantedIn(of, range), from, hours)
-  const holes = secondsByHour(holesOf(of, range), from, hours)
+  const coverage = Option.getOrUndefined(past.stream(key, range))
+  if (coverage === undefined) return undefined
+  const { dataType, exchange, symbol } = coverage.stream
+  const wanted = secondsByHour(wantedIn(coverage, range), from, hours)
+  const holes = secondsByHour(holesOf(coverage, range), from, hours)
   const messages = past.messages(key, from / microsPerHour, hours)
-  return { exchange, symbol, dataType, unverifiable: !isProvable(of.stream), wanted, holes, messages }
+  return { exchange, symbol, dataType, unverifiable: !isProvable(coverage.stream), wanted, holes, messages }
 }
 
 /** How much of each hour after `from` is covered by windows that are in order and do not overlap, to a tenth of a second. */

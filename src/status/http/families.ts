@@ -72,17 +72,27 @@ const familiesOfReport = (report: Report, now: number): ReadonlyArray<MetricFami
       "After how many seconds without a message the stream counts as silent, by what is usual for it.",
       ({ streams }, i) => cell(streams, i, "patience")
     ),
-    ofExchanges(report, "collector_connection_up", "Whether any connection is open.", (of) =>
-      of.connections > 0 ? 1 : 0
+    ofExchanges(report, "collector_connection_up", "Whether any connection is open.", (exchange) =>
+      exchange.connections > 0 ? 1 : 0
     ),
-    ofExchanges(report, "collector_connections", "Open connections.", (of) => of.connections),
-    ofExchanges(report, "collector_pings_total", "Pings that were sent to the exchange.", (of) => of.pings),
-    ofExchanges(report, "collector_pongs_total", "Pings that the exchange answered.", (of) => of.pongs),
+    ofExchanges(report, "collector_connections", "Open connections.", (exchange) => exchange.connections),
+    ofExchanges(
+      report,
+      "collector_pings_total",
+      "Pings that were sent to the exchange.",
+      (exchange) => exchange.pings
+    ),
+    ofExchanges(
+      report,
+      "collector_pongs_total",
+      "Pings that the exchange answered.",
+      (exchange) => exchange.pongs
+    ),
     ofExchanges(
       report,
       "collector_exchange_pings_total",
       "Pings from the exchange, all answered.",
-      (of) => of.pingsAnswered
+      (exchange) => exchange.pingsAnswered
     ),
     {
       name: "collector_reconnects_total",
@@ -186,7 +196,7 @@ const ofExchanges = (
   name,
   type: name.endsWith("_total") ? "counter" : "gauge",
   help,
-  samples: exchanges.map((of) => ({ labels: { exchange: of.exchange }, value: read(of) }))
+  samples: exchanges.map((exchange) => ({ labels: { exchange: exchange.exchange }, value: read(exchange) }))
 })
 
 const ofDisk = ({ database, free, outbox, wal }: Disk): ReadonlyArray<MetricFamily> => [

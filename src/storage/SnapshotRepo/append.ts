@@ -51,14 +51,14 @@ export const makeAppend = (
         let inserted = 0
         const rejected: Array<Rejected> = []
         for (let row = 0; row < rows; row++) {
-          const one = values.slice(row * columns.length, (row + 1) * columns.length)
-          yield* insert(one, 1).pipe(
+          const single = values.slice(row * columns.length, (row + 1) * columns.length)
+          yield* insert(single, 1).pipe(
             Effect.tap((changes) => Effect.sync(() => (inserted += changes))),
             Effect.catchIf(isRowError, (error) => {
               const { message } = DatabaseError.from(error)
               rejected.push({
-                stream: one.slice(0, 3).join(":"),
-                exchangeSequenceId: String(one[3]),
+                stream: single.slice(0, 3).join(":"),
+                exchangeSequenceId: String(single[3]),
                 reason: message
               })
               return Effect.void

@@ -97,9 +97,9 @@ export const makeRowIds = Effect.gen(function* () {
         SELECT a.id, octet_length(s.data) AS bytes
         FROM temp.archive_rows AS a CROSS JOIN snapshots AS s ON s.id = a.id
         WHERE a.id > ${after} AND a.id <= ${through} ORDER BY a.id LIMIT ${limits.rows}`
-      const [all] = yield* sql<Taken>`
+      const [whole] = yield* sql<Taken>`
         SELECT count(*) AS length, max(id) AS last, coalesce(sum(bytes), 0) AS bytes FROM (${sized})`
-      if (all === undefined || all.bytes <= limits.bytes) return all
+      if (whole === undefined || whole.bytes <= limits.bytes) return whole
       const [fitting] = yield* sql<Taken>`
         SELECT max(1, count(*) FILTER (WHERE total <= ${limits.bytes})) AS length,
           coalesce(max(id) FILTER (WHERE total <= ${limits.bytes}), min(id)) AS last,
@@ -135,8 +135,8 @@ export const makeRowIds = Effect.gen(function* () {
    */
   const countBetween = (start: number, end: number, expected: number) =>
     Effect.gen(function* () {
-      const [all] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM temp.archive_rows`
-      if (all?.n === expected) return expected
+      const [collectedRows] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM temp.archive_rows`
+      if (collectedRows?.n === expected) return expected
       let found = 0
       let after = 0
       while (true) {

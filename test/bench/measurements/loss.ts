@@ -34,7 +34,7 @@ export const loss: Measurement = {
           : `${Math.round(rate)} messages/s, ${sent} sent, ${missing} not stored, ${dropped} gave way`,
       { rounds: settings.full ? settings.rounds : 1, inOrder: true }
     )
-    const collector = (of: (run: Run) => number) => each(rounds, "collector, that rate", of)
+    const collector = (measure: (run: Run) => number) => each(rounds, "collector, that rate", measure)
     return {
       figures: [
         { name: "rate", unit: "messages/s", values: collector((run) => run.rate) },

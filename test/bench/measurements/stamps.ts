@@ -69,11 +69,11 @@ const figuresOf = (rate: number, rounds: ReadonlyArray<Round<Run>>): ReadonlyArr
     ["p99", (run: Run) => run.p99, 1],
     ["p99.9", (run: Run) => run.p999, 5]
   ] as const
-  return quantiles.flatMap(([name, of, most]): ReadonlyArray<Figure> => {
+  return quantiles.flatMap(([name, measure, most]): ReadonlyArray<Figure> => {
     const figure = (who: string, contestant: string) => ({
       name: `${at} ${name}, ${who}`,
       unit: "ms",
-      values: each(rounds, contestant, of)
+      values: each(rounds, contestant, measure)
     })
     const collector = figure("collector", "collector, archiving")
     return [
@@ -83,7 +83,7 @@ const figuresOf = (rate: number, rounds: ReadonlyArray<Round<Run>>): ReadonlyArr
       {
         name: `${at} ${name}, collector / client that stores nothing`,
         unit: "times",
-        values: ratios(rounds, "collector, archiving", "client that stores nothing", of),
+        values: ratios(rounds, "collector, archiving", "client that stores nothing", measure),
         ...(most === undefined ? {} : { target: { atMost: 3 } })
       }
     ]

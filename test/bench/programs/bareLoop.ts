@@ -37,13 +37,13 @@ interface Frame {
 type Row = [string, string, string, string, number, number | null, string]
 let rows: Array<Row> = []
 
-const insertAll = database.transaction((these: ReadonlyArray<Row>) => {
-  for (const row of these) insert.run(...row)
+const insertAll = database.transaction((rows: ReadonlyArray<Row>) => {
+  for (const row of rows) insert.run(...row)
 })
 const commit = (): void => {
-  const these = rows
+  const batch = rows
   rows = []
-  insertAll(these)
+  insertAll(batch)
 }
 
 const onMessage = (text: string): void => {

@@ -70,16 +70,16 @@ describe.concurrent("the status page's heat map", () => {
         [4, 5],
         [6, 7]
       )
-      yield* coverageWhen(folder, "all of it", (of) => messagesIn(of) === 7 && !isInDoubt(of))
+      yield* coverageWhen(folder, "all of it", (past) => messagesIn(past) === 7 && !isInDoubt(past))
       const parts = filesBelow(`${folder}/archive`).filter((file) => /^_journal\/.*\.journal$/.test(file))
       NodeFs.rmSync(`${folder}/archive/${parts[1]}`)
       forget(folder)
-      yield* coverageWhen(folder, "doubt", (of) => messagesIn(of) === 5 && isInDoubt(of))
+      yield* coverageWhen(folder, "doubt", (past) => messagesIn(past) === 5 && isInDoubt(past))
       NodeFs.rmSync(`${folder}/archive`, { recursive: true })
       forget(folder)
-      yield* coverageWhen(folder, "doubt", (of) => {
-        const { lastSeen, missing } = of.shown()
-        return lastSeen > 0 && (Chunk.isNonEmpty(missing) || of.knownFrom() > 0)
+      yield* coverageWhen(folder, "doubt", (past) => {
+        const { lastSeen, missing } = past.shown()
+        return lastSeen > 0 && (Chunk.isNonEmpty(missing) || past.knownFrom() > 0)
       })
     })
   )
@@ -92,7 +92,7 @@ describe.concurrent("the status page's heat map", () => {
       yield* recordWith(recently, folder, "a", [4, 5])
       copyDatabase(`${folder}/copy.db`, `${folder}/a.db`)
       yield* recordWith(recently, folder, "a", [6, 7, 8, 9])
-      yield* coverageWhen(folder, "both, with doubt", (of) => messagesIn(of) === 9 && isInDoubt(of))
+      yield* coverageWhen(folder, "both, with doubt", (past) => messagesIn(past) === 9 && isInDoubt(past))
     })
   )
 })

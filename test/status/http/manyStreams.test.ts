@@ -114,9 +114,9 @@ describe.skipIf(!NodeFs.existsSync(program) || process.platform !== "linux")(
         const collector = yield* startCollector(where, variables)
         const page = yield* statusPageOf(collector)
         // On a busy machine an answer may take longer than it is given.
-        const coverage = (of: string) =>
+        const coverage = (address: string) =>
           Effect.retry(
-            Effect.sandbox(Effect.map(get(`${of}/api/coverage?days=31`), ({ text }) => decode(text))),
+            Effect.sandbox(Effect.map(get(`${address}/api/coverage?days=31`), ({ text }) => decode(text))),
             { times: Math.ceil(3 * pace) }
           ).pipe(Effect.orDie)
 

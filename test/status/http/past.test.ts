@@ -24,9 +24,9 @@ const saidOf = (entries: ReadonlyArray<JournalEntry>, { from, hours }: CoverageR
   const range = { from, to: from + hours * microsPerHour }
   return Array.from(streams)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, of]) => {
+    .map(([, coverage]) => {
       const rows = { wanted: zeros(hours), holes: zeros(hours), messages: zeros(hours) }
-      for (const { date, hours: counts } of daysOf(of, range, isProvable(of.stream))) {
+      for (const { date, hours: counts } of daysOf(coverage, range, isProvable(coverage.stream))) {
         const first = (Date.parse(`${date}T00:00:00Z`) * 1000 - from) / microsPerHour
         for (const [i, { excluded, messages, wanted }] of counts.entries()) {
           if (first + i < 0 || first + i >= hours) continue
@@ -35,7 +35,7 @@ const saidOf = (entries: ReadonlyArray<JournalEntry>, { from, hours }: CoverageR
           rows.messages[first + i] = messages
         }
       }
-      return { ...of.stream, ...rows }
+      return { ...coverage.stream, ...rows }
     })
 }
 
@@ -89,7 +89,7 @@ describe("what the status page keeps of the journal", () => {
       past.settle(now)
       const reply = replyOf(past, now, 2)
       expect(
-        reply.streams.map(({ unverifiable: _, ...of }) => of),
+        reply.streams.map(({ unverifiable: _, ...row }) => row),
         JSON.stringify(entries, (_, value) => (typeof value === "bigint" ? String(value) : value))
       ).toEqual(saidOf(entries, reply))
     }
@@ -177,7 +177,7 @@ describe("what the status page keeps of the journal", () => {
     past.settle(newYear + microsPerHour)
     past.change((state) => ({
       ...state,
-      streams: HashMap.map(state.streams, (of) => ({ ...of, unarchived: [] }))
+      streams: HashMap.map(state.streams, (coverage) => ({ ...coverage, unarchived: [] }))
     }))
     past.settle(newYear + 40 * microsPerDay)
     expect(past.keys()).toEqual([])

@@ -35,7 +35,7 @@ export interface Rows {
   readonly add: (kind: number, from: number, to: number, a?: number, b?: number, c?: number) => void
   readonly forgetBefore: (oldest: number) => void
   /** The coverage, with the windows that touch the range added. */
-  readonly joinedWith: (of: StreamCoverage, range: Window) => StreamCoverage
+  readonly joinedWith: (coverage: StreamCoverage, range: Window) => StreamCoverage
   readonly numbers: () => Float64Array
 }
 
@@ -63,7 +63,7 @@ export const rowsFrom = (numbers: Float64Array): Rows => {
       if (kept < data.length / 2) data = data.slice(0, kept)
       used = kept
     },
-    joinedWith: (of, range) => {
+    joinedWith: (coverage, range) => {
       const connected: Array<ConnectedWindow> = []
       const unwanted: Array<Window> = []
       const gaps: Array<Gap> = []
@@ -84,12 +84,12 @@ export const rowsFrom = (numbers: Float64Array): Rows => {
         } else if (reason !== undefined) doubts.push({ from, to, reason })
       }
       return {
-        ...of,
-        connected: before(connected, of.connected),
-        unwanted: before(unwanted, of.unwanted),
-        gaps: before(gaps, of.gaps),
-        drops: before(drops, of.drops),
-        doubts: before(doubts, of.doubts)
+        ...coverage,
+        connected: before(connected, coverage.connected),
+        unwanted: before(unwanted, coverage.unwanted),
+        gaps: before(gaps, coverage.gaps),
+        drops: before(drops, coverage.drops),
+        doubts: before(doubts, coverage.doubts)
       }
     },
     numbers: () => data.subarray(0, used)
@@ -100,7 +100,7 @@ const before = <A>(older: ReadonlyArray<A>, newer: Chunk.Chunk<A>): Chunk.Chunk<
   Chunk.unsafeFromArray([...older, ...newer])
 
 /** Puts `numbers` at the start of a longer array. */
-export const grown = <A extends { readonly set: (of: A) => void }>(longer: A, numbers: A): A => {
+export const grown = <A extends { readonly set: (values: A) => void }>(longer: A, numbers: A): A => {
   longer.set(numbers)
   return longer
 }

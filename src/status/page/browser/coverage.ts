@@ -184,21 +184,21 @@ const whatIsKnown = ({ from, knownFrom, reading }: CoverageAnswer): string => {
 }
 
 const heatRow = (
-  of: CoverageAnswer["streams"][number],
+  stream: CoverageAnswer["streams"][number],
   from: number,
   knownFrom: number
 ): HTMLTableRowElement => {
-  const key = keyOf(of)
+  const key = keyOf(stream)
   const row = make(
     "tr",
     {},
-    make("th", { scope: "row", title: key }, `${of.exchange} ${of.symbol} ${of.dataType}`)
+    make("th", { scope: "row", title: key }, `${stream.exchange} ${stream.symbol} ${stream.dataType}`)
   )
-  for (const [hour, wanted] of of.wanted.entries()) {
+  for (const [hour, wanted] of stream.wanted.entries()) {
     const at = from + hour * microsPerHour
-    const hole = of.holes[hour] ?? 0
-    const messages = of.messages[hour] ?? 0
-    const kind = at + microsPerHour <= knownFrom ? "unknown" : kindOf(wanted, hole, of.unverifiable)
+    const hole = stream.holes[hour] ?? 0
+    const messages = stream.messages[hour] ?? 0
+    const kind = at + microsPerHour <= knownFrom ? "unknown" : kindOf(wanted, hole, stream.unverifiable)
     const label = `${format.dateTime(at / 1000).slice(0, 16)}: ${describe(kind, wanted, hole, messages)}`
     row.append(
       make(
