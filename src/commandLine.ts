@@ -6,6 +6,7 @@ import { CommandLineRefused } from "./commands/CommandLineRefused.ts"
 import { coverage } from "./commands/coverage.ts"
 import { demo } from "./commands/demo.ts"
 import { merge } from "./commands/merge.ts"
+import { replay } from "./commands/replay.ts"
 import { simulate } from "./commands/simulate.ts"
 import { verify } from "./commands/verify.ts"
 import { version } from "./version.ts"
@@ -19,7 +20,7 @@ const collect = Command.make("crypto-collector", {}, () =>
   Command.withDescription(
     "Records order books and trades of crypto exchanges. Without a subcommand it runs the collector; its settings are environment variables or a TOML file named by CONFIG_PATH."
   ),
-  Command.withSubcommands([archive, coverage, verify, merge, simulate, demo])
+  Command.withSubcommands([archive, coverage, verify, merge, replay, simulate, demo])
 )
 
 const command = Command.run(collect, { name: "crypto-collector", version })

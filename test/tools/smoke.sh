@@ -77,6 +77,7 @@ pids+=("$collector")
 check "the collector connects" eventually grep -E ' connected ' collector.out
 check "its status page starts" eventually grep -E ' status page url=' collector.out
 sleep 2
+check "replay beside a collector that runs" shows '"type":"trade".*"message":\{' program replay
 check "archive asks a collector that runs" shows 'with [1-9][0-9]* rows, 0 failed' program archive
 sleep 2
 check "the collector ends by SIGTERM" ends_well "$collector"

@@ -1,15 +1,16 @@
 import { Console, Effect, Layer, Option, Stream } from "effect"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import * as HyparquetWriter from "../../archive/HyparquetWriter.ts"
-import { archiveKey, dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
+import { dateOf, microsOf, parseKey } from "../../domain/Archive.ts"
 import { microsPerDay } from "../../domain/micros.ts"
 import { type StreamId, streamKey } from "../../domain/StreamId.ts"
 import { intersection, type Window } from "../../domain/Window.ts"
-import { exchanges, isProvable } from "../../exchange/registry.ts"
+import { isProvable } from "../../exchange/registry.ts"
 import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import { endWithFaults, faultsOf, readCoverage, type ServerCoverage } from "../coverage/read.ts"
 import { timeText, windowText } from "../coverage/render.ts"
 import { logsToStderr } from "../options.ts"
+import { prefixesOf } from "../prefixes.ts"
 import { loadReading } from "../reading.ts"
 import { type SelectionOptions, selection } from "../selection.ts"
 import { mergeDay, ObjectsUnreadable } from "./mergeDay.ts"
@@ -104,38 +105,6 @@ interface StreamDay {
 }
 
 const dayKey = (day: StreamDay): string => `${streamKey(day)} ${day.date}`
-
-/**
- * The prefixes of the selected streams: only what was requested is listed. Symbols are found however the journals spell them.
- */
-const prefixesOf = (
-  { exchange, symbol }: SelectionOptions,
-  servers: ReadonlyArray<ServerCoverage>
-): ReadonlyArray<string> => {
-  const names = Option.match(exchange, {
-    onNone: () => Array.from(exchanges.keys()),
-    onSome: (name) => [name.toLowerCase()]
-  })
-  const folderOf = (exchange: string, symbol: string) => {
-    const stream = { exchange, symbol, dataType: "" }
-    const key = archiveKey({ stream, date: "", serverName: "", firstTimestamp: 0, archiveId: "" })
-    return key.slice(0, key.indexOf("data_type="))
-  }
-  if (Option.isNone(symbol)) {
-    return Option.isNone(exchange)
-      ? ["exchange="]
-      : names.map((name) => folderOf(name, "").replace(/symbol=.*/, ""))
-  }
-  const known = servers.flatMap(({ streams }) => streams.map(({ stream }) => stream.symbol))
-  const given = symbol.value
-  const spellings = new Set([
-    given,
-    given.toLowerCase(),
-    given.toUpperCase(),
-    ...known.filter((symbol) => symbol.toLowerCase() === given.toLowerCase())
-  ])
-  return names.flatMap((name) => Array.from(spellings, (symbol) => folderOf(name, symbol)))
-}
 
 /** Every day from the first to the last on which any server is to have a stream. */
 const wantedDays = (servers: ReadonlyArray<ServerCoverage>, range: Window) => {
