@@ -12,10 +12,10 @@ import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
 import { watchClock } from "./operations/ClockWatch.ts"
 import { holdLogsUntil } from "./operations/Logging/holdLogs.ts"
 import * as Logging from "./operations/Logging.ts"
-import * as LogJanitor from "./operations/LogJanitor.ts"
+import { LogJanitor } from "./operations/LogJanitor.ts"
 import { watchStops } from "./operations/StopWatch.ts"
 import * as Tracing from "./operations/Tracing.ts"
-import * as HttpThread from "./status/http/HttpThread.ts"
+import { StatusPage } from "./status/http/HttpThread.ts"
 import { checkAddress } from "./status/http/listen.ts"
 import { logLiveness } from "./status/logLiveness.ts"
 import { publishReports, sayWhereStatusPageIs } from "./status/publishReports.ts"
@@ -47,7 +47,7 @@ export const layer = (
   settings: Settings,
   storage: StorageThread.Begun
 ): Layer.Layer<
-  Batcher | EventRecorder | HttpThread.StatusPage | SnapshotQueue | Storage | StorageThread.StorageLife,
+  Batcher | EventRecorder | StatusPage | SnapshotQueue | Storage | StorageThread.StorageLife,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
@@ -60,7 +60,7 @@ export const layer = (
       Layer.mergeAll(
         SnapshotQueue.layer({ capacity: settings.queueCapacity }),
         exchangeStream(settings),
-        Layer.provideMerge(HttpThread.layer(settings), StorageThread.layer(storage)),
+        Layer.provideMerge(StatusPage.layer(settings), StorageThread.layer(storage)),
         Layer.effectDiscard(checkAddress(settings.httpHost, settings.httpPort))
       )
     ),
@@ -195,7 +195,7 @@ const eventRecorder = Layer.unwrapEffect(
 const statusPage = Layer.mergeAll(
   actor("status page report", publishReports),
   Layer.effectDiscard(sayWhereStatusPageIs),
-  Layer.scopedDiscard(Effect.flatMap(HttpThread.StatusPage, ({ end }) => Effect.addFinalizer(() => end)))
+  Layer.scopedDiscard(Effect.flatMap(StatusPage, ({ end }) => Effect.addFinalizer(() => end)))
 )
 
 const exchangeStream = (settings: Settings) =>

@@ -16,24 +16,24 @@ export class LogJanitor extends Context.Tag("collector/LogJanitor")<
      */
     readonly sweep: Effect.Effect<void>
   }
->() {}
-
-/**
- * Sweeps the directory when the layer is built and every 24 hours from then on. `retention` is the maximum age of a file, by
- * modification time.
- */
-export const layer = (options: {
-  readonly directory: string
-  readonly retention: Duration.Duration
-}): Layer.Layer<LogJanitor, never, FileSystem.FileSystem> =>
-  Layer.scoped(
-    LogJanitor,
-    Effect.gen(function* () {
-      const sweep = makeSweep(yield* FileSystem.FileSystem, options)
-      yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(sweep, sweepingLogs)))
-      return { sweep }
-    })
-  )
+>() {
+  /**
+   * Sweeps the directory when the layer is built and every 24 hours from then on. `retention` is the maximum age of a file, by
+   * modification time.
+   */
+  static readonly layer = (options: {
+    readonly directory: string
+    readonly retention: Duration.Duration
+  }): Layer.Layer<LogJanitor, never, FileSystem.FileSystem> =>
+    Layer.scoped(
+      this,
+      Effect.gen(function* () {
+        const sweep = makeSweep(yield* FileSystem.FileSystem, options)
+        yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(sweep, sweepingLogs)))
+        return { sweep }
+      })
+    )
+}
 
 const makeSweep = (
   fs: FileSystem.FileSystem,
@@ -71,7 +71,8 @@ const makeSweep = (
     yield* Effect.forEach(old.sort(), (name) => tidy(name, now), { discard: true })
   }).pipe(
     Effect.catchAll(warn("the log directory cannot be read", { directory })),
-    Effect.annotateLogs({ module: "operations" })
+    Effect.annotateLogs({ module: "operations" }),
+    Effect.withSpan("logs.sweep", { root: true })
   )
 }
 

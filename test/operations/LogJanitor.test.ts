@@ -4,7 +4,7 @@ import { SystemError } from "@effect/platform/Error"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Duration, Effect, HashMap, Layer, Logger, TestClock, TestServices } from "effect"
-import * as LogJanitor from "../../src/operations/LogJanitor.ts"
+import { LogJanitor } from "../../src/operations/LogJanitor.ts"
 import { asleep } from "../support/asleep.ts"
 
 describe("LogJanitor", () => {
@@ -126,7 +126,7 @@ const sweepOnce = (directory: string) =>
       Effect.provideService(FileSystem.FileSystem, blindAtFirst)
     )
     yield* until(() => calls === 1)
-    yield* Context.get(context, LogJanitor.LogJanitor).sweep
+    yield* Context.get(context, LogJanitor).sweep
   })
 
 const logDirectory = Effect.gen(function* () {

@@ -40,7 +40,8 @@ export const tidyOutbox = (options: {
   }).pipe(
     Effect.catchAll((error) =>
       Effect.logWarning("could not clean up the outbox").pipe(Effect.annotateLogs({ reason: error.message }))
-    )
+    ),
+    Effect.withSpan("archive.tidyOutbox")
   )
 
 const quarantineName = "quarantine"

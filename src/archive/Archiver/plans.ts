@@ -37,50 +37,55 @@ export const makeArchiveId = Effect.map(
 )
 
 /** Fixes the rows of the next archive of a stream: those after its archives under way, up to the id `through`. */
-export const planRows = (options: PlanOptions, stream: StreamId, through: number) =>
-  Effect.gen(function* () {
-    const ledger = yield* ArchiveLedger
-    const repo = yield* SnapshotRepo
-    const underWay = Array.from(HashMap.values((yield* ledger.state).pending)).filter(({ plan }) =>
-      isOf(plan, stream)
-    )
-    const fits = yield* options.rowsThatFit ?? Effect.succeed(Number.MAX_SAFE_INTEGER)
-    if (underWay.length >= maxPendingPerStream || fits === 0) return Option.none()
-    const range = yield* repo.nextRange({
-      stream,
-      after: Math.max(0, ...underWay.map(({ plan }) => plan.lastId)),
-      through,
-      maxRows: Math.min(options.maxRowsPerArchive ?? defaultMaxRowsPerArchive, fits),
-      maxBytes: options.maxBytesPerArchive ?? defaultMaxBytesPerArchive
-    })
-    if (Option.isNone(range)) return Option.none()
-    const { date, firstId, firstTimestamp, lastId } = range.value
-    const archiveId = yield* makeArchiveId
-    const key = archiveKey({ stream, date, serverName: options.serverName, firstTimestamp, archiveId })
-    const plan: ArchivePlan = { archiveId, stream, date, firstId, lastId, key }
-    yield* ledger.record(plan, ArchivePlanned.make({ plan }))
-    return Option.some(planned<Plan>(plan))
+export const planRows = Effect.fn("archive.plan")(function* (
+  options: PlanOptions,
+  stream: StreamId,
+  through: number
+) {
+  const ledger = yield* ArchiveLedger
+  const repo = yield* SnapshotRepo
+  const underWay = Array.from(HashMap.values((yield* ledger.state).pending)).filter(({ plan }) =>
+    isOf(plan, stream)
+  )
+  const fits = yield* options.rowsThatFit ?? Effect.succeed(Number.MAX_SAFE_INTEGER)
+  if (underWay.length >= maxPendingPerStream || fits === 0) return Option.none()
+  const range = yield* repo.nextRange({
+    stream,
+    after: Math.max(0, ...underWay.map(({ plan }) => plan.lastId)),
+    through,
+    maxRows: Math.min(options.maxRowsPerArchive ?? defaultMaxRowsPerArchive, fits),
+    maxBytes: options.maxBytesPerArchive ?? defaultMaxBytesPerArchive
   })
+  if (Option.isNone(range)) return Option.none()
+  const { date, firstId, firstTimestamp, lastId } = range.value
+  const archiveId = yield* makeArchiveId
+  const key = archiveKey({ stream, date, serverName: options.serverName, firstTimestamp, archiveId })
+  const plan: ArchivePlan = { archiveId, stream, date, firstId, lastId, key }
+  yield* ledger.record(plan, ArchivePlanned.make({ plan }))
+  return Option.some(planned<Plan>(plan))
+})
 
 /** Fixes the entries of the next part of the journal, none of them above `through`. */
-export const planSegment = ({ serverName }: PlanOptions, through: number) =>
-  Effect.gen(function* () {
-    const ledger = yield* ArchiveLedger
-    const journal = yield* EventJournal
-    const { plannedThrough } = yield* ledger.state
-    const range = yield* journal.nextSegment({
-      after: plannedThrough,
-      through,
-      maxEntries: maxEntriesPerSegment
-    })
-    if (Option.isNone(range)) return Option.none()
-    const archiveId = yield* makeArchiveId
-    const { date, firstId, lastId } = range.value
-    const key = segmentKey({ date, serverName, journal: yield* journal.id, archiveId })
-    const plan: JournalSegment = { archiveId, date, firstId, lastId, key }
-    yield* ledger.record(plan, JournalSegmentPlanned.make({ plan }))
-    return Option.some(planned<Plan>(plan))
+export const planSegment = Effect.fn("archive.plan")(function* (
+  { serverName }: PlanOptions,
+  through: number
+) {
+  const ledger = yield* ArchiveLedger
+  const journal = yield* EventJournal
+  const { plannedThrough } = yield* ledger.state
+  const range = yield* journal.nextSegment({
+    after: plannedThrough,
+    through,
+    maxEntries: maxEntriesPerSegment
   })
+  if (Option.isNone(range)) return Option.none()
+  const archiveId = yield* makeArchiveId
+  const { date, firstId, lastId } = range.value
+  const key = segmentKey({ date, serverName, journal: yield* journal.id, archiveId })
+  const plan: JournalSegment = { archiveId, date, firstId, lastId, key }
+  yield* ledger.record(plan, JournalSegmentPlanned.make({ plan }))
+  return Option.some(planned<Plan>(plan))
+})
 
 const isOf = (plan: Plan, { dataType, exchange, symbol }: StreamId): boolean =>
   "stream" in plan &&

@@ -22,7 +22,17 @@ export class StatusPage extends Context.Tag("collector/StatusPage")<
     /** Starts to end the page without waiting for it: the layer's end waits. */
     readonly end: Effect.Effect<void>
   }
->() {}
+>() {
+  /**
+   * Runs the status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
+   * that dies after it has started is restarted on the same port. The layer's end waits for the thread, so that the database,
+   * which the thread reads, is closed last by the side that can merge its log into it; a file it was writing is removed.
+   */
+  static readonly layer = (
+    settings: HttpSettings,
+    entry: URL = new URL("./statusPageThread.js", import.meta.url)
+  ): Layer.Layer<StatusPage, never, FileSystem.FileSystem> => Layer.scoped(this, make(settings, entry))
+}
 
 /** Limits what hostile clients can make it use, MiB: beyond that the thread ends and is restarted. */
 const resourceLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 3 }
@@ -30,61 +40,50 @@ const resourceLimits = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 
 /** The first connections to exchanges are made before it takes up a processor. */
 const startsAfter = Duration.millis(300)
 
-/**
- * Runs the status page on a thread of its own: neither its start nor its work nor its clients can make receiving wait. A thread
- * that dies after it has started is restarted on the same port. The layer's end waits for the thread, so that the database,
- * which the thread reads, is closed last by the side that can merge its log into it; a file it was writing is removed.
- */
-export const layer = (
-  settings: HttpSettings,
-  entry: URL = new URL("./statusPageThread.js", import.meta.url)
-): Layer.Layer<StatusPage, never, FileSystem.FileSystem> =>
-  Layer.scoped(
-    StatusPage,
-    Effect.gen(function* () {
-      const fs = yield* FileSystem.FileSystem
-      const given = yield* Effect.orDie(Schema.encode(HttpSettings)(settings))
-      let httpPort = settings.httpPort
-      const address = yield* Deferred.make<string, StartupError>()
-      const thread = makeThread<HttpRequest>({
-        entry,
-        workerData: () => ({ ...given, httpPort }),
-        resourceLimits,
-        atEnd: "terminate",
-        start: { initialMessage: () => new Start() },
-        onStarted: (worker) =>
-          Effect.flatMap(worker.executeEffect(new GetAddress()), (url) => {
-            httpPort = Number(new URL(url).port)
-            return Deferred.succeed(address, url)
-          })
-      })
+const make = (settings: HttpSettings, entry: URL) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const given = yield* Effect.orDie(Schema.encode(HttpSettings)(settings))
+    let httpPort = settings.httpPort
+    const address = yield* Deferred.make<string, StartupError>()
+    const thread = makeThread<HttpRequest>({
+      entry,
+      workerData: () => ({ ...given, httpPort }),
+      resourceLimits,
+      atEnd: "terminate",
+      start: { initialMessage: () => new Start() },
+      onStarted: (worker) =>
+        Effect.flatMap(worker.executeEffect(new GetAddress()), (url) => {
+          httpPort = Number(new URL(url).port)
+          return Deferred.succeed(address, url)
+        })
+    })
 
-      const lives = Effect.gen(function* () {
-        while (true) {
-          const error = yield* Effect.flip(thread.life)
-          const failure = error._tag === "ThreadDied" ? new ResourceUnavailable(error) : error
-          if (yield* Deferred.fail(address, failure)) return
-          yield* Effect.logWarning("status page died, restarting it").pipe(
-            Effect.annotateLogs({ module: "operations", reason: error.message })
-          )
-          yield* Effect.sleep("1 second")
-        }
-      })
-      const fiber = yield* Effect.forkDaemon(Effect.interruptible(Effect.delay(lives, startsAfter)))
-      yield* Effect.addFinalizer(() =>
-        Effect.zipRight(
-          Fiber.interrupt(fiber),
-          Effect.ignore(fs.remove(unfinishedPastFile(settings.databasePath), { force: true }))
+    const lives = Effect.gen(function* () {
+      while (true) {
+        const error = yield* Effect.flip(thread.life)
+        const failure = error._tag === "ThreadDied" ? new ResourceUnavailable(error) : error
+        if (yield* Deferred.fail(address, failure)) return
+        yield* Effect.logWarning("status page died, restarting it").pipe(
+          Effect.annotateLogs({ module: "operations", reason: error.message })
         )
-      )
-      return {
-        url: Deferred.await(address),
-        end: Fiber.interruptFork(fiber),
-        publish: (report) =>
-          Effect.suspend(() => thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void).pipe(
-            // A thread that ends interrupts its pending requests.
-            Effect.catchAllCause(() => Effect.void)
-          )
+        yield* Effect.sleep("1 second")
       }
     })
-  )
+    const fiber = yield* Effect.forkDaemon(Effect.interruptible(Effect.delay(lives, startsAfter)))
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(
+        Fiber.interrupt(fiber),
+        Effect.ignore(fs.remove(unfinishedPastFile(settings.databasePath), { force: true }))
+      )
+    )
+    return StatusPage.of({
+      url: Deferred.await(address),
+      end: Fiber.interruptFork(fiber),
+      publish: (report: Report) =>
+        Effect.suspend(() => thread.current()?.executeEffect(new Publish({ report })) ?? Effect.void).pipe(
+          // A thread that ends interrupts its pending requests.
+          Effect.catchAllCause(() => Effect.void)
+        )
+    })
+  })
