@@ -1,8 +1,12 @@
 import { Duration, Effect, Schedule } from "effect"
 
-/** Pauses that double from `from` up to `cap`, each randomized to between 80 and 120 %. */
+/** Pauses that double from `from` up to `cap`. */
+const doubling = (from: Duration.DurationInput, cap: Duration.DurationInput) =>
+  Schedule.either(Schedule.exponential(from), Schedule.spaced(cap))
+
+/** The same, each randomized to between 80 and 120 %. */
 export const backoff = (from: Duration.DurationInput, cap: Duration.DurationInput) =>
-  Schedule.exponential(from).pipe(Schedule.either(Schedule.spaced(cap)), Schedule.jittered)
+  Schedule.jittered(doubling(from, cap))
 
 /** Before a connection is made again. */
 export const reconnecting = backoff("1 second", "60 seconds")
@@ -31,10 +35,7 @@ export const committingAtTheEnd = Schedule.spaced("250 millis")
 export const archiveCycles = (interval: Duration.Duration) => Schedule.fixed(interval)
 
 /** Before an upload is retried within a cycle, after 1, 2, 4 and 8 s: five attempts in all. */
-export const uploadingAgain = Schedule.exponential("1 second").pipe(
-  Schedule.either(Schedule.spaced("30 seconds")),
-  Schedule.intersect(Schedule.recurs(4))
-)
+export const uploadingAgain = Schedule.intersect(doubling("1 second", "30 seconds"), Schedule.recurs(4))
 
 /** Sweeps of the log files: at the start and every day. */
 export const sweepingLogs = Schedule.fixed("24 hours")

@@ -1,10 +1,10 @@
 import type { FileSystem } from "@effect/platform"
 import type { PlatformError } from "@effect/platform/Error"
-import { Chunk, Effect, Either, Option, Order, type ParseResult, Schema, Stream } from "effect"
+import { Chunk, Effect, Either, Option, Order, Schema, Stream } from "effect"
 import { journalPrefixes, parseKey } from "../domain/Archive.ts"
 import { entryText } from "../domain/CoverageCheckpoint.ts"
-import { type JournalEntry, JournalEvent, nothing } from "../domain/JournalEvent.ts"
-import type { JournalBegin, JournalTail, JournalText } from "../domain/JournalText.ts"
+import type { JournalEntry } from "../domain/JournalEvent.ts"
+import { entryOf, type JournalBegin, type JournalTail, type JournalText } from "../domain/JournalText.ts"
 import { ArchiveStore, type ArchiveStoreError } from "./ArchiveStore.ts"
 import { download } from "./download.ts"
 import { ParquetReader } from "./ParquetReader.ts"
@@ -210,10 +210,9 @@ export const archivedEntries = <E, R, E2 = never>(
                 last = row.id
                 lastText = entryText(row)
               }
-              const event =
-                options.skip?.has(row.tag) === true ? Either.right(nothing) : decodeEvent(row.payload)
-              if (Either.isLeft(event)) return yield* new ParquetError({ path: key, cause: event.left })
-              entries.push(entryOf(row, event.right))
+              const entry = entryOf(row, options.skip)
+              if (Either.isLeft(entry)) return yield* new ParquetError({ path: key, cause: entry.left })
+              entries.push(entry.right)
             }
             return Chunk.unsafeFromArray(entries)
           })
@@ -267,13 +266,6 @@ interface ReadPart {
   readonly last: number
 }
 
-/** The entry, with its event decoded. */
-export const decodeText = (row: JournalText): Either.Either<JournalEntry, ParseResult.ParseError> =>
-  Either.map(decodeEvent(row.payload), (event) => entryOf(row, event))
-
-const entryOf = ({ at, id, isKept }: JournalText, event: JournalEvent): JournalEntry =>
-  isKept === true ? { id, at, event, isKept } : { id, at, event }
-
 /** The entries of a part in a local file. */
 export const textsIn = (path: string): Stream.Stream<JournalText, ParquetError, ParquetReader> =>
   Stream.unwrap(
@@ -295,4 +287,3 @@ const decodeRows = Schema.decodeUnknown(
     Schema.Struct({ id: Schema.Number, at: Schema.Number, tag: Schema.String, payload: Schema.String })
   )
 )
-const decodeEvent = Schema.decodeUnknownEither(Schema.parseJson(JournalEvent))

@@ -4,11 +4,11 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { Effect, Layer, Option, Stream } from "effect"
 import type { ArchiveStoreUnusable } from "../domain/StartupError.ts"
 import { ArchiveStore, ArchiveStoreError, type StoredObject } from "./ArchiveStore.ts"
+import { fileDigest } from "./digest.ts"
 import { failure } from "./FileArchiveStore/failure.ts"
 import { anyPlace, openPlace, probeBytes, proveWritable, writeAndRemove } from "./FileArchiveStore/place.ts"
 import { put } from "./FileArchiveStore/put.ts"
 import { stat, temporaryPrefix, walk } from "./FileArchiveStore/walk.ts"
-import { fileDigest } from "./fileDigest.ts"
 import { checkKey, checkPrefix } from "./objectKey.ts"
 
 /**

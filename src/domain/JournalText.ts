@@ -1,4 +1,5 @@
-import type { Option, Stream } from "effect"
+import { Either, type Option, type ParseResult, Schema, type Stream } from "effect"
+import { type JournalEntry, JournalEvent, nothing } from "./JournalEvent.ts"
 
 /** Where a journal starts. */
 export interface JournalBegin {
@@ -26,3 +27,14 @@ export interface JournalText {
   readonly payload: string
   readonly isKept?: boolean
 }
+
+/** Decodes an entry. One whose tag is in `skip` only counts as present: its event is `nothing`. */
+export const entryOf = (
+  { at, id, isKept, payload, tag }: JournalText,
+  skip?: ReadonlySet<string>
+): Either.Either<JournalEntry, ParseResult.ParseError> =>
+  Either.map(skip?.has(tag) === true ? Either.right(nothing) : decodeEvent(payload), (event) =>
+    isKept === true ? { id, at, event, isKept } : { id, at, event }
+  )
+
+const decodeEvent = Schema.decodeUnknownEither(Schema.parseJson(JournalEvent))

@@ -166,7 +166,7 @@ export const makeArchivedIds = (
       const now = yield* runningTime
       const streams = yield* sql<{ stream: StreamNumber }>`SELECT DISTINCT stream FROM archived_generations`
       for (const { stream } of streams) yield* forgetOf(stream, now)
-    }).pipe(Effect.mapError(DatabaseError.from))
+    }).pipe(Effect.mapError(DatabaseError.from), Effect.withSpan("storage.forget"))
 
     const forgetOf = (stream: StreamNumber, now: number) =>
       Effect.gen(function* () {

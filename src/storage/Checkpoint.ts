@@ -10,9 +10,8 @@ import {
   inNewEpoch,
   shortened
 } from "../domain/CoverageCheckpoint.ts"
-import { type JournalEntry, nothing } from "../domain/JournalEvent.ts"
 import { DatabaseError } from "./DatabaseError.ts"
-import { decodeEntry, EventJournal, type JournalRow } from "./EventJournal.ts"
+import { decodeEntry, EventJournal, prunedThrough } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 
 /** The last entry of the archive's checkpoint, and since when, microseconds, the archive has had it; zeros if it has none. */
@@ -44,14 +43,14 @@ export const advanceCheckpoint = (
     const journal = yield* EventJournal
     const id = yield* journal.id
     const epoch = yield* journal.epoch
-    const [pruned] = yield* sql<{ through: number }>`
-      SELECT json_extract(payload, '$.throughId') AS through FROM journal
-      WHERE tag = 'JournalPruned' ORDER BY id DESC LIMIT 1`
+    const pruned = yield* prunedThrough(sql)
 
     const go = (from: CoverageCheckpoint, after: number, through: number) =>
       Stream.runFoldEffect(journal.rows(after, through), from, (checkpoint, rows) =>
         Effect.gen(function* () {
-          const entries = yield* Effect.forEach(rows, (row) => entryOf(row, row.id <= (pruned?.through ?? 0)))
+          const entries = yield* Effect.forEach(rows, (row) =>
+            decodeEntry(row.id <= pruned ? { ...row, isKept: true } : row, withoutBearing)
+          )
           yield* yieldToEventLoop
           const last = rows.at(-1)
           return last === undefined ? checkpoint : advanced(checkpoint, entries, entryText(last))
@@ -82,7 +81,7 @@ export const advanceCheckpoint = (
       INSERT INTO checkpoint (only, state, archived_id, archived_at) VALUES (1, ${text}, 0, 0)
       ON CONFLICT (only) DO UPDATE SET state = excluded.state`
     return { checkpoint, text }
-  }).pipe(Effect.mapError(DatabaseError.from))
+  }).pipe(Effect.mapError(DatabaseError.from), Effect.withSpan("journal.checkpoint"))
 
 /** A checkpoint, and its stored form: JSON. */
 export interface KeptCheckpoint {
@@ -96,13 +95,6 @@ const keptCheckpoint = Effect.gen(function* () {
   const [row] = yield* sql<{ state: string }>`SELECT state FROM checkpoint`
   return row === undefined ? Option.none() : yield* Effect.option(decode(row.state))
 })
-
-const entryOf = (row: JournalRow, isKept: boolean): Effect.Effect<JournalEntry, DatabaseError> => {
-  const entry = withoutBearing.has(row.tag)
-    ? Effect.succeed<JournalEntry>({ id: row.id, at: row.at, event: nothing })
-    : decodeEntry(row)
-  return isKept ? Effect.map(entry, (entry) => ({ ...entry, isKept })) : entry
-}
 
 const decode = Schema.decode(CheckpointText)
 const encode = Schema.encode(CheckpointText)

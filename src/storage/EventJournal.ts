@@ -1,10 +1,11 @@
 import { SqlClient, type Statement } from "@effect/sql"
-import { Chunk, Clock, Context, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Clock, Context, Effect, Layer, Option, Schema, Stream } from "effect"
 import { dateOf, microsOf } from "../domain/Archive.ts"
 import { type JournalEntry, JournalEpochBegan, JournalEvent, streamKeyOf } from "../domain/JournalEvent.ts"
-import type { JournalText } from "../domain/JournalText.ts"
+import { entryOf, type JournalText } from "../domain/JournalText.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
 import { DatabaseError } from "./DatabaseError.ts"
+import { pagesAfter } from "./pagesAfter.ts"
 import { transaction } from "./transaction.ts"
 
 /** An entry as it is stored, with the key of the stream that it is about. */
@@ -82,12 +83,20 @@ export const epochOf = (sql: SqlClient.SqlClient) =>
     ([row]) => (row === undefined ? Effect.succeedNone : Effect.asSome(decodeEpoch(row.payload)))
   )
 
-/** Decodes a stored entry. */
-export const decodeEntry = (row: JournalRow): Effect.Effect<JournalEntry, DatabaseError> =>
-  decode(row.payload).pipe(
-    Effect.map((event): JournalEntry => ({ id: row.id, at: row.at, event })),
-    Effect.mapError(DatabaseError.from)
+/** Reads the id up to which entries have left a journal, with a few exceptions; 0 if none has. */
+export const prunedThrough = (sql: SqlClient.SqlClient) =>
+  Effect.map(
+    sql<{ through: number }>`
+      SELECT json_extract(payload, '$.throughId') AS through FROM journal
+      WHERE tag = 'JournalPruned' ORDER BY id DESC LIMIT 1`,
+    ([row]) => row?.through ?? 0
   )
+
+/** Decodes a stored entry: see `entryOf`. */
+export const decodeEntry = (
+  row: JournalText,
+  skip?: ReadonlySet<string>
+): Effect.Effect<JournalEntry, DatabaseError> => Effect.mapError(entryOf(row, skip), DatabaseError.from)
 
 /** Reads the entries of a journal with ids in (after, through], in pages; also works on a read-only connection. */
 export const readRows = (
@@ -110,17 +119,18 @@ const pagesWhere = (
   after: number,
   condition: Statement.Fragment
 ): Stream.Stream<ReadonlyArray<JournalRow>, DatabaseError> =>
-  Stream.paginateChunkEffect(after, (after) =>
-    sql<JournalRow>`
-      SELECT id, at, tag, stream, payload FROM journal
-      WHERE id > ${after} AND ${condition} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
-      Effect.mapError(DatabaseError.from),
-      Effect.map((page) => [
-        page.length === 0 ? Chunk.empty() : Chunk.of(page),
-        Option.map(Option.fromNullable(page[entriesPerPage - 1]), (last) => last.id)
-      ])
-    )
-  )
+  pagesAfter({
+    start: after,
+    limit: entriesPerPage,
+    page: (after) =>
+      Effect.mapError(
+        sql<JournalRow>`
+          SELECT id, at, tag, stream, payload FROM journal
+          WHERE id > ${after} AND ${condition} ORDER BY id LIMIT ${entriesPerPage}`,
+        DatabaseError.from
+      ),
+    keyOf: ({ id }) => id
+  })
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -129,8 +139,8 @@ const make = Effect.gen(function* () {
     Effect.mapError(DatabaseError.from)
   )
 
-  const appendAll = (events: ReadonlyArray<JournalEvent>, stream?: StreamId) =>
-    Effect.gen(function* () {
+  const appendAll = Effect.fn("journal.append")(
+    function* (events: ReadonlyArray<JournalEvent>, stream?: StreamId) {
       const now = (yield* Clock.currentTimeMillis) * 1000
       const given = stream === undefined ? null : streamKey(stream)
       for (const event of events) {
@@ -139,15 +149,21 @@ const make = Effect.gen(function* () {
           INSERT INTO journal (at, tag, stream, payload)
           VALUES (${at}, ${event._tag}, ${streamKeyOf(event) ?? given}, ${encode(event)})`
       }
-    }).pipe(transaction(sql), Effect.mapError(DatabaseError.from))
+    },
+    transaction(sql),
+    Effect.mapError(DatabaseError.from)
+  )
 
   const entries = readRows(sql, 0, Number.MAX_SAFE_INTEGER).pipe(
     Stream.flattenIterables,
-    Stream.mapEffect(decodeEntry)
+    Stream.mapEffect((row) => decodeEntry(row))
   )
 
   const entriesOf: EventJournal["Type"]["entriesOf"] = (tags) =>
-    readRowsOf(sql, tags).pipe(Stream.flattenIterables, Stream.mapEffect(decodeEntry))
+    readRowsOf(sql, tags).pipe(
+      Stream.flattenIterables,
+      Stream.mapEffect((row) => decodeEntry(row))
+    )
 
   const lastId = sql<{ seq: number }>`SELECT seq FROM sqlite_sequence WHERE name = 'journal'`.pipe(
     Effect.map((rows) => rows[0]?.seq ?? 0),
@@ -204,4 +220,3 @@ const encode = Schema.encodeSync(Schema.parseJson(JournalEvent))
 /** Encodes the payload of an event. */
 export const encodeEvent: (event: JournalEvent) => string = encode
 const decodeEpoch = Schema.decode(Schema.parseJson(JournalEpochBegan))
-const decode = Schema.decodeUnknown(Schema.parseJson(JournalEvent))

@@ -9,7 +9,7 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { epochOf, type JournalEpoch } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
 import { asOfOneMoment, openForReading } from "./openForReading.ts"
-import { heardIn } from "./ProcessLife.ts"
+import { notedLife } from "./ProcessLife.ts"
 
 /** The journal of a database that another process may be writing, one page at a time: each page is as of one moment. */
 export interface JournalPages {
@@ -98,19 +98,12 @@ const pageAfter = (sql: SqliteClient.SqliteClient, id: number) =>
 /** What a commit moves from the counts into the journal is seen only once. */
 const endOf = (sql: SqliteClient.SqliteClient) =>
   Effect.gen(function* () {
-    // The database can be of any version: an older one has fewer columns.
-    const [collector] = yield* sql<{
-      process: string | null
-      last_seen: number | null
-      heard?: string | null
-    }>`SELECT * FROM collector`
-    const isRunning = collector !== undefined && collector.process !== null
-    const noted: { readonly heard?: Heard } = yield* heardIn({ heard: collector?.heard ?? null })
+    const life = yield* notedLife(sql)
     const counts = yield* Effect.provideService(openCounts, SqlClient.SqlClient, sql)
     return {
       counted: counts.map((event): JournalEntry => ({ id: 0, at: event.first, event })),
-      lastSeen: isRunning ? (collector.last_seen ?? 0) : 0,
-      heard: isRunning ? noted.heard : undefined
+      lastSeen: Option.match(life, { onNone: () => 0, onSome: ({ lastSeen }) => lastSeen ?? 0 }),
+      heard: Option.getOrUndefined(life)?.heard
     } satisfies JournalEnd
   })
 

@@ -6,7 +6,7 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { EventJournal } from "./EventJournal.ts"
 import { yieldToEventLoop } from "./eventLoop.ts"
 import { type CountPlace, countsAfter, countsBegin } from "./MessageCounts.ts"
-import { heardIn } from "./ProcessLife.ts"
+import { notedLife } from "./ProcessLife.ts"
 import { transaction } from "./transaction.ts"
 import { unsettledNow } from "./unsettled.ts"
 
@@ -40,7 +40,7 @@ export const journalCounts: Effect.Effect<void, DatabaseError, SqlClient.SqlClie
       }).pipe(transaction(sql))
       yield* yieldToEventLoop
     }
-  }).pipe(Effect.mapError(DatabaseError.from))
+  }).pipe(Effect.mapError(DatabaseError.from), Effect.withSpan("journal.counts"))
 
 const countsPerTransaction = 1000
 
@@ -54,16 +54,14 @@ export const lastLife: Effect.Effect<
   SqlClient.SqlClient
 > = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const [life] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
-      SELECT process, last_seen, heard FROM collector`
-  if (life === undefined || life.process === null || life.last_seen === null) return Option.none()
+  const life = Option.getOrUndefined(yield* notedLife(sql))
+  if (life === undefined || life.lastSeen === null) return Option.none()
   const [oldest] = yield* sql<{ at: number }>`SELECT timestamp AS at FROM snapshots ORDER BY id LIMIT 1`
   return Option.some(
     ProcessAlive.make({
-      process: life.process,
-      lastSeen: life.last_seen,
-      archivedBefore: Math.min(life.last_seen, oldest?.at ?? life.last_seen),
-      ...(yield* heardIn(life)),
+      ...life,
+      lastSeen: life.lastSeen,
+      archivedBefore: Math.min(life.lastSeen, oldest?.at ?? life.lastSeen),
       unsettled: yield* unsettledNow(sql)
     })
   )
@@ -127,6 +125,6 @@ export const pruneJournal = (
       if (removed < entriesPerTransaction) return
       yield* yieldToEventLoop
     }
-  }).pipe(Effect.mapError(DatabaseError.from))
+  }).pipe(Effect.mapError(DatabaseError.from), Effect.withSpan("journal.prune"))
 
 const entriesPerTransaction = 5000

@@ -1,15 +1,16 @@
 import type { FileSystem } from "@effect/platform"
 import { SqlClient } from "@effect/sql"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
-import { Chunk, Effect, Option, type Scope, Stream } from "effect"
+import { Effect, Option, type Scope, Stream } from "effect"
 import { type Heard, ProcessAlive } from "../domain/JournalEvent.ts"
 import type { JournalBegin, JournalTail, JournalText } from "../domain/JournalText.ts"
 import type { DatabaseUnusable } from "../domain/StartupError.ts"
 import { DatabaseError } from "./DatabaseError.ts"
-import { encodeEvent, epochOf } from "./EventJournal.ts"
+import { encodeEvent, epochOf, prunedThrough } from "./EventJournal.ts"
 import { openCounts } from "./MessageCounts.ts"
 import { asOfOneMoment, openForReading } from "./openForReading.ts"
-import { heardIn } from "./ProcessLife.ts"
+import { notedLife } from "./ProcessLife.ts"
+import { pagesAfter } from "./pagesAfter.ts"
 import { unsettledNow } from "./unsettled.ts"
 
 /** The journal of a database that another process may be writing, as of one moment. */
@@ -48,48 +49,38 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
   Effect.gen(function* () {
     const tables = yield* sql`SELECT 1 FROM sqlite_master WHERE name = 'collector'`
     if (tables.length === 0) return Option.none()
-    // The database can be of any version: an older one has fewer columns.
-    const [collector] = yield* sql<{
-      journal: string
-      process: string | null
-      last_seen: number | null
-      heard?: string | null
-    }>`SELECT * FROM collector`
+    const [collector] = yield* sql<{ journal: string }>`SELECT journal FROM collector`
     if (collector === undefined) return Option.none()
-    const noted: { readonly heard?: Heard } = yield* heardIn({ heard: collector.heard ?? null })
-    const [bounds] = yield* sql<{ last: number | null; pruned: number | null }>`
-      SELECT (SELECT max(id) FROM journal) AS last,
-        (SELECT json_extract(payload, '$.throughId') FROM journal WHERE tag = 'JournalPruned'
-         ORDER BY id DESC LIMIT 1) AS pruned`
-    const pruned = bounds?.pruned ?? 0
+    const life = yield* notedLife(sql)
+    const [newest] = yield* sql<{ id: number | null }>`SELECT max(id) AS id FROM journal`
+    const pruned = yield* prunedThrough(sql)
     const epoch = yield* epochOf(sql)
     const counts = yield* Effect.provideService(openCounts, SqlClient.SqlClient, sql)
     yield* sql`CREATE TEMP TABLE entries AS SELECT id, at, tag, payload FROM journal WHERE id > ${after}`
     yield* sql`CREATE UNIQUE INDEX temp.entries_by_id ON entries (id)`
     const rowsAfter = (above: number) =>
-      Stream.paginateChunkEffect(above, (above) =>
-        sql<{ id: number; at: number; tag: string; payload: string }>`
-          SELECT id, at, tag, payload FROM temp.entries WHERE id > ${above} ORDER BY id LIMIT ${entriesPerPage}`.pipe(
-          Effect.mapError(DatabaseError.from),
-          Effect.map(
-            (page) =>
-              [
-                Chunk.unsafeFromArray(
-                  page.map((row): JournalText => (row.id <= pruned ? { ...row, isKept: true } : row))
-                ),
-                Option.map(Option.fromNullable(page[entriesPerPage - 1]), ({ id }) => id)
-              ] as const
-          )
-        )
+      pagesAfter({
+        start: above,
+        limit: entriesPerPage,
+        page: (above) =>
+          Effect.mapError(
+            sql<JournalText>`
+              SELECT id, at, tag, payload FROM temp.entries WHERE id > ${above} ORDER BY id LIMIT ${entriesPerPage}`,
+            DatabaseError.from
+          ),
+        keyOf: ({ id }) => id
+      }).pipe(
+        Stream.map((page) => page.map((row) => (row.id <= pruned ? { ...row, isKept: true } : row))),
+        Stream.flattenIterables
       )
-    const { last_seen: lastSeen, process } = collector
-    const life =
-      process === null || lastSeen === null
+    const noted = Option.getOrUndefined(life)
+    const alive =
+      noted === undefined || noted.lastSeen === null
         ? []
-        : [ProcessAlive.make({ process, lastSeen, ...noted, unsettled: yield* unsettledNow(sql) })]
+        : [ProcessAlive.make({ ...noted, lastSeen: noted.lastSeen, unsettled: yield* unsettledNow(sql) })]
     const uncounted = [
       ...counts.map((event) => ({ at: event.first, event })),
-      ...life.map((event) => ({ at: event.lastSeen, event }))
+      ...alive.map((event) => ({ at: event.lastSeen, event }))
     ].map(({ at, event }): JournalText => ({ id: 0, at, tag: event._tag, payload: encodeEvent(event) }))
     return Option.some<LiveJournal>({
       id: collector.journal,
@@ -97,10 +88,10 @@ const copyJournal = (sql: SqliteClient.SqliteClient, after: number) =>
         after: Option.match(epoch, { onNone: () => 0, onSome: ({ after }) => after }),
         previous: Option.map(epoch, ({ previous }) => previous)
       },
-      lastId: bounds?.last ?? 0,
+      lastId: newest?.id ?? 0,
       rowsAfter: (above) => Stream.concat(rowsAfter(above), Stream.fromIterable(uncounted)),
-      lastSeen: collector.process === null ? 0 : (collector.last_seen ?? 0),
-      heard: collector.process === null ? undefined : noted.heard
+      lastSeen: Option.match(life, { onNone: () => 0, onSome: ({ lastSeen }) => lastSeen ?? 0 }),
+      heard: noted?.heard
     })
   })
 

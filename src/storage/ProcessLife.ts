@@ -1,5 +1,5 @@
 import { SqlClient } from "@effect/sql"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import { Heard, ProcessStarted, ProcessStopped } from "../domain/JournalEvent.ts"
 import type { ProcessId } from "../domain/ProcessId.ts"
 import { version } from "../version.ts"
@@ -26,18 +26,12 @@ export const layer = (options: {
       const { name, startedAt } = options.process
 
       const start = Effect.gen(function* () {
-        const [last] = yield* sql<{ process: string | null; last_seen: number | null; heard: string | null }>`
-          SELECT process, last_seen, heard FROM collector`
+        const last = Option.getOrUndefined(yield* notedLife(sql))
         if (last?.process === name) return
         const previous =
-          last === undefined || last.process === null
+          last === undefined
             ? null
-            : {
-                process: last.process,
-                lastSeen: last.last_seen ?? 0,
-                ...(yield* heardIn(last)),
-                unsettled: yield* unsettledNow(sql)
-              }
+            : { ...last, lastSeen: last.lastSeen ?? 0, unsettled: yield* unsettledNow(sql) }
         yield* journal.append(
           ProcessStarted.make({ at: startedAt, process: name, server: options.server, version, previous })
         )
@@ -46,13 +40,12 @@ export const layer = (options: {
       }).pipe(inTransaction)
 
       const stop = Effect.gen(function* () {
-        const [life] = yield* sql<{ last_seen: number; heard: string | null }>`
-          SELECT last_seen, heard FROM collector`
+        const life = Option.getOrUndefined(yield* notedLife(sql))
         yield* journal.append(
           ProcessStopped.make({
+            ...life,
             process: name,
-            lastSeen: life?.last_seen ?? 0,
-            ...(yield* heardIn(life ?? { heard: null })),
+            lastSeen: life?.lastSeen ?? 0,
             unsettled: yield* unsettledNow(sql)
           })
         )
@@ -77,9 +70,29 @@ export const heartbeat = (sql: SqlClient.SqlClient, at: number) =>
 export const noteHeard = (sql: SqlClient.SqlClient, heard: Heard) =>
   sql`UPDATE collector SET heard = ${encodeHeard(heard)} WHERE process IS NOT NULL`
 
-/** Returns what was noted, for an event; an empty object if nothing was. */
-export const heardIn = ({ heard }: { readonly heard: string | null }) =>
-  heard === null ? Effect.succeed({}) : Effect.map(decodeHeard(heard), (heard) => ({ heard }))
+/** What the process that uses a database noted of its life there. */
+export interface NotedLife {
+  readonly process: string
+  /** The time, microseconds, up to which it has committed what it received; null if it noted none. */
+  readonly lastSeen: number | null
+  /** When it had last heard each of its connections by then; absent if it noted none. */
+  readonly heard?: Heard
+}
+
+/** Reads it, also from a database of an older version or on a read-only connection; none if no process uses the database. */
+export const notedLife = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    // An older version has fewer columns.
+    const [row] = yield* sql<{ process: string | null; last_seen: number | null; heard?: string | null }>`
+      SELECT * FROM collector`
+    if (row === undefined || row.process === null) return Option.none()
+    const heard = row.heard ?? null
+    return Option.some<NotedLife>({
+      process: row.process,
+      lastSeen: row.last_seen,
+      ...(heard === null ? {} : { heard: yield* decodeHeard(heard) })
+    })
+  })
 
 const encodeHeard = Schema.encodeSync(Schema.parseJson(Heard))
 const decodeHeard = Schema.decodeUnknown(Schema.parseJson(Heard))

@@ -7,7 +7,10 @@ import { decodeEntry, readRowsOf } from "./EventJournal.ts"
 export const unsettledNow = (sql: SqlClient.SqlClient) =>
   Effect.suspend(() => {
     const unsettled = makeUnsettled()
-    const entries = readRowsOf(sql, unsettling).pipe(Stream.flattenIterables, Stream.mapEffect(decodeEntry))
+    const entries = readRowsOf(sql, unsettling).pipe(
+      Stream.flattenIterables,
+      Stream.mapEffect((row) => decodeEntry(row))
+    )
     return Stream.runForEach(entries, ({ event }) => Effect.sync(() => unsettled.add(event))).pipe(
       Effect.map(unsettled.now)
     )

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto"
 import { gzip } from "node:zlib"
 import { FileSystem, Path } from "@effect/platform"
 import { Clock, Effect } from "effect"
 import { checkpointKey, checkpointSuffix, dateOf } from "../../domain/Archive.ts"
 import { archivedCheckpoint, type KeptCheckpoint, noteArchived } from "../../storage/Checkpoint.ts"
 import { ArchiveStore } from "../ArchiveStore.ts"
+import { sha256Hex } from "../digest.ts"
 
 /** How many entries can follow the archive's checkpoint before it gets another one. */
 export const entriesBetween = 50_000
@@ -21,17 +21,17 @@ export const isCheckpointDue = (through: number) =>
  * Puts the checkpoint into the archive, beside the parts of the journal. If the store does not accept it, reading takes longer,
  * and the next cycle tries again.
  */
-export const archiveCheckpoint = (
-  { checkpoint, text }: KeptCheckpoint,
-  options: { readonly serverName: string; readonly outboxDirectory: string; readonly archiveId: string }
-) =>
-  Effect.gen(function* () {
+export const archiveCheckpoint = Effect.fn("archive.checkpoint")(
+  function* (
+    { checkpoint, text }: KeptCheckpoint,
+    options: { readonly serverName: string; readonly outboxDirectory: string; readonly archiveId: string }
+  ) {
     const fs = yield* FileSystem.FileSystem
     const store = yield* ArchiveStore
     const path = (yield* Path.Path).join(options.outboxDirectory, `${options.archiveId}${checkpointSuffix}`)
     const key = checkpointKey({ ...options, journal: checkpoint.journal, until: checkpoint.until })
     const bytes = yield* compress(text)
-    const sha256 = createHash("sha256").update(bytes).digest("hex")
+    const sha256 = sha256Hex(bytes)
     yield* fs.makeDirectory(options.outboxDirectory, { recursive: true })
     yield* fs
       .writeFile(path, bytes)
@@ -40,13 +40,13 @@ export const archiveCheckpoint = (
         Effect.ensuring(Effect.ignore(fs.remove(path, { force: true })))
       )
     yield* noteArchived(checkpoint)
-  }).pipe(
-    Effect.catchAll((error) =>
-      Effect.logWarning("could not archive a checkpoint of the journal").pipe(
-        Effect.annotateLogs({ reason: error.message })
-      )
+  },
+  Effect.catchAll((error) =>
+    Effect.logWarning("could not archive a checkpoint of the journal").pipe(
+      Effect.annotateLogs({ reason: error.message })
     )
   )
+)
 
 const compress = (text: string) =>
   Effect.async<Buffer>((resume) =>

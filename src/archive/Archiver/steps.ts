@@ -14,8 +14,7 @@ import { version } from "../../version.ts"
 import { ArchiveLedger, type Plan } from "../ArchiveLedger.ts"
 import { ArchiveStore } from "../ArchiveStore.ts"
 import { archiveColumns, archivePage, arrowMetadata, journalColumns, journalPage } from "../columns.ts"
-import { streamDigest } from "../download.ts"
-import { fileDigest } from "../fileDigest.ts"
+import { fileDigest, sameDigest, streamDigest } from "../digest.ts"
 import { parquetSeconds, uploadSeconds } from "../metrics.ts"
 import { ParquetWriter } from "../ParquetWriter.ts"
 import { doubtAbout, failedAt, StageFailed } from "./StageFailed.ts"
@@ -100,7 +99,7 @@ export const makeSteps = (options: {
     /** Whether the file in the outbox is unchanged since it was written. */
     const isIntact = (plan: Plan, file: ArchiveFile) =>
       fileDigest(localPath(plan), () => "unreadable").pipe(
-        Effect.map((found) => found.size === file.size && found.sha256 === file.sha256),
+        Effect.map((found) => sameDigest(found, file)),
         Effect.orElseSucceed(() => false)
       )
 
@@ -128,7 +127,7 @@ export const makeSteps = (options: {
     /** Whether the store's object under the key is none of these files, judged by its content, whatever HEAD says about it. */
     const isForeign = (plan: Plan, files: ReadonlyArray<ArchiveFile>) =>
       Effect.map(streamDigest(store.get(plan.key)), (found) =>
-        files.every(({ sha256, size }) => found.sha256 !== sha256 || found.size !== size)
+        files.every((file) => !sameDigest(found, file))
       )
 
     const put = ({ files, plan, purged }: PendingArchive, file: ArchiveFile) =>

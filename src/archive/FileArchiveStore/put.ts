@@ -1,11 +1,11 @@
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
 import * as NodeFs from "node:fs/promises"
 import * as NodePath from "node:path"
 import { Effect } from "effect"
 import { codeOf } from "../../domain/codeOf.ts"
 import { ArchiveStoreError, type LocalObject } from "../ArchiveStore.ts"
-import { fileDigest } from "../fileDigest.ts"
+import { fileDigest, sameDigest, sha256Hex } from "../digest.ts"
 import { syncDirectory, syncFile } from "../syncToDisk.ts"
 import { attempt, Conflicting, conflict, failure, type Obstacle, obstacle } from "./failure.ts"
 import { temporaryPrefix } from "./walk.ts"
@@ -18,7 +18,7 @@ export const put = (
   Effect.gen(function* () {
     const failed = failure("put", object.key)
     const local = yield* fileDigest(object.path, failed)
-    if (local.size !== object.size || local.sha256 !== object.sha256) {
+    if (!sameDigest(local, object)) {
       return yield* new ArchiveStoreError({
         operation: "put",
         key: object.key,
@@ -59,7 +59,7 @@ const publish = (source: string, target: string): Effect.Effect<void, Obstacle> 
 /** Copies to the target's file system first. A copy left behind by a crash is removed by the next attempt. */
 const copyIn = (source: string, target: string, key: string): Effect.Effect<void, Obstacle> => {
   const directory = NodePath.dirname(target)
-  const prefix = `${temporaryPrefix}${createHash("sha256").update(key).digest("hex").slice(0, 16)}-`
+  const prefix = `${temporaryPrefix}${sha256Hex(key).slice(0, 16)}-`
   const temporary = NodePath.join(directory, `${prefix}${randomBytes(8).toString("hex")}`)
   const removeOld = attempt(async () => {
     for (const name of await NodeFs.readdir(directory)) {
@@ -104,7 +104,7 @@ const noHardLinks = (code: string | undefined): boolean =>
 
 export const compare = (target: string, object: LocalObject): Effect.Effect<void, Obstacle> =>
   Effect.flatMap(fileDigest(target, obstacle), (stored) =>
-    stored.size === object.size && stored.sha256 === object.sha256
+    sameDigest(stored, object)
       ? Effect.void
       : Effect.fail<Obstacle>({ code: conflict, cause: new Conflicting() })
   )

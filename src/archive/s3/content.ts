@@ -1,10 +1,8 @@
-import { createHash } from "node:crypto"
-import * as NodeFs from "node:fs/promises"
 import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3"
 import { type Duration, Effect, Option } from "effect"
 import { probeKey } from "../../domain/Archive.ts"
 import type { LocalObject } from "../ArchiveStore.ts"
-import { streamDigest } from "../download.ts"
+import { fileDigest, sameDigest, sha256Hex, streamDigest } from "../digest.ts"
 import type { Send } from "./Client.ts"
 import { type S3Failure, toFailure } from "./errors.ts"
 import { getObject } from "./objects.ts"
@@ -19,7 +17,7 @@ export const checksContent = (send: Send, bucket: string): Effect.Effect<Option.
     client.send(
       signBody(
         new PutObjectCommand({ Bucket: bucket, Key: probeKey, Body: Buffer.from("probe") }),
-        createHash("sha256").update("another").digest("hex")
+        sha256Hex("another")
       ),
       options
     )
@@ -56,30 +54,14 @@ export const isReadBack = (
 ): Effect.Effect<boolean, S3Failure> =>
   Effect.gen(function* () {
     const from = options.whole ? 0 : Math.max(0, object.size - tailSize)
-    const expected = from === 0 ? object : yield* tailDigest(object.path, from, object.size - from)
+    const expected =
+      from === 0 ? object : yield* fileDigest(object.path, toFailure, { start: from, end: object.size - 1 })
     const found = yield* streamDigest(getObject(send, bucket, object.key, options.idle, from))
     // a server that does not support ranges sends all of it
-    return [expected, object].some(({ sha256, size }) => found.sha256 === sha256 && found.size === size)
+    return [expected, object].some((content) => sameDigest(found, content))
   }).pipe(
     Effect.catchIf(
       ({ status }) => status === 404 || status === 416,
       () => Effect.succeed(false)
     )
   )
-
-const tailDigest = (path: string, from: number, size: number) =>
-  Effect.tryPromise({
-    try: async () => {
-      const file = await NodeFs.open(path)
-      try {
-        const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, from)
-        return {
-          size: bytesRead,
-          sha256: createHash("sha256").update(buffer.subarray(0, bytesRead)).digest("hex")
-        }
-      } finally {
-        await file.close()
-      }
-    },
-    catch: toFailure
-  })

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto"
-import { createReadStream } from "node:fs"
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
@@ -10,6 +8,7 @@ import {
 } from "@aws-sdk/client-s3"
 import { Duration, Effect, Schedule } from "effect"
 import type { LocalObject } from "../ArchiveStore.ts"
+import { fileDigest } from "../digest.ts"
 import type { S3Timeouts, Send } from "./Client.ts"
 import type { Dialect } from "./dialect.ts"
 import { kindOf, type S3Failure, toFailure } from "./errors.ts"
@@ -148,7 +147,7 @@ const putPart = (
 ): Effect.Effect<CompletedPart, S3Failure> =>
   Effect.gen(function* () {
     const size = end - start + 1
-    const sha256 = yield* rangeDigest(path, start, end)
+    const { sha256 } = yield* fileDigest(path, toFailure, { start, end })
     const checksum = checksums ? checksumOf(sha256) : undefined
     const { ETag } = yield* withBody(path, { start, end }, (body) =>
       send(
@@ -176,18 +175,6 @@ const putPart = (
       ...(ETag === undefined ? {} : { ETag }),
       ...(checksum === undefined ? {} : { ChecksumSHA256: checksum.ChecksumSHA256 })
     }
-  })
-
-const rangeDigest = (path: string, start: number, end: number): Effect.Effect<string, S3Failure> =>
-  Effect.tryPromise({
-    try: async (signal) => {
-      const hash = createHash("sha256")
-      for await (const chunk of createReadStream(path, { start, end, signal, highWaterMark: 262_144 })) {
-        hash.update(chunk)
-      }
-      return hash.digest("hex")
-    },
-    catch: toFailure
   })
 
 const abort = (send: Send, upload: Upload): Effect.Effect<unknown, S3Failure> =>

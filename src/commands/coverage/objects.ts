@@ -1,9 +1,10 @@
-import { Chunk, Data, Effect, Option, Stream } from "effect"
+import { type Chunk, Data, Effect, Option, Stream } from "effect"
 import { ArchiveStore, type StoredObject } from "../../archive/ArchiveStore.ts"
 import { microsOf, parseKey } from "../../domain/Archive.ts"
 import type { JournalEntry } from "../../domain/JournalEvent.ts"
 import { streamKey } from "../../domain/StreamId.ts"
 import { intersection, union, type Window } from "../../domain/Window.ts"
+import { pagesAfter } from "../../storage/pagesAfter.ts"
 import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import type { Selection } from "../selection.ts"
 import { clockTolerance, makeSetBacks, type SetBacks } from "../setBacks.ts"
@@ -177,14 +178,14 @@ export const expectObjects = (folder: string, select: Selection) =>
         return { windows, missing } satisfies AbsentObjects
       })
 
-    const notFound = Stream.paginateChunkEffect({ key: "", server: "" }, (after) =>
-      Effect.map(
-        sql<NotFound>`
-          SELECT key, server, since, until FROM expected
-          WHERE (key, server) > (${after.key}, ${after.server}) AND found = 0 ORDER BY key, server LIMIT ${rowsPerPage}`,
-        (rows) => [Chunk.unsafeFromArray(rows), Option.fromNullable(rows[rowsPerPage - 1])] as const
-      )
-    )
+    const notFound = pagesAfter({
+      start: { key: "", server: "" },
+      limit: rowsPerPage,
+      page: (after) => sql<NotFound>`
+        SELECT key, server, since, until FROM expected
+        WHERE (key, server) > (${after.key}, ${after.server}) AND found = 0 ORDER BY key, server LIMIT ${rowsPerPage}`,
+      keyOf: ({ key, server }) => ({ key, server })
+    }).pipe(Stream.flattenIterables)
 
     return { beginJournal, compare }
   })

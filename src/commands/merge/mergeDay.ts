@@ -1,15 +1,16 @@
 import { FileSystem, Path } from "@effect/platform"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
-import { Chunk, Data, Effect, Option, Stream } from "effect"
+import { Data, Effect, Option, Stream } from "effect"
 import { archiveColumns, archivePage, arrowMetadata } from "../../archive/columns.ts"
 import { download } from "../../archive/download.ts"
 import { ParquetReader } from "../../archive/ParquetReader.ts"
-import { type ParquetPage, ParquetWriter } from "../../archive/ParquetWriter.ts"
+import { ParquetWriter } from "../../archive/ParquetWriter.ts"
 import { archiveKey, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import { contentHash, idOfReuse } from "../../domain/contentHash.ts"
 import { microsPerHour } from "../../domain/micros.ts"
 import { reasonOf } from "../../domain/reasonOf.ts"
 import type { Window } from "../../domain/Window.ts"
+import { pagesAfter } from "../../storage/pagesAfter.ts"
 import { version } from "../../version.ts"
 import { receiveTimesOf } from "../coverage/objects.ts"
 
@@ -153,18 +154,15 @@ export const mergeDay = (options: {
       [range.from, range.to]
     )
 
-    const page = (after: number) =>
-      Effect.map(
-        sql<MergedRow>`
-          SELECT place, base, hash, renamed.row IS NOT NULL AS isRenamed, timestamp, exchange_timestamp, data
-          FROM places JOIN merged USING (row) LEFT JOIN renamed ON renamed.row = merged.row
-          WHERE place > ${after} ORDER BY place LIMIT ${rowsPerPage}`,
-        (rows) =>
-          [
-            rows.length === 0 ? Chunk.empty<ParquetPage>() : Chunk.of(archivePage(day, rows.map(asArchived))),
-            Option.map(Option.fromNullable(rows[rowsPerPage - 1]), ({ place }) => place)
-          ] as const
-      )
+    const pages = pagesAfter({
+      start: 0,
+      limit: rowsPerPage,
+      page: (after) => sql<MergedRow>`
+        SELECT place, base, hash, renamed.row IS NOT NULL AS isRenamed, timestamp, exchange_timestamp, data
+        FROM places JOIN merged USING (row) LEFT JOIN renamed ON renamed.row = merged.row
+        WHERE place > ${after} ORDER BY place LIMIT ${rowsPerPage}`,
+      keyOf: ({ place }) => place
+    })
     const key = archiveKey({
       stream: day,
       date: day.date,
@@ -181,7 +179,7 @@ export const mergeDay = (options: {
         sources: JSON.stringify(objects.map(({ key }) => key)),
         ...arrowMetadata
       },
-      pages: Stream.paginateChunkEffect(0, page)
+      pages: Stream.map(pages, (rows) => archivePage(day, rows.map(asArchived)))
     })
     yield* passDay
     return { path, file, duplicates: rows - file.rows, merged, unreadable }

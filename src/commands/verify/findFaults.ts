@@ -1,11 +1,12 @@
 import type { SqlError } from "@effect/sql"
 import type { SqliteClient } from "@effect/sql-sqlite-node"
-import { Chunk, Clock, Effect, Option, Stream } from "effect"
+import { Clock, Effect, Option, Stream } from "effect"
 import { readCheckpoint } from "../../archive/ArchivedCheckpoint.ts"
 import { ArchiveStore } from "../../archive/ArchiveStore.ts"
 import { isProbe, journalPrefix, millisOfArchiveId, parseKey } from "../../domain/Archive.ts"
 import type { JournalEvent } from "../../domain/JournalEvent.ts"
 import type { Window } from "../../domain/Window.ts"
+import { pagesAfter } from "../../storage/pagesAfter.ts"
 import { temporaryDatabase } from "../../storage/temporaryDatabase.ts"
 import { wholeJournals } from "../journals.ts"
 import type { Reading } from "../reading.ts"
@@ -129,7 +130,7 @@ export const findFaults = (
         }
       })
 
-    yield* expectedPages(scratch).pipe(
+    yield* expectedObjects(scratch).pipe(
       Stream.mapEffect(
         (expected) => (expected.verified === 1 ? check(expected) : Effect.sync(() => sums.pending++)),
         {
@@ -213,15 +214,13 @@ const expect = (
   }
 }
 
-const expectedPages = (scratch: SqliteClient.SqliteClient) =>
-  Stream.unfoldChunkEffect("", (after) =>
-    Effect.map(
-      scratch<Expected>`SELECT * FROM expected WHERE key > ${after} AND abandoned = 0 ORDER BY key LIMIT ${expectedPerPage}`,
-      (page) => {
-        const last = page.at(-1)
-        return last === undefined
-          ? Option.none()
-          : Option.some([Chunk.unsafeFromArray(page), last.key] as const)
-      }
-    )
-  )
+/** What the store is expected to have, in the order of the keys. */
+const expectedObjects = (scratch: SqliteClient.SqliteClient) =>
+  pagesAfter({
+    start: "",
+    limit: expectedPerPage,
+    page: (after) =>
+      scratch<Expected>`
+        SELECT * FROM expected WHERE key > ${after} AND abandoned = 0 ORDER BY key LIMIT ${expectedPerPage}`,
+    keyOf: ({ key }) => key
+  }).pipe(Stream.flattenIterables)

@@ -1,23 +1,11 @@
 import { FileSystem } from "@effect/platform"
-import {
-  Clock,
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Either,
-  Layer,
-  Option,
-  Queue,
-  Schedule,
-  Schema
-} from "effect"
-import { decodeText } from "../../archive/ArchivedJournal.ts"
+import { Clock, Context, Deferred, Duration, Effect, Layer, Option, Queue, Schedule, Schema } from "effect"
 import { withoutBearing } from "../../domain/Coverage.ts"
 import { CheckpointText, entryText } from "../../domain/CoverageCheckpoint.ts"
-import { type JournalEntry, JournalSegmentPlanned, nothing } from "../../domain/JournalEvent.ts"
+import { JournalSegmentPlanned } from "../../domain/JournalEvent.ts"
 import type { JournalText } from "../../domain/JournalText.ts"
-import { DatabaseError } from "../../storage/DatabaseError.ts"
+import type { DatabaseError } from "../../storage/DatabaseError.ts"
+import { decodeEntry } from "../../storage/EventJournal.ts"
 import { yieldToEventLoop } from "../../storage/eventLoop.ts"
 import { type JournalPages, openJournalPages } from "../../storage/JournalPages.ts"
 import { supervise } from "../../supervise.ts"
@@ -116,7 +104,7 @@ const make = (settings: HttpSettings) =>
         const page = yield* journal.after(fold.through)
         const whole = isTorn ? page.rows : wholeRows(page.rows, fold.through)
         const isCut = whole.length < page.rows.length
-        const entries = yield* Effect.forEach(whole, entryOf)
+        const entries = yield* Effect.forEach(whole, (row) => decodeEntry(row, withoutBearing))
         fold.past.apply(entries)
         fold.past.settle(
           (yield* Clock.currentTimeMillis) * 1000,
@@ -262,18 +250,6 @@ const fromCheckpoint = (journal: JournalPages): Effect.Effect<Fold, DatabaseErro
   })
 
 const decodeCheckpoint = Schema.decode(CheckpointText)
-
-const entryOf = (row: JournalText): Effect.Effect<JournalEntry, DatabaseError> => {
-  const entry = withoutBearing.has(row.tag)
-    ? Either.right<JournalEntry>({
-        id: row.id,
-        at: row.at,
-        event: nothing,
-        ...(row.isKept === true ? { isKept: true } : {})
-      })
-    : decodeText(row)
-  return Effect.mapError(entry, DatabaseError.from)
-}
 
 /** The rows up to the first one with missing predecessors, which have left the database and are in the archive. */
 const wholeRows = (rows: ReadonlyArray<JournalText>, through: number): ReadonlyArray<JournalText> => {
