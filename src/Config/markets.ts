@@ -1,5 +1,6 @@
 import { Array as Arr, Either, Option } from "effect"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
+import type { Markets } from "../domain/Markets.ts"
 import { quote } from "../domain/quote.ts"
 import { type MarketStream, type MarketType, streamKey } from "../domain/StreamId.ts"
 import { didYouMean } from "../domain/similarWords.ts"
@@ -10,12 +11,6 @@ import { blank, check, describe, type Rule } from "./Rule.ts"
 import { problem, type Validated } from "./Validated.ts"
 
 type Exchanges = ReadonlyMap<string, Exchange>
-
-/** What MARKETS names: streams, and symbol patterns to be resolved by the exchange. */
-export interface Markets {
-  readonly streams: ReadonlyArray<MarketStream>
-  readonly patterns: ReadonlyArray<MarketPattern>
-}
 
 type Entry = MarketStream | MarketPattern
 

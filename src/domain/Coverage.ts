@@ -4,6 +4,7 @@ import { endArchive } from "./Coverage/archives.ts"
 import { cameTwice, settle, stepClock } from "./Coverage/clock.ts"
 import { endProcess, seen } from "./Coverage/ending.ts"
 import { joined } from "./Coverage/journals.ts"
+import { reload } from "./Coverage/reload.ts"
 import type { Coverage } from "./Coverage/state.ts"
 import { delist, reach, update, updateSymbol, want } from "./Coverage/streams.ts"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
@@ -46,6 +47,8 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
         (all, stream) => update(all, stream, at, (coverage) => ({ ...want(coverage, at), isNamed: true })),
         state
       )
+    case "SettingsReloaded":
+      return reload(state, at, event)
     case "SymbolListed":
       return updateSymbol(state, event, (coverage) =>
         Option.isSome(coverage.delistedAt) ? want(reach(coverage, at), at) : coverage

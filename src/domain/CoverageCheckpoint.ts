@@ -13,7 +13,7 @@ import { StreamId } from "./StreamId.ts"
 import { lastingReasons } from "./Unsettled.ts"
 
 /** Raised whenever the fold produces different states: checkpoints of other versions are discarded and rebuilt. */
-const checkpointVersion = 3
+const checkpointVersion = 4
 
 /**
  * What a journal says about the recording, as of one of its entries, for queries about any time from then on: the fold over the

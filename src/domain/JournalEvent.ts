@@ -98,6 +98,20 @@ export const RecordingStarted = Schema.TaggedStruct("RecordingStarted", {
   streams: Schema.Array(StreamId)
 })
 
+/**
+ * MARKETS and LOG_LEVEL were read again while the process was running. `named` are to be recorded by name from now on; `matched`
+ * are named no longer, and recorded only because a pattern matches them; `ended` are not to be recorded any more. `patterns` and
+ * `logLevel` are what is in effect from now on, present if it changed.
+ */
+export const SettingsReloaded = Schema.TaggedStruct("SettingsReloaded", {
+  at: Micros,
+  named: Schema.Array(StreamId),
+  matched: Schema.Array(StreamId),
+  ended: Schema.Array(StreamId),
+  patterns: Schema.optionalWith(Schema.Array(Schema.String), { exact: true }),
+  logLevel: Schema.optionalWith(Schema.String, { exact: true })
+})
+
 /** A process ended in good order. `lastSeen`: everything it received up to then is committed; without it, everything is. */
 export const ProcessStopped = Schema.TaggedStruct("ProcessStopped", {
   process: Schema.String,
@@ -187,6 +201,7 @@ export const JournalEvent = Schema.Union(
   JournalPruned,
   ProcessStarted,
   RecordingStarted,
+  SettingsReloaded,
   ProcessStopped,
   ProcessAlive,
   MessagesCommitted,
@@ -205,6 +220,7 @@ export const nothing: JournalEvent = RecordingStarted.make({ at: 0, streams: [] 
 /** The events that the receiving side journals. */
 export const ReceivingEvent = Schema.Union(
   RecordingStarted,
+  SettingsReloaded,
   MessagesDropped,
   ClockStepped,
   ClockMeasured,

@@ -48,10 +48,14 @@ export const applyToNeeded = (needed: NeededEntries, { event, id }: JournalEntry
       return withoutProcess(needed)
     case "ClockStepped":
       return HashMap.set(event.to < event.from ? withSetBack(needed, id) : needed, `${ofProcess}clock`, [id])
-    case "RecordingStarted":
-      return HashMap.modifyAt(needed, `${ofProcess}recording`, (before) =>
-        Option.some([...Option.getOrElse(before, () => []), id])
+    case "SettingsReloaded":
+      return append(
+        event.ended.reduce((rest, stream) => delistDoubts(rest, doubtsOfStream(stream)), needed),
+        `${ofProcess}recording`,
+        id
       )
+    case "RecordingStarted":
+      return append(needed, `${ofProcess}recording`, id)
     case "StreamConnected":
       return HashMap.set(needed, connectionKey(event), [id])
     case "StreamDisconnected":
@@ -67,7 +71,7 @@ export const applyToNeeded = (needed: NeededEntries, { event, id }: JournalEntry
     case "StreamReadable":
       return HashMap.remove(HashMap.remove(needed, doubtKey(event)), beforeDelisting(doubtKey(event)))
     case "SymbolDelisted":
-      return HashMap.set(delistDoubts(needed, event), delistedKey(event), [id])
+      return HashMap.set(delistDoubts(needed, doubtsOf(event)), delistedKey(event), [id])
     case "SymbolListed":
       return HashMap.remove(needed, delistedKey(event))
     case "ExchangeStatus": {
@@ -80,12 +84,16 @@ export const applyToNeeded = (needed: NeededEntries, { event, id }: JournalEntry
   }
 }
 
+const append = (needed: NeededEntries, key: string, id: number): NeededEntries =>
+  HashMap.modifyAt(needed, key, (before) => Option.some([...Option.getOrElse(before, () => []), id]))
+
 /**
- * Ends the doubts of a delisted symbol's streams, unless the streams are recorded by name: the next entry of each starts over.
+ * Ends the doubts, below this prefix, of streams that are not recorded any more, unless that is by name: the next entry of each
+ * starts over.
  */
-const delistDoubts = (needed: NeededEntries, symbol: Symbol): NeededEntries =>
+const delistDoubts = (needed: NeededEntries, prefix: string): NeededEntries =>
   HashMap.reduce(needed, needed, (all, ids, key) => {
-    if (!key.startsWith(doubtsOf(symbol)) || key.endsWith(delisted)) return all
+    if (!key.startsWith(prefix) || key.endsWith(delisted)) return all
     const earlier = Option.getOrElse(HashMap.get(all, beforeDelisting(key)), () => ids)
     return HashMap.set(HashMap.remove(all, key), beforeDelisting(key), earlier)
   })
@@ -113,8 +121,10 @@ const delistedKey = ({ exchange, symbol }: Symbol): string => `${ofProcess}delis
 
 const doubtKey = (event: { readonly _tag: JournalEvent["_tag"]; readonly stream: StreamId }): string => {
   const reason = event._tag === "StreamSilent" || event._tag === "StreamHeard" ? "silent" : "unreadable"
-  return `${doubtsOf(event.stream)}${event.stream.dataType} ${reason}`
+  return `${doubtsOfStream(event.stream)}${reason}`
 }
+
+const doubtsOfStream = (stream: StreamId): string => `${doubtsOf(stream)}${stream.dataType} `
 
 const doubtsOf = ({ exchange, symbol }: Symbol): string => `${ofProcess}doubt ${exchange}:${symbol}:`
 

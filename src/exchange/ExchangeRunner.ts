@@ -1,10 +1,12 @@
 import { Array as Arr, Cause, type Duration, Effect, FiberSet, Mailbox, Schedule } from "effect"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
+import { changeOf, type Markets, type MarketsChange } from "../domain/Markets.ts"
 import { type MarketStream, streamKey } from "../domain/StreamId.ts"
 import type { ConnectionContext } from "./Connection/ConnectionContext.ts"
 import { partition } from "./chunk.ts"
 import type { Instrument } from "./Exchange.ts"
+import { areSamePatterns, isMatchedBy } from "./instruments.ts"
 import { makeInstrumentRecords } from "./rest/instrumentRecords.ts"
 import { makePolledStreams } from "./rest/polledStreams.ts"
 import { makePolling } from "./rest/polling.ts"
@@ -23,6 +25,8 @@ export interface ExchangeRunner {
   readonly resume: (lastMessages: ReadonlyMap<string, LastMessage>) => void
   readonly streams: () => ReadonlyArray<TrackedStream>
   readonly groups: () => ReadonlyArray<StreamGroup>
+  /** Records these markets of the exchange from now on, and leaves the streams alone that are in both. */
+  readonly change: (markets: Markets) => MarketsChange
 }
 
 /**
@@ -34,12 +38,21 @@ export const makeExchangeRunner = (options: {
   readonly streams: ReadonlyArray<MarketStream>
   readonly patterns: ReadonlyArray<MarketPattern>
   /** The REST interface that lists the instruments of this endpoint; if undefined, nothing is looked up. */
-  readonly restUrl: string | undefined
+  readonly restUrl: (patterns: ReadonlyArray<MarketPattern>) => string | undefined
   readonly refreshEvery: Duration.Duration
 }): ExchangeRunner => {
   const { clock, emit, exchange, url } = options.context
   const statuses = makeStatusWatch(exchange.name, emit)
-  const { patterns, streams: named } = exchange.closesOnUnknown === true ? onlyListed(options) : options
+  let markets: Markets = options
+  let { patterns, streams: named } = exchange.closesOnUnknown === true ? onlyListed(options) : options
+  /** Symbols with names that have not been looked up yet. */
+  let unlisted = new Set(options.streams.map(({ symbol }) => symbol))
+  const changed = Effect.unsafeMakeLatch(false)
+  /** Whether there is anything to record, and whether there is nothing any more. */
+  const wanted = Effect.unsafeMakeLatch(named.length + patterns.length > 0)
+  const emptied = Effect.unsafeMakeLatch(false)
+  /** Adds and removes streams while there is anything to record. */
+  let running: Running | undefined
   let onListing: ConnectionContext["onListing"] = () => {}
   const context: ConnectionContext = {
     ...options.context,
@@ -87,6 +100,7 @@ export const makeExchangeRunner = (options: {
   }
 
   const run = Effect.gen(function* () {
+    yield* emptied.close
     const fork = yield* FiberSet.makeRuntime<never, void, never>()
     fork(Effect.sync(() => statuses.tick(clock.unsafeNow())).pipe(Effect.delay("10 seconds"), Effect.forever))
 
@@ -95,7 +109,7 @@ export const makeExchangeRunner = (options: {
         listen(exchange.statusFeed, {
           connect: context.connect,
           url,
-          restUrl: options.restUrl,
+          restUrl: options.restUrl(markets.patterns),
           symbols: () => new Set(Array.from(tracked.values(), ({ id }) => id.symbol)),
           admit: context.attempts.admit,
           reserve: (now) => context.messages?.reserve(now) ?? 0,
@@ -104,7 +118,7 @@ export const makeExchangeRunner = (options: {
       )
     }
 
-    const restUrl = options.restUrl ?? exchange.instruments.url
+    const restUrl = options.restUrl(markets.patterns) ?? exchange.instruments.url
     const polledStreams = makePolledStreams(context)
     const client = yield* Effect.cached(
       Effect.map(
@@ -199,33 +213,44 @@ export const makeExchangeRunner = (options: {
       start(homeless)
     }
 
-    const remove = (streams: ReadonlyArray<TrackedStream>): void => {
+    const remove = (streams: ReadonlyArray<TrackedStream>, end: ConnectionLost): void => {
       for (const stream of streams) tracked.delete(streamKey(stream.id))
       for (const group of [...groups]) {
         const some = streams.filter((stream) => group.streams.has(stream))
-        if (some.length > 0) group.remove(some, delisted)
+        if (some.length > 0) group.remove(some, end)
       }
-      polling.remove(streams, delisted.reason)
-      instruments.remove(streams, delisted.reason)
-      for (const stream of streams) stream.state = "connecting"
+      polling.remove(streams, end.reason)
+      instruments.remove(streams, end.reason)
+      for (const stream of streams) forget(stream)
     }
 
     const [others, streams] = Arr.partition(named.map(track), hasChannel)
     startPolling(others)
     start(streams)
-    if (options.restUrl !== undefined) {
-      const announced = yield* Mailbox.make<ReadonlyArray<Instrument>>({
-        capacity: maxAnnouncements,
-        strategy: "sliding"
-      })
-      onListing = (instruments) => announced.unsafeOffer(instruments)
-      yield* watchList(
+    running = { add, remove }
+    const announced = yield* Mailbox.make<ReadonlyArray<Instrument>>({
+      capacity: maxAnnouncements,
+      strategy: "sliding"
+    })
+    onListing = (instruments) => announced.unsafeOffer(instruments)
+    const allClosed = Effect.sleep("50 millis").pipe(
+      Effect.repeat({ until: () => groups.size === 0 }),
+      Effect.timeoutOption("5 seconds")
+    )
+    yield* Effect.raceFirst(
+      Effect.zipRight(emptied.await, allClosed),
+      watchList(
         {
           exchange,
           announced,
-          restUrl: options.restUrl,
-          patterns,
-          named: new Set(options.streams.map(({ symbol }) => symbol)),
+          restUrl: () => options.restUrl(markets.patterns),
+          patterns: () => patterns,
+          takeNamed: () => {
+            const symbols = unlisted
+            unlisted = new Set()
+            return symbols
+          },
+          changed,
           refreshEvery: options.refreshEvery
         },
         (list, isFirst) => {
@@ -236,10 +261,9 @@ export const makeExchangeRunner = (options: {
             ({ id }) => !listed.has(streamKey(id)) && !given.has(streamKey(id))
           )
           add(fresh.map(track))
-          remove(gone)
-          if (isFirst) return
+          remove(gone, delisted)
           const at = clock.unsafeNow()
-          for (const symbol of new Set(fresh.map((id) => id.symbol))) {
+          for (const symbol of isFirst ? [] : new Set(fresh.map((id) => id.symbol))) {
             emit({ _tag: "SymbolListed", at, exchange: exchange.name, symbol })
           }
           for (const symbol of new Set(gone.map(({ id }) => id.symbol))) {
@@ -247,12 +271,38 @@ export const makeExchangeRunner = (options: {
           }
         }
       )
-    }
-    return yield* Effect.never
+    )
   }).pipe(Effect.scoped, Effect.annotateLogs({ module: "exchange", exchange: exchange.name }))
 
+  const change: ExchangeRunner["change"] = (next) => {
+    const before = { markets, patterns }
+    const recorded = Array.from(tracked.values(), ({ id }) => id)
+    const change = changeOf(markets.streams, next.streams, recorded, isMatchedBy(next.patterns))
+    const looked = new Set(markets.streams.map(({ symbol }) => symbol))
+    for (const { symbol } of change.named) if (!looked.has(symbol)) unlisted.add(symbol)
+    markets = next
+    const now = exchange.closesOnUnknown === true ? onlyListed(next) : next
+    named = now.streams
+    if (!areSamePatterns(patterns, now.patterns)) patterns = now.patterns
+    if (exchange.closesOnUnknown !== true) running?.add(change.added.map(track))
+    running?.remove(
+      change.ended.flatMap((id) => tracked.get(streamKey(id)) ?? []),
+      notWanted
+    )
+    if (patterns !== before.patterns || unlisted.size > 0) changed.unsafeOpen()
+    if (named.length + patterns.length > 0) {
+      wanted.unsafeOpen()
+    } else {
+      running = undefined
+      wanted.unsafeClose()
+      emptied.unsafeOpen()
+    }
+    return change
+  }
+
   return {
-    run,
+    run: Effect.forever(Effect.zipRight(wanted.await, run)),
+    change,
     resume: (last) => {
       lastMessages = last
       for (const [key, stream] of known) {
@@ -269,13 +319,7 @@ export const makeExchangeRunner = (options: {
 const maxAnnouncements = 1_000
 
 /** Looks up the streams that have names, too, before they are subscribed to. */
-const onlyListed = ({
-  patterns,
-  streams
-}: {
-  readonly streams: ReadonlyArray<MarketStream>
-  readonly patterns: ReadonlyArray<MarketPattern>
-}) => ({
+const onlyListed = ({ patterns, streams }: Markets): Markets => ({
   streams: [],
   patterns: [
     ...patterns,
@@ -286,6 +330,19 @@ const onlyListed = ({
 /** Whether a stream is subscribed to, and not polled. */
 const hasChannel = ({ channel }: TrackedStream): boolean => channel !== ""
 
+interface Running {
+  readonly add: (streams: ReadonlyArray<TrackedStream>) => void
+  readonly remove: (streams: ReadonlyArray<TrackedStream>, end: ConnectionLost) => void
+}
+
+/** Whatever was in doubt ended with the stream: if it comes back, that is told anew. */
+const forget = (stream: TrackedStream): void => {
+  stream.state = "connecting"
+  stream.unreadable = null
+  stream.isToldSilent = false
+}
+
+const notWanted = new ConnectionLost({ kind: "empty", reason: "MARKETS does not have it any more" })
 const delisted = new ConnectionLost({ kind: "empty", reason: "the exchange does not list it any more" })
 
 const movedAway = new ConnectionLost({

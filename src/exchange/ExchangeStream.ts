@@ -1,7 +1,8 @@
-import { Context, Duration, Effect, Layer, type Stream } from "effect"
+import { Context, Duration, Effect, FiberSet, Layer, type Stream } from "effect"
 import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
+import { changeOf, type Markets, type MarketsChange } from "../domain/Markets.ts"
 import type { Snapshot } from "../domain/Snapshot.ts"
 import { type MarketStream, type StreamId, streamKey } from "../domain/StreamId.ts"
 import { makeAttemptLimiter } from "./AttemptLimiter.ts"
@@ -9,6 +10,7 @@ import type { ConnectionStatus } from "./Connection.ts"
 import type { Exchange, Signer } from "./Exchange.ts"
 import { type ExchangeRunner, makeExchangeRunner } from "./ExchangeRunner.ts"
 import { makeEventLog } from "./eventLog.ts"
+import { isMatchedBy } from "./instruments.ts"
 import { latencyOf } from "./Latency.ts"
 import { makePacer } from "./Pacer.ts"
 import { makePauseHabit, type PauseHabit } from "./PauseHabit.ts"
@@ -67,6 +69,13 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
     readonly status: Effect.Effect<ReadonlyArray<StreamStatus>>
     /** The status of every open connection. */
     readonly connections: Effect.Effect<ReadonlyArray<ConnectionStatus>>
+    /** What is to be recorded now. */
+    readonly markets: Effect.Effect<Markets>
+    /**
+     * Records other markets from now on. Streams that stay are left alone: neither they nor their connections notice. What is
+     * added is requested and what is ended is released when this returns.
+     */
+    readonly change: (markets: Markets) => Effect.Effect<MarketsChange>
   }
 >() {
   /**
@@ -78,7 +87,10 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
     Layer.effect(
       this,
       Effect.map(ReceiveClock, (clock) => {
-        let runners: ReadonlyArray<ExchangeRunner> = []
+        let markets: Markets = { streams: options.streams, patterns: options.patterns ?? [] }
+        const runners = new Map<string, ExchangeRunner>()
+        /** Records the markets of an exchange that has no runner; undefined before receiving began. */
+        let begin: ((exchange: Exchange, markets: Markets) => Effect.Effect<void>) | undefined
         const habits = new Map(Array.from(options.exchanges.keys(), (name) => [name, makePauseHabit()]))
         const habitOf = (exchange: string) => habits.get(exchange) ?? makePauseHabit()
         const silenceSeconds = Duration.toSeconds(options.silenceTimeout)
@@ -95,31 +107,71 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
               onEvent?.(event)
               log.offer(event)
             }
-            runners = yield* makeRunners(options, clock, offer, emit, habitOf)
+            const runnerOf = makeRunnerOf(options, clock, offer, emit, habitOf)
+            const running = yield* FiberSet.make<never, never>()
+            runners.clear()
+            let last: ReadonlyMap<string, LastMessage> = new Map()
+            begin = (exchange, markets) =>
+              Effect.gen(function* () {
+                const runner = yield* runnerOf(exchange, markets)
+                runners.set(exchange.name, runner)
+                runner.resume(last)
+                yield* FiberSet.run(running, Effect.interruptible(runner.run))
+              })
+            for (const exchange of options.exchanges.values()) {
+              const own = marketsOf(markets, exchange.name)
+              if (own.streams.length + own.patterns.length > 0) yield* begin(exchange, own)
+            }
             const resume = Effect.map(before, (messages) => {
-              const last = new Map(messages.map((message) => [streamKey(message.stream), message]))
-              for (const runner of runners) runner.resume(last)
+              last = new Map(messages.map((message) => [streamKey(message.stream), message]))
+              for (const runner of runners.values()) runner.resume(last)
             })
-            yield* Effect.all([log.run, resume, ...runners.map((runner) => runner.run)], {
+            yield* Effect.all([log.run, resume, FiberSet.join(running)], {
               concurrency: "unbounded",
               discard: true
             })
             return yield* Effect.never
-          })
+          }).pipe(Effect.scoped)
         return ExchangeStream.of({
           runForEach,
           snapshots: ({ capacity, onEvent } = {}) =>
             streamOf((offer) => runForEach(offer, onEvent), capacity ?? 16_384),
           status: Effect.sync(() =>
-            runners.flatMap((runner) =>
+            Array.from(runners.values()).flatMap((runner) =>
               runner.streams().map((stream) => statusOf(stream, patienceFor(stream)))
             )
           ),
           connections: Effect.sync(() =>
-            runners.flatMap((runner) =>
+            Array.from(runners.values()).flatMap((runner) =>
               runner.groups().flatMap((group) => group.connections().map((connection) => connection.status()))
             )
-          )
+          ),
+          markets: Effect.sync(() => markets),
+          change: (next) =>
+            Effect.gen(function* () {
+              const before = markets
+              markets = next
+              const changes = yield* Effect.forEach(options.exchanges.values(), (exchange) => {
+                const own = marketsOf(next, exchange.name)
+                const runner = runners.get(exchange.name)
+                if (runner !== undefined) return Effect.sync(() => runner.change(own))
+                const change = changeOf(
+                  marketsOf(before, exchange.name).streams,
+                  own.streams,
+                  [],
+                  isMatchedBy(own.patterns)
+                )
+                return own.streams.length + own.patterns.length === 0 || begin === undefined
+                  ? Effect.succeed(change)
+                  : Effect.as(begin(exchange, own), change)
+              })
+              return {
+                added: changes.flatMap(({ added }) => added),
+                named: changes.flatMap(({ named }) => named),
+                matched: changes.flatMap(({ matched }) => matched),
+                ended: changes.flatMap(({ ended }) => ended)
+              }
+            }).pipe(Effect.uninterruptible)
         })
       })
     )
@@ -138,13 +190,19 @@ export interface ExchangeStreamOptions {
   readonly refreshEvery?: Duration.Duration
 }
 
-const makeRunners = (
+/** The part of the markets that an exchange has. */
+const marketsOf = ({ patterns, streams }: Markets, exchange: string): Markets => ({
+  streams: streams.filter((stream) => stream.exchange === exchange),
+  patterns: patterns.filter((pattern) => pattern.exchange === exchange)
+})
+
+const makeRunnerOf = (
   options: ExchangeStreamOptions,
   clock: ReceiveClock["Type"],
   offer: (snapshot: Snapshot) => void,
   emit: (event: ExchangeEvent) => void,
   habitOf: (exchange: string) => PauseHabit
-): Effect.Effect<ReadonlyArray<ExchangeRunner>> => {
+) => {
   let lastConnection = 0
   /** The microsecond of its creation, or the next unused one: no other connection of this or another run has the same id. */
   const nextConnection = () => {
@@ -165,11 +223,7 @@ const makeRunners = (
         : undefined)
     )
   }
-  const runnerOf = (
-    exchange: Exchange,
-    streams: ReadonlyArray<MarketStream>,
-    patterns: ReadonlyArray<MarketPattern>
-  ) =>
+  return (exchange: Exchange, { patterns, streams }: Markets): Effect.Effect<ExchangeRunner> =>
     Effect.map(makeAttemptLimiter(exchange.limits.connections), (attempts) =>
       makeExchangeRunner({
         context: {
@@ -192,17 +246,10 @@ const makeRunners = (
         },
         streams,
         patterns,
-        restUrl: restUrlOf(exchange, patterns),
+        restUrl: (patterns) => restUrlOf(exchange, patterns),
         refreshEvery: options.refreshEvery ?? Duration.hours(1)
       })
     )
-  return Effect.all(
-    Array.from(options.exchanges.values()).flatMap((exchange) => {
-      const streams = options.streams.filter((stream) => stream.exchange === exchange.name)
-      const patterns = (options.patterns ?? []).filter((pattern) => pattern.exchange === exchange.name)
-      return streams.length === 0 && patterns.length === 0 ? [] : [runnerOf(exchange, streams, patterns)]
-    })
-  )
 }
 
 /** Returns the same object for the same symbol. */

@@ -1,4 +1,6 @@
 import { Either, ParseResult, Schema } from "effect"
+import type { MarketPattern } from "../domain/MarketPattern.ts"
+import type { MarketStream } from "../domain/StreamId.ts"
 import { similar } from "../domain/similarWords.ts"
 import type { Instrument, Instruments } from "./Exchange.ts"
 
@@ -109,6 +111,25 @@ export const matcher = (pattern: string): ((symbol: string) => boolean) => {
   const expression = new RegExp(`^${literal.join(".*")}$`, "iu")
   return (symbol) => expression.test(symbol)
 }
+
+/** Makes a predicate for the streams that one of the patterns matches. */
+export const isMatchedBy = (patterns: ReadonlyArray<MarketPattern>): ((stream: MarketStream) => boolean) => {
+  const matchers = patterns.map(({ dataTypes, pattern }) => ({ dataTypes, matches: matcher(pattern) }))
+  return ({ dataType, symbol }) =>
+    matchers.some(({ dataTypes, matches }) => dataTypes.includes(dataType) && matches(symbol))
+}
+
+/** Whether two lists are of the same patterns, in whatever order. */
+export const areSamePatterns = (
+  some: ReadonlyArray<MarketPattern>,
+  others: ReadonlyArray<MarketPattern>
+): boolean => textsOf(some).join() === textsOf(others).join()
+
+/** The patterns as MARKETS spells them, sorted. */
+export const textsOf = (patterns: ReadonlyArray<MarketPattern>): ReadonlyArray<string> =>
+  patterns
+    .map(({ dataTypes, exchange, pattern }) => `${exchange}:${pattern}:${dataTypes.join("+")}`)
+    .toSorted()
 
 /** Whether an entry of MARKETS is a pattern. */
 export const isPattern = (symbol: string): boolean => symbol.includes("*")

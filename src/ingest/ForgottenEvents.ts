@@ -10,6 +10,7 @@ export interface ForgottenEvents {
   /**
    * Takes what is to be journalled in their place. For each stream: its time from the first to the last of them, of which nothing
    * is known, the connections that started or ended in it, and the doubts that did. For each exchange: its last status message.
+   * The latest changes of the settings, at most `maxReloads`.
    * If the clock was set meanwhile, it is unknown which of them came before that: all the time that any of them covers then
    * counts as having come twice.
    */
@@ -17,6 +18,7 @@ export interface ForgottenEvents {
 }
 
 type ConnectionEvent = Extract<ReceivingEvent, { readonly _tag: "StreamConnected" | "StreamDisconnected" }>
+type ReloadEvent = Extract<ReceivingEvent, { readonly _tag: "SettingsReloaded" }>
 type StatusEvent = Extract<ReceivingEvent, { readonly _tag: "ExchangeStatus" }>
 type DoubtEvent = Extract<
   ReceivingEvent,
@@ -34,6 +36,7 @@ export const makeForgottenEvents = (): ForgottenEvents => {
   }
   let streams = new Map<string, OfStream>()
   let statuses = new Map<string, StatusEvent>()
+  let reloads: Array<ReloadEvent> = []
   let count = 0
   let first = Number.POSITIVE_INFINITY
   let last = Number.NEGATIVE_INFINITY
@@ -57,6 +60,7 @@ export const makeForgottenEvents = (): ForgottenEvents => {
       first = Math.min(first, from)
       last = Math.max(last, to)
       if (event._tag === "ExchangeStatus" && event.isPassing !== true) statuses.set(statusKey(event), event)
+      if (event._tag === "SettingsReloaded") reloads = [...reloads, event].slice(-maxReloads)
       if (!("stream" in event)) return
       const key = streamKey(event.stream)
       const known = streams.get(key) ?? {
@@ -85,8 +89,10 @@ export const makeForgottenEvents = (): ForgottenEvents => {
       const steps = Number.isNaN(steppedTo) ? [] : [step(last, first), step(first, steppedTo)]
       const taken = Array.from(streams.values())
       const said = Array.from(statuses.values())
+      const reloaded = reloads
       streams = new Map()
       statuses = new Map()
+      reloads = []
       count = 0
       first = Number.POSITIVE_INFINITY
       last = Number.NEGATIVE_INFINITY
@@ -100,11 +106,14 @@ export const makeForgottenEvents = (): ForgottenEvents => {
             ...connections.values(),
             ...doubts.values()
           ]
-        )
+        ),
+        ...reloaded
       ]
     }
   }
 }
+
+const maxReloads = 1000
 
 const step = (from: number, to: number): ReceivingEvent => ({ _tag: "ClockStepped", at: to, from, to })
 

@@ -53,7 +53,8 @@ const steps = [
   "step forward",
   "overflow",
   "prune",
-  "lose the database"
+  "lose the database",
+  ...repeat(2, "reload")
 ] as const
 type Step = (typeof steps)[number]
 
@@ -70,6 +71,8 @@ interface Stream {
   /** The last message of an earlier process. */
   before: { number: number; at: number } | undefined
   isMuted: boolean
+  /** Since when it has been recorded; undefined while MARKETS does not have it. */
+  since: number | undefined
 }
 
 interface Connection {
@@ -143,7 +146,8 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     isSilent: false,
     unreadable: undefined,
     before: committed.get(id),
-    isMuted: false
+    isMuted: false,
+    since: 0
   })
   const start = () => {
     const previous =
@@ -174,19 +178,19 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     })
   const disconnect = (connection: Connection) => {
     connections = connections.filter((other) => other !== connection)
-    for (const { id } of connection.told) {
-      tell({
-        _tag: "StreamDisconnected",
-        at: clock(),
-        stream: id,
-        connection: connection.name,
-        heard: connection.heard,
-        kind: "closed",
-        reason: "",
-        code: null
-      })
-    }
+    for (const stream of connection.told) tellEnd(connection, stream)
   }
+  const tellEnd = ({ heard, name }: Connection, { id }: Stream) =>
+    tell({
+      _tag: "StreamDisconnected",
+      at: clock(),
+      stream: id,
+      connection: name,
+      heard,
+      kind: "closed",
+      reason: "",
+      code: null
+    })
   const heardNow = (): Heard => Object.fromEntries(connections.map(({ heard, name }) => [name, heard]))
   const tell = (event: ReceivingEvent) => (isFull ? forgotten.add(event) : waiting.push(event))
   const flush = () => {
@@ -282,7 +286,8 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     const at = clock()
     if (!connection.told.has(stream)) {
       connection.told.add(stream)
-      const { name, since } = connection
+      const { name } = connection
+      const since = Math.max(connection.since, stream.since ?? 0)
       tell({
         _tag: "StreamConnected",
         at,
@@ -334,7 +339,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     const number = ++stream.number
     const alive = connections.filter(({ isDead }) => !isDead)
     const [connection] = alive
-    if (connection === undefined || how === "lost" || stream.isMuted) {
+    if (stream.since === undefined || connection === undefined || how === "lost" || stream.isMuted) {
       lose(stream)
       return
     }
@@ -352,7 +357,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
         at: clock(),
         stream: stream.id,
         connection: other.name,
-        since: other.since
+        since: Math.max(other.since, stream.since)
       })
     }
     if (how === "dropped") {
@@ -374,6 +379,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     if (connections.length === 0) connect()
     for (const stream of streams) {
       const { id, unreadable } = stream
+      if (stream.since === undefined) continue
       if (unreadable?.readAt !== undefined && time - unreadable.ownAt >= calm) {
         const { after, readAt } = unreadable
         tell({ _tag: "StreamReadable", at: readAt, stream: id, frames: 1, kept: 1, after })
@@ -391,6 +397,19 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
         isOpen: true
       })
     }
+  }
+  /** Takes a stream out of MARKETS, or puts it in again, without a restart. */
+  const reload = (stream: Stream) => {
+    const isEnded = stream.since !== undefined
+    stream.since = isEnded ? undefined : clock()
+    for (const connection of connections) {
+      if (isEnded && connection.told.delete(stream)) tellEnd(connection, stream)
+    }
+    stream.unreadable = undefined
+    stream.isSilent = false
+    stream.quiet = 0
+    const [named, ended] = isEnded ? [[], [stream.id]] : [[stream.id], []]
+    tell({ _tag: "SettingsReloaded", at: clock(), named, matched: [], ended })
   }
   const restart = (pause: number) => {
     for (let n = 0; n < pause; n++) {
@@ -499,6 +518,9 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
         break
       case "prune":
         prune()
+        break
+      case "reload":
+        reload(n % 3 === 0 ? a : b)
         break
       case "lose the database":
         kill()

@@ -54,6 +54,13 @@ const eventAt = (at: number): FastCheck.Arbitrary<JournalEvent> =>
     FastCheck.constant<JournalEvent>({ _tag: "ProcessStopped", process: "p" }),
     FastCheck.constant<JournalEvent>({ _tag: "ProcessAlive", process: "p", lastSeen: at }),
     FastCheck.constant<JournalEvent>({ _tag: "RecordingStarted", at, streams: [book, trade] }),
+    FastCheck.tuple(
+      FastCheck.subarray([book, trade]),
+      FastCheck.subarray([book, trade]),
+      FastCheck.subarray([book, trade])
+    ).map(
+      ([named, matched, ended]): JournalEvent => ({ _tag: "SettingsReloaded", at, named, matched, ended })
+    ),
     FastCheck.tuple(stream, connection).map(
       ([stream, connection]): JournalEvent => ({
         _tag: "StreamConnected",

@@ -1,10 +1,14 @@
 import { createServer } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Mailbox, TestClock, TestServices } from "effect"
+import type { MarketPattern } from "../../src/domain/MarketPattern.ts"
 import type { Instrument } from "../../src/exchange/Exchange.ts"
 import { okx } from "../../src/exchange/venues/okx.ts"
 import { watchList } from "../../src/exchange/watchList.ts"
 import { patience } from "../support/pace.ts"
+
+const all: ReadonlyArray<MarketPattern> = [{ exchange: "okx", pattern: "*", dataTypes: ["trade"] }]
+const toUsdt: ReadonlyArray<MarketPattern> = [{ exchange: "okx", pattern: "*-USDT", dataTypes: ["trade"] }]
 
 describe("the list of instruments", () => {
   it.scoped("is looked up at the start and every hour", () =>
@@ -15,9 +19,10 @@ describe("the list of instruments", () => {
         watchList(
           {
             exchange: okx,
-            restUrl: server.url,
-            patterns: [{ exchange: "okx", pattern: "*", dataTypes: ["trade"] }],
-            named: new Set(),
+            restUrl: () => server.url,
+            patterns: () => all,
+            takeNamed: () => new Set(),
+            changed: Effect.unsafeMakeLatch(false),
             announced: yield* Mailbox.make<ReadonlyArray<Instrument>>(),
             refreshEvery: Duration.hours(1)
           },
@@ -66,9 +71,10 @@ describe("the list of instruments", () => {
           watchList(
             {
               exchange: okx,
-              restUrl: server.url,
-              patterns: [{ exchange: "okx", pattern: "*-USDT", dataTypes: ["trade"] }],
-              named: new Set(),
+              restUrl: () => server.url,
+              patterns: () => toUsdt,
+              takeNamed: () => new Set(),
+              changed: Effect.unsafeMakeLatch(false),
               announced,
               refreshEvery: Duration.seconds(1)
             },
@@ -96,18 +102,76 @@ describe("the list of instruments", () => {
   it.scoped("is looked up once where only names are given", () =>
     Effect.gen(function* () {
       const server = yield* listServer
+      const changed = yield* Effect.makeLatch(false)
+      const named = ["A-USDT"]
       yield* watchList(
         {
           exchange: okx,
-          restUrl: server.url,
-          patterns: [],
-          named: new Set(["A-USDT"]),
+          restUrl: () => server.url,
+          patterns: () => [],
+          takeNamed: () => new Set(named.splice(0)),
+          changed,
           announced: yield* Mailbox.make<ReadonlyArray<Instrument>>(),
           refreshEvery: Duration.hours(1)
         },
         () => expect.fail("there is no pattern")
-      )
+      ).pipe(Effect.forkScoped)
+      const requests = (count: number) =>
+        Effect.sleep("20 millis").pipe(
+          Effect.repeat({ until: () => server.requests >= count }),
+          Effect.zipRight(Effect.sleep("100 millis")),
+          Effect.timeout(patience),
+          TestServices.provideLive
+        )
+      yield* requests(1)
+      yield* TestClock.adjust("2 hours")
+      yield* requests(1)
       expect(server.requests).toBe(1)
+      named.push("C-USDT")
+      yield* changed.open
+      yield* requests(2)
+      expect(server.requests).toBe(2)
+    })
+  )
+
+  it.scoped("is looked up at once for other patterns, and what it listed before is not forgotten", () =>
+    Effect.gen(function* () {
+      const server = yield* listServer
+      const lists: Array<readonly [ReadonlyArray<string>, boolean]> = []
+      const changed = yield* Effect.makeLatch(false)
+      let patterns = all
+      server.symbols = ["A-USDT", "B-USDT", "C-USDT", "D-USDT", "E-USDT"]
+      yield* Effect.forkScoped(
+        watchList(
+          {
+            exchange: okx,
+            restUrl: () => server.url,
+            patterns: () => patterns,
+            takeNamed: () => new Set(),
+            changed,
+            announced: yield* Mailbox.make<ReadonlyArray<Instrument>>(),
+            refreshEvery: Duration.hours(1)
+          },
+          (streams, isFirst) => lists.push([streams.map(({ symbol }) => symbol), isFirst])
+        )
+      )
+      const until = (holds: () => boolean) =>
+        Effect.sleep("20 millis").pipe(
+          Effect.repeat({ until: holds }),
+          Effect.zipRight(Effect.sleep("100 millis")),
+          Effect.timeout(patience),
+          TestServices.provideLive
+        )
+      yield* until(() => lists.length === 1)
+      // Less than half of it, which is not believed yet.
+      server.symbols = ["A-USDT"]
+      patterns = [{ exchange: "okx", pattern: "B*", dataTypes: ["trade"] }]
+      yield* changed.open
+      yield* until(() => server.requests === 2)
+      server.symbols = ["A-USDT", "B-USDT", "C-USDT", "D-USDT", "BB-USDT"]
+      yield* TestClock.adjust("1 hours")
+      yield* until(() => lists.length === 2)
+      expect(lists[1]).toEqual([["B-USDT", "BB-USDT"], true])
     })
   )
 })

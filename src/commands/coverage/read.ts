@@ -259,6 +259,18 @@ const restrict = (entry: JournalEntry, { takes }: Selection): JournalEntry => {
   if (event._tag === "RecordingStarted") {
     return { ...entry, event: { ...event, streams: event.streams.filter(takes) } }
   }
+  if (event._tag === "SettingsReloaded") {
+    const { ended, matched, named } = event
+    return {
+      ...entry,
+      event: {
+        ...event,
+        named: named.filter(takes),
+        matched: matched.filter(takes),
+        ended: ended.filter(takes)
+      }
+    }
+  }
   const stream =
     event._tag === "ArchivePlanned" ? event.plan.stream : "stream" in event ? event.stream : undefined
   return stream === undefined || takes(stream) ? entry : { ...entry, event: nothing }

@@ -78,6 +78,11 @@ export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Typ
             reason: "clock" as const
           })
         }
-      : coverage
+      : Option.isSome(coverage.delistedAt) && to < from
+        ? {
+            ...coverage,
+            doubts: Chunk.append(coverage.doubts, { from: to, to: from + 1, reason: "clock" as const })
+          }
+        : coverage
   })
 })

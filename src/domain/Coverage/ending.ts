@@ -83,7 +83,7 @@ export const endProcess = (state: Coverage, at: number, heard: Heard | undefined
 })
 
 /** Microseconds; anything shorter does not count as silence. */
-const lastMoments = 1_000_000
+export const lastMoments = 1_000_000
 
 const endStream = (
   was: StreamCoverage,

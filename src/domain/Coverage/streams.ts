@@ -84,7 +84,7 @@ export const want = (coverage: StreamCoverage, at: number): StreamCoverage => ({
   delistedAt: Option.none(),
   unwanted: Option.match(coverage.delistedAt, {
     onNone: () => coverage.unwanted,
-    onSome: (from) => Chunk.append(coverage.unwanted, { from, to: at })
+    onSome: (from) => (at > from ? Chunk.append(coverage.unwanted, { from, to: at }) : coverage.unwanted)
   })
 })
 
