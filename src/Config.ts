@@ -3,7 +3,7 @@ import { dirname, join } from "node:path"
 import type { FileSystem } from "@effect/platform"
 import { Duration, Effect, Either, LogLevel, Option } from "effect"
 import { archiveStore, archiveStoreNames } from "./Config/archiveStore.ts"
-import type { Sources } from "./Config/Given.ts"
+import type { Given, Sources } from "./Config/Given.ts"
 import { logDirectives } from "./Config/logDirectives.ts"
 import { markets } from "./Config/markets.ts"
 import { optional, type Rule, withDefault } from "./Config/Rule.ts"
@@ -54,17 +54,33 @@ export interface Settings extends StorageSettings, Markets {
 export const loadSettings = (
   exchanges: ReadonlyMap<string, Exchange>
 ): Effect.Effect<Settings, SettingsInvalid, FileSystem.FileSystem> =>
+  Effect.map(loadGiven(exchanges), ({ settings }) => settings)
+
+/** Settings, and how they were given: for a comparison with what is given later. */
+export interface GivenSettings {
+  readonly settings: Settings
+  /** By name; what is not given is left out. */
+  readonly given: ReadonlyMap<string, Given>
+}
+
+/** The same as `loadSettings`, with how they were given. */
+export const loadGiven = (
+  exchanges: ReadonlyMap<string, Exchange>
+): Effect.Effect<GivenSettings, SettingsInvalid, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const sources = yield* loadSources([
+    const all = [
       ...names,
       ...Array.from(exchanges.keys()).flatMap((name) => [wsName(name), restName(name)]),
       ...signerNames(exchanges)
-    ])
+    ]
+    const sources = yield* loadSources(all)
     const settings = check(sources, exchanges, yield* signers(sources, exchanges))
     const problems = [...sources.problems, ...problemsOf(settings), ...proxyProblems()]
-    return Either.isRight(settings) && problems.length === 0
-      ? settings.right
-      : yield* new SettingsInvalid({ problems })
+    if (Either.isLeft(settings) || problems.length > 0) return yield* new SettingsInvalid({ problems })
+    const given = new Map(
+      all.flatMap((name) => Option.toArray(sources.find(name)).map((value) => [name, value] as const))
+    )
+    return { settings: settings.right, given }
   })
 
 const check = (
@@ -105,12 +121,7 @@ const check = (
     ...settings,
     ...markets,
     ...(Option.isSome(otlpEndpoint) ? { otlpEndpoint: otlpEndpoint.value } : {}),
-    queueCapacity: Option.getOrElse(settings.queueCapacity, () =>
-      Math.min(
-        (markets.streams.length + markets.patterns.length * streamsPerPattern) * queueCapacityPerStream,
-        maxQueueCapacity
-      )
-    ),
+    queueCapacity: Option.getOrElse(settings.queueCapacity, () => queueCapacityFor(markets)),
     outboxDirectory: join(dirname(settings.databasePath), "outbox")
   }))
 }
@@ -137,6 +148,10 @@ const names = [
   "HTTP_ALLOWED_HOSTS",
   otlpEndpointName
 ]
+
+/** The default of QUEUE_CAPACITY. */
+const queueCapacityFor = ({ patterns, streams }: Markets): number =>
+  Math.min((streams.length + patterns.length * streamsPerPattern) * queueCapacityPerStream, maxQueueCapacity)
 
 /** A number of Snapshots. */
 const maxQueueCapacity = 10_000_000

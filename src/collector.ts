@@ -1,11 +1,13 @@
 import type { FileSystem, Path } from "@effect/platform"
-import { Clock, Context, Duration, Effect, Fiber, Layer, Mailbox, Schedule, Scope } from "effect"
-import { loadSettings, type Settings } from "./Config.ts"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Mailbox, Option, Schedule, Scope } from "effect"
+import { readText, settingsPath } from "./Config/settingsFile.ts"
+import { loadGiven, type Settings } from "./Config.ts"
 import { ClockStepped, RecordingStarted } from "./domain/JournalEvent.ts"
 import type { StartupError } from "./domain/StartupError.ts"
 import { ExchangeStream } from "./exchange/ExchangeStream.ts"
 import { type ClockStep, ReceiveClock } from "./exchange/ReceiveClock.ts"
 import { exchanges } from "./exchange/registry.ts"
+import type { Hangup } from "./hangup.ts"
 import { Batcher } from "./ingest/Batcher.ts"
 import { EventRecorder } from "./ingest/EventRecorder.ts"
 import { SnapshotQueue } from "./ingest/SnapshotQueue.ts"
@@ -15,6 +17,7 @@ import * as Logging from "./operations/Logging.ts"
 import { LogJanitor } from "./operations/LogJanitor.ts"
 import { watchStops } from "./operations/StopWatch.ts"
 import * as Tracing from "./operations/Tracing.ts"
+import { noReloading, type Reloading, reloadForever } from "./reloading.ts"
 import { StatusPage } from "./status/http/HttpThread.ts"
 import { checkAddress } from "./status/http/listen.ts"
 import { logLiveness } from "./status/logLiveness.ts"
@@ -45,14 +48,15 @@ import type { EarlyThread } from "./thread/startThread.ts"
  */
 export const layer = (
   settings: Settings,
-  storage: StorageThread.Begun
+  storage: StorageThread.Begun,
+  reloading: Reloading = noReloading
 ): Layer.Layer<
   Batcher | EventRecorder | StatusPage | SnapshotQueue | Storage | StorageThread.StorageLife,
   StartupError,
   FileSystem.FileSystem | Path.Path
 > =>
   Layer.merge(Layer.provide(actor("liveness log", logLiveness), opened), statusPage).pipe(
-    Layer.provide(receiving(settings)),
+    Layer.provide(receiving(reloading)),
     Layer.provide(Reporter.layer(settings)),
     Layer.provideMerge(Batcher.layer({ interval: settings.batchInterval, drainTimeout })),
     Layer.provideMerge(eventRecorder),
@@ -70,14 +74,27 @@ export const layer = (
   )
 
 /**
- * Runs the collector with its settings until it is interrupted or cannot go on. `early` is a storage thread that is already
- * starting, if there is one.
+ * Runs the collector with its settings until it is interrupted or cannot go on. `storageThread` is a storage thread that is
+ * already starting, if there is one; `hangup` is what SIGHUP means.
  */
-export const run = (early?: EarlyThread) =>
+export const run = ({
+  hangup = "ends",
+  storageThread
+}: {
+  readonly storageThread?: EarlyThread
+  readonly hangup?: Hangup
+}) =>
   Effect.gen(function* () {
-    const settings = yield* loadSettings(exchanges)
-    const storage = yield* StorageThread.begin(settings, early)
-    return yield* runUntilInterrupted(layer(settings, storage))
+    const path = yield* settingsPath
+    // Before it is loaded: whatever changes meanwhile is noticed.
+    const text = Option.isSome(path) ? yield* readText(path.value) : Option.none()
+    const given = yield* loadGiven(exchanges)
+    const storage = yield* StorageThread.begin(given.settings, storageThread)
+    const reloading = Option.match(path, {
+      onNone: () => noReloading,
+      onSome: (path) => reloadForever({ path, text, given, hangup })
+    })
+    return yield* runUntilInterrupted(layer(given.settings, storage, reloading))
   })
 
 /**
@@ -127,7 +144,7 @@ const opened = Layer.effectDiscard(Effect.flatMap(StorageThread.StorageLife, (li
  * Requires the Batcher, so that it stops before the last batch is committed. It logs nothing before the database is open: a
  * failed start is a single line.
  */
-const receiving = (settings: Settings) =>
+const receiving = (reloading: Reloading) =>
   actor(
     "receiving",
     Effect.gen(function* () {
@@ -140,7 +157,8 @@ const receiving = (settings: Settings) =>
       const storing = yield* Storage
       const storage = yield* StorageThread.StorageLife
       const at = (yield* Clock.currentTimeMillis) * 1000
-      recorder.unsafeRecord(RecordingStarted.make({ at, streams: settings.streams }))
+      const { streams } = yield* stream.markets
+      recorder.unsafeRecord(RecordingStarted.make({ at, streams }))
       const steps = yield* Mailbox.make<ClockStep>({ capacity: 100, strategy: "sliding" })
       clock.onStep((step) => {
         recorder.unsafeRecord(ClockStepped.make({ at: step.to, ...step }))
@@ -163,7 +181,8 @@ const receiving = (settings: Settings) =>
             logSteps(steps),
             watchClock(recorder.unsafeRecord),
             watchStops(recorder.unsafeRecord),
-            receive
+            receive,
+            supervise("reloading settings")(reloading)
           ],
           {
             concurrency: "unbounded",

@@ -14,7 +14,7 @@ import { version } from "./version.ts"
 const collect = Command.make("crypto-collector", {}, () =>
   Effect.flatMap(
     Effect.promise(() => import("./collector.ts")),
-    (collector) => collector.run()
+    (collector) => collector.run({})
   )
 ).pipe(
   Command.withDescription(

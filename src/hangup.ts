@@ -1,12 +1,31 @@
 import { existsSync, readFileSync } from "node:fs"
+import { Effect, type Scope } from "effect"
+
+/** What SIGHUP means to this process: nothing, its end, or that its settings file is to be read again. */
+export type Hangup = "ignored" | "ends" | "reloads"
 
 /**
- * Makes SIGHUP end this process as SIGTERM does, so that what is queued is committed when its terminal closes; a second SIGHUP,
- * which the shell sends, changes nothing. If it was ignored when the process was started, it stays ignored.
+ * Decides what SIGHUP means. If it was ignored when the process was started, it stays ignored. A collector with a settings file
+ * reads it again (`reloads`), from `hangups` on; before that it is nothing. Any other process ends as with SIGTERM, so that what is
+ * queued is committed when its terminal closes; a second SIGHUP, which the shell sends, changes nothing.
  */
-export const handleHangup = (): void => {
-  process.on("SIGHUP", wasIgnored() ? () => {} : () => process.emit("SIGTERM", "SIGTERM"))
+export const handleHangup = (isCollector: boolean): Hangup => {
+  const hasFile = isCollector && (process.env.CONFIG_PATH ?? "").trim() !== ""
+  const hangup = wasIgnored() ? "ignored" : hasFile ? "reloads" : "ends"
+  process.on("SIGHUP", hangup === "ends" ? () => process.emit("SIGTERM", "SIGTERM") : () => {})
+  return hangup
 }
+
+/** Returns when the next SIGHUP has arrived, of those that come while the scope is open. Several at once count as one. */
+export const makeHangups: Effect.Effect<Effect.Effect<void>, never, Scope.Scope> = Effect.gen(function* () {
+  const arrived = yield* Effect.makeLatch(false)
+  const listener = () => void arrived.unsafeOpen()
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("SIGHUP", listener)),
+    () => Effect.sync(() => process.off("SIGHUP", listener))
+  )
+  return Effect.zipRight(arrived.await, arrived.close)
+})
 
 /**
  * Node resets the signals that it was started with to their defaults before any code of ours runs, so that only traces are left:

@@ -14,11 +14,11 @@ import type { EarlyThread } from "./thread/startThread.ts"
  * code that reads command lines; `storageThread` is the thread that is already starting beside this one.
  */
 export const main = (argv: ReadonlyArray<string>, storageThread: EarlyThread | undefined): void => {
-  handleHangup()
+  const hangup = handleHangup(storageThread !== undefined)
   end(
     storageThread === undefined
       ? loaded(() => import("./commandLine.ts"))(argv)
-      : loaded(() => import("./collector.ts"))(storageThread)
+      : loaded(() => import("./collector.ts"))({ storageThread, hangup })
   )
 }
 

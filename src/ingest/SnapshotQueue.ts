@@ -58,7 +58,9 @@ export class SnapshotQueue extends Context.Tag("collector/SnapshotQueue")<
     /** The offers of each stream, in the order of their first Snapshots. */
     readonly offers: Effect.Effect<ReadonlyArray<StreamOffers>>
     /** Maximum number of Snapshots. */
-    readonly capacity: number
+    readonly capacity: Effect.Effect<number>
+    /** Changes it. A smaller one counts from the next `takeAll` on: nothing is dropped for it. */
+    readonly setCapacity: (capacity: number) => Effect.Effect<void>
   }
 >() {
   /** `capacity` is the maximum number of Snapshots in the queue. */
@@ -84,10 +86,12 @@ interface OpenBlock {
   head: number
 }
 
-const make = (capacity: number, maxBytes: number) =>
+const make = (initialCapacity: number, maxBytes: number) =>
   Effect.gen(function* () {
     const halfFull = yield* Effect.makeLatch(false)
-    const half = Math.max(1, Math.ceil(capacity / 2))
+    let capacity = initialCapacity
+    let nextCapacity = initialCapacity
+    let half = halfOf(capacity)
     const halfBytes = Math.ceil(maxBytes / 2)
     let isHalfFull = false
     const positions = new Map<StreamId, number>()
@@ -174,6 +178,11 @@ const make = (capacity: number, maxBytes: number) =>
       }
     }
 
+    const resize = (next: number) => {
+      capacity = next
+      half = halfOf(next)
+    }
+
     const takeAll = Effect.sync((): SnapshotBatch => {
       const batch = {
         number: ++batches,
@@ -186,6 +195,7 @@ const make = (capacity: number, maxBytes: number) =>
       current = undefined
       depth = 0
       bytes = 0
+      resize(nextCapacity)
       isHalfFull = false
       halfFull.unsafeClose()
       return batch
@@ -214,9 +224,16 @@ const make = (capacity: number, maxBytes: number) =>
       takeDrops,
       counts: Effect.sync(() => ({ received, dropped, depth, unreleased: taken.size })),
       offers: Effect.sync(() => offers.map((offer) => ({ ...offer }))),
-      capacity
+      capacity: Effect.sync(() => nextCapacity),
+      setCapacity: (next) =>
+        Effect.sync(() => {
+          nextCapacity = next
+          if (next > capacity) resize(next)
+        })
     })
   })
+
+const halfOf = (capacity: number): number => Math.max(1, Math.ceil(capacity / 2))
 
 /**
  * Opens a block in shared memory: the storage thread reads it in place, nothing is copied and nothing is left to the garbage

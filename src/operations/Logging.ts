@@ -1,10 +1,11 @@
 import type { FileSystem } from "@effect/platform"
-import { Effect, HashMap, Layer, Logger, LogLevel, Option, Order } from "effect"
+import { Effect, HashMap, Layer, Logger, LogLevel, Option } from "effect"
 import type { ResourceUnavailable } from "../domain/StartupError.ts"
 import type { LogDirectives } from "../domain/StorageSettings.ts"
 import { showsColours } from "../showsColours.ts"
 import { type LogEntry, logEntry } from "./Logging/LogEntry.ts"
 import { makeLogFile } from "./Logging/LogFile.ts"
+import { followLevels } from "./Logging/levels.ts"
 import { jsonLine, readableLine } from "./Logging/lines.ts"
 import { nonBlockingStdout } from "./Logging/nonBlocking.ts"
 import { makeStdout, type Output } from "./Logging/Stdout.ts"
@@ -31,7 +32,11 @@ export const layer = (options: {
       const write = yield* makeStdout(output)
       const print = (entry: LogEntry) => write(readableLine(entry, colours))
       const file = yield* makeLogFile({ directory: options.directory, print })
-      const isWanted = filter(options.directives)
+      let isWanted = filter(options.directives)
+      const changed = yield* followLevels((directives) => {
+        isWanted = filter(directives)
+      })
+      if (Option.isSome(changed)) isWanted = filter(changed.value)
       const logger = Logger.make<unknown, void>((log) => {
         if (!isWanted(log)) return
         const entry = logEntry(log)
@@ -40,14 +45,11 @@ export const layer = (options: {
       })
       return Layer.merge(
         Logger.replace(Logger.defaultLogger, logger),
-        Logger.minimumLogLevel(lowest(options.directives))
+        // The level can be lowered later.
+        Logger.minimumLogLevel(LogLevel.All)
       )
     })
   )
-
-/** The lowest level of all modules: what is below it need not reach the logger. */
-const lowest = (directives: LogDirectives): LogLevel.LogLevel =>
-  Array.from(directives.modules.values()).reduce(Order.min(LogLevel.Order), directives.level)
 
 const filter =
   ({ level, modules }: LogDirectives) =>

@@ -38,12 +38,21 @@ export interface Report {
   readonly storage: StorageView | null
   /** Since when storage has not answered; null while it answers. */
   readonly storageSilentSince: number | null
+  /** What reading the settings file again has led to; null without a file. */
+  readonly reload: ReloadReport | null
   /** Bytes of the receiving thread's heap in use. */
   readonly heapUsed: number
   /** Seconds by which the receiving thread was late, over the last half minute or more. */
   readonly lag: { readonly p50: number; readonly p99: number; readonly max: number }
   /** Metrics of the receiving thread. */
   readonly families: ReadonlyArray<MetricFamily>
+}
+
+export interface ReloadReport {
+  /** Since when the file has had a mistake, and which; null if it has none. */
+  readonly failing: { readonly since: number; readonly reason: string } | null
+  /** When streams were last added or ended; null if they never were. */
+  readonly changedAt: number | null
 }
 
 /** All streams. Row `i` of the columns belongs to stream `i`. */

@@ -1,8 +1,7 @@
 import { Clock, Context, Effect, Layer, Metric, Record, Ref, Schedule } from "effect"
 import { EndKind, type ExchangeEvent } from "../domain/ExchangeEvent.ts"
 import { type SaidStatus, saidBy, statusKey } from "../domain/ExchangeStatuses.ts"
-import type { MarketPattern } from "../domain/MarketPattern.ts"
-import { samplesOfHistogram } from "../domain/MetricFamily.ts"
+import { type MetricFamily, samplesOfHistogram } from "../domain/MetricFamily.ts"
 import { metricsOfThread } from "../domain/metricsOfThread.ts"
 import type { StorageView } from "../domain/StorageView.ts"
 import { type StreamId, streamKey } from "../domain/StreamId.ts"
@@ -15,6 +14,7 @@ import { Storage } from "../storage/Storage.ts"
 import { measureLag } from "./Lag.ts"
 import {
   type ExchangeReport,
+  type ReloadReport,
   type Report,
   type StreamColumn,
   type StreamTable,
@@ -34,18 +34,16 @@ export class Reporter extends Context.Tag("collector/Reporter")<
      * fails; suitable for the call stack of a socket.
      */
     readonly unsafeCount: (event: ExchangeEvent) => void
+    /** Notes what reading the settings file again has led to. */
+    readonly setReload: (reload: ReloadReport) => Effect.Effect<void>
   }
 >() {
-  /** `streams` and `patterns` are what is to be recorded, known before anything was received. */
-  static readonly layer = (markets: RecordedMarkets) => Layer.scoped(this, make(markets))
+  /** `streams` are those to be recorded that are known before anything was received. */
+  static readonly layer = ({ streams }: { readonly streams: ReadonlyArray<StreamId> }) =>
+    Layer.scoped(this, make(streams))
 }
 
-interface RecordedMarkets {
-  readonly streams: ReadonlyArray<StreamId>
-  readonly patterns: ReadonlyArray<MarketPattern>
-}
-
-const make = ({ patterns, streams }: RecordedMarkets) =>
+const make = (streams: ReadonlyArray<StreamId>) =>
   Effect.gen(function* () {
     const exchangeStream = yield* ExchangeStream
     const queue = yield* SnapshotQueue
@@ -56,6 +54,7 @@ const make = ({ patterns, streams }: RecordedMarkets) =>
     const stored = yield* Ref.make<StorageView | null>(null)
     const silentSince = yield* Ref.make<number | null>(null)
     const exchanges = makeExchangeCounts()
+    const reload = yield* Ref.make<ReloadReport | null>(null)
     const doubts = new Map<string, number>()
     let ids = streams
     let version = 1
@@ -71,11 +70,17 @@ const make = ({ patterns, streams }: RecordedMarkets) =>
       })
     )
     yield* Effect.forkScoped(Effect.interruptible(Effect.repeat(askStorage, Schedule.spaced("2 seconds"))))
-    for (const exchange of new Set([...streams, ...patterns].map(({ exchange }) => exchange))) {
-      exchanges.announce(exchange)
+    /** All metrics of an exchange are there before anything is received from it. */
+    const announce = Effect.fnUntraced(function* (exchange: string) {
+      if (exchanges.announce(exchange)) return
       yield* Metric.value(latencyOf(exchange))
       yield* Effect.forEach(skippedOf(exchange).values(), (counter) => Metric.value(counter))
-    }
+    })
+    const recorded = Effect.map(
+      exchangeStream.markets,
+      ({ patterns, streams }) => new Set([...streams, ...patterns].map(({ exchange }) => exchange))
+    )
+    yield* Effect.flatMap(recorded, (names) => Effect.forEach(names, announce))
 
     const streamTable = Effect.gen(function* () {
       const statuses = yield* exchangeStream.status
@@ -112,12 +117,16 @@ const make = ({ patterns, streams }: RecordedMarkets) =>
     const report = Effect.gen(function* () {
       const { depth, dropped, received } = yield* queue.counts
       const { failing, last } = yield* batcher.state
+      const names = yield* recorded
+      yield* Effect.forEach(names, announce)
       return {
         at: (yield* Clock.currentTimeMillis) * 1000,
         startedAt,
         streams: yield* streamTable,
-        exchanges: exchanges.report(yield* exchangeStream.connections),
-        queue: { received, dropped, depth, capacity: queue.capacity },
+        exchanges: exchanges
+          .report(yield* exchangeStream.connections)
+          .filter(({ exchange }) => names.has(exchange)),
+        queue: { received, dropped, depth, capacity: yield* queue.capacity },
         commits: {
           ...(yield* batcher.counts),
           lastAt: last?.at ?? null,
@@ -127,10 +136,11 @@ const make = ({ patterns, streams }: RecordedMarkets) =>
         },
         storage: yield* Ref.get(stored),
         storageSilentSince: yield* Ref.get(silentSince),
+        reload: yield* Ref.get(reload),
         heapUsed: process.memoryUsage().heapUsed,
         lag: yield* lag,
         families: [
-          ...(yield* metricsOfThread),
+          ...(yield* metricsOfThread).map((family) => ofExchanges(family, names)),
           {
             name: "collector_commit_latency_seconds",
             type: "histogram" as const,
@@ -148,8 +158,14 @@ const make = ({ patterns, streams }: RecordedMarkets) =>
       doubts.set(key, (doubts.get(key) ?? 0) + 1)
     }
 
-    return Reporter.of({ report, unsafeCount })
+    return Reporter.of({ report, unsafeCount, setReload: (state) => Ref.set(reload, state) })
   })
+
+/** Leaves out the samples of exchanges of which nothing is recorded any more. */
+const ofExchanges = (family: MetricFamily, names: ReadonlySet<string>): MetricFamily => ({
+  ...family,
+  samples: family.samples.filter(({ labels: { exchange } }) => exchange === undefined || names.has(exchange))
+})
 
 /** Events that leave a stream in doubt. */
 const doubtful: ReadonlySet<ExchangeEvent["_tag"]> = new Set([
@@ -195,7 +211,7 @@ const makeExchangeCounts = () => {
   >()
   let seen = new Map<string, Open>()
 
-  const announce = (exchange: string) => {
+  const totalOf = (exchange: string) => {
     const known = totals.get(exchange)
     if (known !== undefined) return known
     const fresh = {
@@ -210,10 +226,15 @@ const makeExchangeCounts = () => {
   }
 
   return {
-    announce,
+    /** Returns whether it was known. */
+    announce: (exchange: string): boolean => {
+      const isKnown = totals.has(exchange)
+      totalOf(exchange)
+      return isKnown
+    },
     count: (event: ExchangeEvent): void => {
       if (event._tag === "ExchangeStatus" && event.isPassing !== true) {
-        const { statuses } = announce(event.exchange)
+        const { statuses } = totalOf(event.exchange)
         const key = statusKey(event)
         statuses.delete(key)
         statuses.set(key, saidBy(event))
@@ -221,13 +242,13 @@ const makeExchangeCounts = () => {
         if (statuses.size > maxStatuses && oldest !== undefined) statuses.delete(oldest)
       }
       if (event._tag !== "ConnectionEnded") return
-      const { ends } = announce(event.exchange)
+      const { ends } = totalOf(event.exchange)
       ends.set(event.kind, (ends.get(event.kind) ?? 0) + 1)
     },
     report: (open: ReadonlyArray<Open>): ReadonlyArray<ExchangeReport> => {
       for (const now of open) {
         const before = seen.get(now.connection)
-        const total = announce(now.exchange)
+        const total = totalOf(now.exchange)
         total.pings += now.pings - (before?.pings ?? 0)
         total.pongs += now.pongs - (before?.pongs ?? 0)
         total.answered += now.pingsAnswered - (before?.pingsAnswered ?? 0)

@@ -42,6 +42,21 @@ describe("SnapshotQueue", () => {
     }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 10 })))
   )
 
+  it.effect("holds more at once where it may, and drops nothing to hold less", () =>
+    Effect.gen(function* () {
+      const queue = yield* SnapshotQueue
+      for (const n of range(0, 10)) queue.unsafeOffer(snapshot(n))
+      yield* queue.setCapacity(20)
+      for (const n of range(10, 20)) queue.unsafeOffer(snapshot(n))
+      yield* queue.setCapacity(5)
+      expect(yield* queue.capacity).toBe(5)
+      expect(yield* queue.counts).toMatchObject({ dropped: 0, depth: 20 })
+      expect((yield* rowsOf).length).toBe(20)
+      for (const n of range(20, 30)) queue.unsafeOffer(snapshot(n))
+      expect(yield* queue.counts).toMatchObject({ dropped: 5, depth: 5 })
+    }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 10 })))
+  )
+
   it.effect("is bounded in bytes too", () =>
     Effect.gen(function* () {
       const queue = yield* SnapshotQueue

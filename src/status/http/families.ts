@@ -122,6 +122,12 @@ const familiesOfReport = (report: Report, now: number): ReadonlyArray<MetricFami
     unlabelled("collector_queue_depth", "gauge", "Messages waiting in the queue.", queue.depth),
     unlabelled("collector_queue_capacity", "gauge", "Capacity of the queue, messages.", queue.capacity),
     unlabelled(
+      "collector_reload_failing",
+      "gauge",
+      "1 while the settings file has a mistake and could not be reloaded.",
+      (report.reload?.failing ?? null) === null ? 0 : 1
+    ),
+    unlabelled(
       "collector_commit_failing",
       "gauge",
       "1 while batches cannot be committed.",

@@ -83,8 +83,10 @@ const failures = ({
     return [`receiving has not reported for ${whole(age)} s`]
   if (report === null) return ["the collector is starting"]
   const reasons: Array<string> = []
-  const sinceMessage = (now - newestMessage(report, startedAt)) / 1e6
-  const sinceFrame = (now - lastHeard(report, startedAt)) / 1e6
+  // Streams that were added need a moment, as at the start.
+  const begun = Math.max(startedAt, report.reload?.changedAt ?? 0)
+  const sinceMessage = (now - newestMessage(report, begun)) / 1e6
+  const sinceFrame = (now - lastHeard(report, begun)) / 1e6
   if (
     sinceFrame >= Math.max(silenceSeconds, unheardSeconds) ||
     (sinceMessage >= patienceSeconds && !isSubscribed(report))
@@ -124,6 +126,12 @@ const shortcomings = (evidence: HealthInputs, report: Report): ReadonlyArray<str
   }
   if (disk !== null && disk.free < minFreeDisk) {
     reasons.push(`the disk of the database has ${Math.floor(disk.free / 1024 ** 2)} MiB left`)
+  }
+  if (report.reload?.failing != null) {
+    const { reason, since } = report.reload.failing
+    reasons.push(
+      `the settings file has not been reloaded since ${new Date(since / 1000).toISOString()}, recording goes on as before: ${reason}`
+    )
   }
   reasons.push(...faultsIn(report, "degraded", now))
   const late = (report.storage?.recent ?? []).filter(

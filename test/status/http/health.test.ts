@@ -61,6 +61,7 @@ const reportOf = (
     },
     storage: { archives: 0, rows: 0, bytes: 0, pending: 0, recent: [], faults: [], families: [] },
     storageSilentSince: null,
+    reload: null,
     heapUsed: 0,
     lag: { p50: 0, p99: 0, max: 0 },
     families: [],
@@ -113,6 +114,19 @@ describe("health", () => {
     const other = Array.from({ length: 3 }, (): Stream => ({ ...silent(90_000), exchange: "okx" }))
     expect(health(reportOf([...live(999), ...other], 1)).reasons[0]).toMatch(/^3 streams are silent: okx/)
     expect(health(reportOf([{ state: "silent", last: 90_000 }], 1)).status).toBe("degraded")
+  })
+
+  it("is not as it should be while the settings file has a mistake, and gives streams that were added a moment", () => {
+    const failing = { since: ago(10), reason: "MARKETS: there is no exchange" }
+    const { reasons, status } = health(reportOf(live(2), 1, { reload: { failing, changedAt: null } }))
+    expect(status).toBe("degraded")
+    expect(reasons).toEqual([
+      expect.stringMatching(/settings file .* since 20.*MARKETS: there is no exchange$/)
+    ])
+    const added = reportOf([{ state: "connecting" }], 1, { reload: { failing: null, changedAt: ago(3) } })
+    expect(health(added).status).toBe("degraded")
+    const late = reportOf([{ state: "connecting" }], 1, { reload: { failing: null, changedAt: ago(30) } })
+    expect(health(late).status).toBe("unhealthy")
   })
 
   it("is bad, and not ready, until storage is open", () => {
