@@ -121,7 +121,7 @@ export const makeDelivery = (options: {
     const times = { time: exchangeTimestamp, newest: stream.newest }
     const verdict = judgeHere(rule.kind, stream.continuity, part, here, times)
     stream.continuity = advance(stream.continuity, part, verdict)
-    seeHere(here, part, exchangeTimestamp, verdict)
+    seeHere(here, part, exchangeTimestamp, verdict, stream.successor !== null)
     // Messages that look known are not certain to be the same ones.
     const after = stream.lastNewAt
     if (isNew(verdict)) {
@@ -199,7 +199,7 @@ export const makeDelivery = (options: {
     const { late, standby, verdict } = Handover.standBy(before, here, stream, part, now)
     if (Number.isNaN(before.firstAt) || stream.successor === before) stream.successor = standby
     subscription.standby = standby
-    seeHere(here, part, part.exchangeTimestamp, verdict)
+    seeHere(here, part, part.exchangeTimestamp, verdict, true)
     if (late === undefined) return
     stream.continuity = advance(stream.continuity, part, late)
     stream.outOfOrder++
@@ -219,7 +219,7 @@ export const makeDelivery = (options: {
     stream.connection = connection
     stream.watch.live = true
     if (stream.unreadable === null) stream.state = "live"
-    const { events, stream: known } = Handover.takeOver(standby, here.time, stream, now)
+    const { events, stream: known } = Handover.takeOver(standby, here, stream, now)
     Object.assign(stream, known)
     for (const event of events) {
       if (event._tag === "GapDetected") stream.gaps++
