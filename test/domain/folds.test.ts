@@ -4,7 +4,7 @@ import { applyToArchives, archiveTags, emptyArchiveState } from "../../src/domai
 import { beginOf } from "../../src/domain/Coverage/during.ts"
 import { endOfJournal } from "../../src/domain/Coverage/ending.ts"
 import { beginJournal } from "../../src/domain/Coverage/journals.ts"
-import { noCoverage, type StreamCoverage } from "../../src/domain/Coverage/state.ts"
+import { type Coverage, noCoverage, type StreamCoverage } from "../../src/domain/Coverage/state.ts"
 import { applyToCoverage } from "../../src/domain/Coverage.ts"
 import { daysOf, holesOf, wantedIn } from "../../src/domain/CoverageReport.ts"
 import {
@@ -706,6 +706,29 @@ describe("a journal of which entries are missing", () => {
     const rest = given.length > 0 ? [...archived("d", 1), purged("d")] : [purged("a")]
     expect(doubtsAfter(...three, purged("b"), ...rest)).toEqual([21])
     expect(doubtsAfter(...three, purged("c"), purged("b"), ...rest)).toEqual([])
+  })
+
+  it("without signs of what is archived, and where purges are out of turn, leaves all in doubt that may be in no archive", () => {
+    const told: JournalEvent = { _tag: "ProcessAlive", process: "p", lastSeen: at(10) }
+    // The archive with the first five messages was planned in the missing entries, and keeps failing.
+    const plan = { archiveId: "b", stream, date: "2026-01-01", firstId: 6, lastId: 10, key: "b" }
+    const file = { rows: 5, size: 1, sha256: "" }
+    const state = coverageOf(
+      entriesOf([
+        ...begin.slice(0, -1),
+        [5, 10, told],
+        [9, 30, committed(11, 29)],
+        [10, 30, { _tag: "ArchivePlanned", plan }],
+        [11, 31, { _tag: "ArchiveWritten", archiveId: "b", file }],
+        [12, 32, { _tag: "ArchivePurged", archiveId: "b" }],
+        [13, 33, { ...told, lastSeen: at(33) }]
+      ])
+    )
+    const of = (coverage: Coverage) => Option.getOrThrow(HashMap.get(coverage.streams, streamKey(stream)))
+    expect(of(endOfJournal(state, 0, undefined, { isAlone: true })).wanted.to).toBe(at(1))
+    const next = beginJournal(endOfJournal(state), { after: 0, goesBack: false })
+    const lost = Array.from(of(next).doubts).filter(({ reason }) => reason === "journal")
+    expect(Math.min(...lost.map(({ from }) => from))).toBe(at(1))
   })
 
   it("goes on after a copy of its database was restored, and what was in no archive is in doubt", () => {

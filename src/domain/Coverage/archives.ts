@@ -39,7 +39,7 @@ export const endArchive = (
           }
         }),
         streams:
-          rows > 0
+          rows > 0 && isKnown
             ? HashMap.modify(state.streams, stream, (coverage) => countAsArchived(coverage, rows))
             : state.streams
       }

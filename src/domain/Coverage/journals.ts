@@ -1,8 +1,8 @@
 import { Chunk, HashMap, Option } from "effect"
 import type { JournalEntry } from "../JournalEvent.ts"
 import { endOfJournal } from "./ending.ts"
-import { findAgain, latestBefore, lose } from "./missing.ts"
-import type { Coverage } from "./state.ts"
+import { findAgain, latestBefore, lose, unarchivedFrom } from "./missing.ts"
+import { type Coverage, isEndless } from "./state.ts"
 
 /**
  * Joins an entry to those before it. Drops can be journalled long after they happened, so they do not tell until when entries are
@@ -33,7 +33,8 @@ export const beginJournal = (
 ): Coverage => {
   let lostFrom = Number.POSITIVE_INFINITY
   const streams = HashMap.map(state.streams, (coverage) => {
-    const from = coverage.unarchived[0]?.from
+    // Once it is unknown how many messages are archived, their counts do not tell since when.
+    const from = isEndless(coverage) ? unarchivedFrom(state, coverage) : coverage.unarchived[0]?.from
     const noneSince = Option.some(state.through)
     if (from === undefined) return { ...coverage, uncounted: 0, noneSince }
     lostFrom = Math.min(lostFrom, from)
