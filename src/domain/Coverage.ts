@@ -7,6 +7,7 @@ import { joined } from "./Coverage/journals.ts"
 import { reload } from "./Coverage/reload.ts"
 import type { Coverage } from "./Coverage/state.ts"
 import { delist, reach, update, updateSymbol, want } from "./Coverage/streams.ts"
+import { doubtBehind, isSet, isUnset } from "./Coverage/unset.ts"
 import type { JournalEntry, JournalEvent } from "./JournalEvent.ts"
 import { streamKey } from "./StreamId.ts"
 
@@ -26,7 +27,7 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
       const { heard, lastSeen = state.lastSeen, unsettled } = event.previous ?? {}
       const ended = endProcess(settle(state, lastSeen, unsettled), lastSeen, heard)
       return {
-        ...(at < lastSeen ? cameTwice(ended, { from: at, to: lastSeen + 1 }) : ended),
+        ...begunAt(ended, at, lastSeen),
         lastSeen: at,
         through: at
       }
@@ -84,6 +85,14 @@ const applyEvent = (state: Coverage, { at, event }: JournalEntry): Coverage => {
     default:
       return "stream" in event ? applyToStream(state, at, event) : state
   }
+}
+
+/** The state when a process starts, by a clock that may be another one than that of the process before it. */
+const begunAt = (state: Coverage, at: number, lastSeen: number): Coverage => {
+  if (isSet(lastSeen, at)) {
+    return { ...state, streams: HashMap.map(state.streams, (of) => doubtBehind(of, at)) }
+  }
+  return at < lastSeen && !isUnset(at) ? cameTwice(state, { from: at, to: lastSeen + 1 }) : state
 }
 
 /** Tags of events that say nothing about the recording, mostly steps of archives: coverage is the same without them. */

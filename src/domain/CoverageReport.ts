@@ -2,6 +2,7 @@ import { Chunk, HashMap, Option } from "effect"
 import { dateOf, microsOf } from "./Archive.ts"
 import { beginOf, during } from "./Coverage/during.ts"
 import type { Doubt, DropWindow, Gap, StreamCoverage } from "./Coverage/state.ts"
+import { isUnset } from "./Coverage/unset.ts"
 import { microsPerDay, microsPerHour } from "./micros.ts"
 import type { StreamId } from "./StreamId.ts"
 import { difference, intersection, lengthOf, union, type Window } from "./Window.ts"
@@ -44,15 +45,22 @@ export interface DayCoverage {
 
 /**
  * Returns what is known of a stream on each day of a time range. `isProvable`: the exchange's messages prove that none is
- * missing; otherwise what looks whole is unverifiable.
+ * missing; otherwise what looks whole is unverifiable. Days on which no clock that works can be, before the first plausible time
+ * or after `latest`, are given only if they have messages: nothing is claimed of these.
  */
 export const daysOf = (
   coverage: StreamCoverage,
   range: Window,
-  isProvable: boolean
+  isProvable: boolean,
+  latest = Number.POSITIVE_INFINITY
 ): ReadonlyArray<DayCoverage> => {
-  const [wanted] = intersection([spanOf(coverage)], [range])
-  if (wanted === undefined) return []
+  const span = spanOf(coverage)
+  const [wanted] = intersection([span], [{ from: range.from, to: Math.min(range.to, latest) }])
+  const strays = straysOf(coverage, range, latest).filter(
+    ({ from, to }) => to <= span.from || from >= Math.min(span.to, latest)
+  )
+  const straying = strays.map((window) => strayDay(coverage, window, isProvable))
+  if (wanted === undefined) return straying
   const days: Array<DayCoverage> = []
   for (let from = microsOf(dateOf(wanted.from)).start; from < wanted.to; from += microsPerDay) {
     const day = dayOf(coverage, from, wanted, isProvable)
@@ -60,7 +68,35 @@ export const daysOf = (
       days.push(day)
     }
   }
-  return days
+  const isBefore = ({ date }: DayCoverage) => date < dateOf(wanted.from)
+  return [...straying.filter(isBefore), ...days, ...straying.filter((day) => !isBefore(day))]
+}
+
+/** The hours with messages on each day that no clock that works can show, as far as they are in range. */
+const straysOf = ({ messages }: StreamCoverage, range: Window, latest: number): ReadonlyArray<Window> => {
+  const days = new Map<string, Window>()
+  for (const hour of HashMap.keys(messages)) {
+    const [from, to] = [hour * microsPerHour, (hour + 1) * microsPerHour]
+    if (!(isUnset(from) || from >= latest) || from >= range.to || to <= range.from) continue
+    const date = dateOf(from)
+    const known = days.get(date) ?? { from, to }
+    days.set(date, { from: Math.min(known.from, from), to: Math.max(known.to, to) })
+  }
+  return Array.from(days.values()).sort((a, b) => a.from - b.from)
+}
+
+const strayDay = (coverage: StreamCoverage, hours: Window, isProvable: boolean): DayCoverage => {
+  const stray: StreamCoverage = {
+    ...coverage,
+    wanted: hours,
+    begunAt: Option.some(hours.from),
+    unwanted: Chunk.empty(),
+    connected: Chunk.empty(),
+    gaps: Chunk.empty(),
+    drops: Chunk.empty(),
+    doubts: Chunk.of({ ...hours, reason: "clock" as const })
+  }
+  return dayOf(stray, microsOf(dateOf(hours.from)).start, hours, isProvable)
 }
 
 /** Returns the times in which the stream was to be recorded. */

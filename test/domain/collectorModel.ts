@@ -48,6 +48,8 @@ const steps = [
   ...repeat(4, "archive"),
   "kill",
   "kill in a cycle",
+  "kill, with no clock after it",
+  "set the clock",
   "stop",
   "step back",
   "step forward",
@@ -90,11 +92,14 @@ interface Connection {
 const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   let time = 0
   let offset = 0
+  /** What the clock would be ahead, while a machine has none that is set. */
+  let unset: number | undefined
   const clock = () => newYear + (time + offset) * second
+  const trueClock = () => newYear + (time + (unset ?? offset)) * second
   const lost: Array<{ readonly stream: StreamId; readonly at: number }> = []
   /** Before the first message of a stream nothing is said to be missing. */
   const lose = ({ before, id, last }: Stream) => {
-    if (before !== undefined || last !== undefined) lost.push({ stream: id, at: clock() })
+    if (before !== undefined || last !== undefined) lost.push({ stream: id, at: trueClock() })
   }
   const journals: Array<ModelJournal> = []
 
@@ -119,7 +124,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   let forgotten = makeForgottenEvents()
   let isFull = false
   let isStepUntold = false
-  let received: Array<{ stream: Stream; number: number; at: number }> = []
+  let received: Array<{ stream: Stream; number: number; at: number; trueAt: number }> = []
 
   const journal = (event: JournalEvent, at = clock()) =>
     entries.push({
@@ -275,7 +280,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
   const kill = () => {
     // Of a clock that was set back nobody knows before that is told.
     if (isStepUntold) flush()
-    for (const { at, stream } of received) lost.push({ stream: stream.id, at })
+    for (const { stream, trueAt } of received) lost.push({ stream: stream.id, at: trueAt })
     received = []
     waiting = []
     forgotten = makeForgottenEvents()
@@ -321,7 +326,7 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
     stream.connection = connection.name
     stream.last = { number, at }
     stream.quiet = 0
-    received.push({ stream, number, at })
+    received.push({ stream, number, at, trueAt: trueClock() })
   }
   const garble = (stream: Stream) => {
     const at = clock()
@@ -490,6 +495,22 @@ const run = (script: ReadonlyArray<readonly [Step, number]>): Model => {
         kill()
         restart(n)
         break
+      case "kill, with no clock after it":
+        kill()
+        unset ??= offset
+        offset = -newYear / second
+        restart(n)
+        break
+      case "set the clock": {
+        if (unset === undefined) break
+        const from = clock()
+        offset = unset
+        unset = undefined
+        tell({ _tag: "ClockStepped", at: clock(), from, to: clock() })
+        isStepUntold = true
+        if (!isFull) flush()
+        break
+      }
       case "stop": {
         for (const connection of [...connections]) disconnect(connection)
         commit()

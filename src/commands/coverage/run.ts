@@ -1,5 +1,6 @@
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { daysOf } from "../../domain/CoverageReport.ts"
+import { microsPerDay } from "../../domain/micros.ts"
 import { isProvable } from "../../exchange/registry.ts"
 import { showsColours } from "../../showsColours.ts"
 import { logsToStderr } from "../options.ts"
@@ -14,12 +15,14 @@ export const run = (options: SelectionOptions & { readonly json: boolean }) =>
     const select = selection(options)
     const reading = yield* loadReading
     const read = yield* readCoverage(reading, select)
+    // A server's clock can be ahead of ours, but not by so much.
+    const latest = (yield* Clock.currentTimeMillis) * 1000 + microsPerDay
     const streams = read.servers.flatMap(({ clock, server, statuses, streams }) =>
       streams.map((coverage) => ({
         server,
         clock,
         statuses,
-        days: () => daysOf(coverage, select.range, isProvable(coverage.stream))
+        days: () => daysOf(coverage, select.range, isProvable(coverage.stream), latest)
       }))
     )
     const pieces = options.json ? asJson(streams) : asText(streams, yield* showsColours(process.stdout))

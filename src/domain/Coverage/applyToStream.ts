@@ -5,7 +5,8 @@ import type { Window } from "../Window.ts"
 import { unnamed } from "./connections.ts"
 import { countMessages } from "./messages.ts"
 import type { Coverage, StreamCoverage } from "./state.ts"
-import { beginDoubt, endDoubt, makeSure, update, want, wantSince } from "./streams.ts"
+import { beginDoubt, endDoubt, makeSure, reach, update, want, wantSince } from "./streams.ts"
+import { sinceOf } from "./unset.ts"
 
 type StreamEvent = Extract<JournalEvent, { readonly stream: StreamId }>
 
@@ -24,14 +25,13 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
     }
     case "MessagesDropped":
       return change(event.last, (coverage) => ({
-        ...coverage,
-        wanted: { ...coverage.wanted, from: Math.min(coverage.wanted.from, event.first) },
+        ...reach(coverage, event.first),
         drops: Chunk.append(coverage.drops, { from: event.first, to: event.last + 1, count: event.count })
       }))
     case "StreamConnected":
       return wanted((coverage) => {
         const sure = makeSure(coverage, at)
-        return { ...sure, open: HashMap.set(sure.open, event.connection, event.since ?? at) }
+        return { ...sure, open: HashMap.set(sure.open, event.connection, sinceOf(event.since ?? at, at)) }
       })
     case "StreamDisconnected":
       return change(at, (coverage) => {
@@ -41,13 +41,16 @@ export const applyToStream = (state: Coverage, at: number, event: StreamEvent): 
           Option.orElse(known, () => coverage.unsureSince),
           {
             onNone: () => coverage,
-            onSome: (from) => ({
-              ...(Option.isSome(known) ? coverage : wantSince(coverage, from)),
+            onSome: (since) => ({
+              ...(Option.isSome(known) ? coverage : wantSince(coverage, since)),
               unsureSince: Option.none(),
               open: HashMap.remove(coverage.open, name),
               connected: Chunk.append(coverage.connected, {
-                from,
-                to: Math.max(from, event.heard === undefined ? at : Math.min(at, event.heard + 1)),
+                from: sinceOf(since, at),
+                to: Math.max(
+                  sinceOf(since, at),
+                  event.heard === undefined ? at : Math.min(at, event.heard + 1)
+                ),
                 process: state.process
               })
             })

@@ -3,8 +3,9 @@ import type { ClockStepped } from "../JournalEvent.ts"
 import { streamKey } from "../StreamId.ts"
 import type { Unsettled } from "../Unsettled.ts"
 import type { Window } from "../Window.ts"
-import type { Coverage, StreamCoverage } from "./state.ts"
+import type { Coverage, Doubt, StreamCoverage } from "./state.ts"
 import { beginDoubt, endDoubts, makeSure, reach } from "./streams.ts"
+import { doubtBehind, isSet, sinceOf } from "./unset.ts"
 
 /** Marks a time that the wall clock ran through twice: what is recorded there can be from either pass. */
 export const cameTwice = (state: Coverage, { from, to }: Window): Coverage => ({
@@ -58,13 +59,13 @@ export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Typ
     const coverage = makeSure(known, from)
     return coverage.isWanted || !HashMap.isEmpty(coverage.open) || Option.isSome(known.unsureSince)
       ? {
-          ...reach(coverage, to),
+          ...reach(reach(coverage, from), to),
           unsureSince: Option.as(known.unsureSince, to),
           connected: Chunk.appendAll(
             coverage.connected,
             Chunk.fromIterable(
               Array.from(HashMap.values(coverage.open), (since) => ({
-                from: since,
+                from: sinceOf(since, from),
                 to: Math.max(since, from),
                 process: state.process
               }))
@@ -72,11 +73,7 @@ export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Typ
           ),
           open: HashMap.map(coverage.open, () => to),
           lasting: HashMap.map(coverage.lasting, () => to),
-          doubts: Chunk.append(endDoubts(coverage, from).doubts, {
-            from: Math.min(from, to),
-            to: Math.max(from, to) + 1,
-            reason: "clock" as const
-          })
+          doubts: Chunk.appendAll(endDoubts(coverage, from).doubts, doubtsOfStep(coverage, from, to))
         }
       : Option.isSome(coverage.delistedAt) && to < from
         ? {
@@ -86,3 +83,11 @@ export const stepClock = (state: Coverage, { from, to }: typeof ClockStepped.Typ
         : coverage
   })
 })
+
+/** When the clock is set for the first time, no time is skipped: only what was recorded by another reckoning came twice. */
+const doubtsOfStep = (coverage: StreamCoverage, from: number, to: number): Chunk.Chunk<Doubt> => {
+  const doubt = (window: Window) => Chunk.of({ ...window, reason: "clock" as const })
+  if (isSet(from, to)) return doubtBehind({ ...coverage, doubts: Chunk.empty() }, to).doubts
+  if (isSet(to, from)) return doubt({ from, to: from + 1 })
+  return doubt({ from: Math.min(from, to), to: Math.max(from, to) + 1 })
+}

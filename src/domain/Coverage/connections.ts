@@ -1,6 +1,7 @@
 import { Chunk, HashMap } from "effect"
 import type { Heard } from "../JournalEvent.ts"
 import type { ConnectedWindow, StreamCoverage } from "./state.ts"
+import { sinceOf } from "./unset.ts"
 
 /** Name of a connection that was made while journal entries are missing, whatever its real name was. */
 export const unnamed = ""
@@ -12,7 +13,8 @@ export const endsOf = (
   process: number,
   heard: Heard | undefined
 ): ReadonlyArray<ConnectedWindow> =>
-  Array.from(open, ([connection, from]) => {
+  Array.from(open, ([connection, since]) => {
+    const from = sinceOf(since, at)
     if (heard === undefined) return { from, to: Math.max(from, at), process }
     // An unnamed connection is one of those that were heard.
     const last = connection === unnamed ? Math.min(...Object.values(heard)) : (heard[connection] ?? from)

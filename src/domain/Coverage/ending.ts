@@ -4,6 +4,7 @@ import { closeAll, endsOf } from "./connections.ts"
 import { findAgain, unarchivedFrom } from "./missing.ts"
 import type { ConnectedWindow, Coverage, StreamCoverage } from "./state.ts"
 import { makeSure, unwant } from "./streams.ts"
+import { doubtUnset } from "./unset.ts"
 
 /**
  * Ends the journal here. Only the next message of a stream, or a later event about it, shows whether a message is missing after
@@ -25,9 +26,11 @@ export const endOfJournal = (
     streams: HashMap.map(ended.streams, (coverage, key) => {
       const before = HashMap.get(found.streams, key)
       const archived = isAlone ? unarchivedFrom(state, coverage) : Number.POSITIVE_INFINITY
-      return Option.exists(before, ({ isWanted }) => isWanted)
-        ? endUnproven(coverage, Option.getOrElse(before, () => coverage).wanted.to, archived)
-        : doubtFrom(doubtUnproven(coverage), archived)
+      return doubtUnset(
+        Option.exists(before, ({ isWanted }) => isWanted)
+          ? endUnproven(coverage, Option.getOrElse(before, () => coverage).wanted.to, archived)
+          : doubtFrom(doubtUnproven(coverage), archived)
+      )
     })
   }
 }

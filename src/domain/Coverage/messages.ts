@@ -4,6 +4,7 @@ import { unnamed } from "./connections.ts"
 import { earliestOf } from "./during.ts"
 import { type Doubt, isEndless, type StreamCoverage } from "./state.ts"
 import { wantSince } from "./streams.ts"
+import { sinceOf } from "./unset.ts"
 
 export const countMessages = (
   coverage: StreamCoverage,
@@ -39,7 +40,7 @@ export const countMessages = (
         ? {
             ...wantSince(counted, since),
             unsureSince: Option.none(),
-            open: HashMap.set(coverage.open, unnamed, since)
+            open: HashMap.set(coverage.open, unnamed, sinceOf(since, event.first))
           }
         : counted
   })

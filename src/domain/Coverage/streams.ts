@@ -2,12 +2,13 @@ import { Chunk, HashMap, Option } from "effect"
 import { type StreamId, streamKey } from "../StreamId.ts"
 import type { LastingReason } from "../Unsettled.ts"
 import { type Coverage, newStream, type StreamCoverage } from "./state.ts"
+import { isSet } from "./unset.ts"
 
 /** Marks a stream as connected since then, and so to be recorded. */
 export const wantSince = (coverage: StreamCoverage, since: number): StreamCoverage => ({
   ...coverage,
   isWanted: true,
-  wanted: { from: Math.min(coverage.wanted.from, since), to: coverage.wanted.to }
+  wanted: since < coverage.wanted.from ? reach(coverage, since).wanted : coverage.wanted
 })
 
 /** Gives up finding out whether it was connected up to here after missing entries: that time is in doubt. */
@@ -120,7 +121,12 @@ export const updateSymbol = (
   )
 })
 
-export const reach = (coverage: StreamCoverage, at: number): StreamCoverage => ({
-  ...coverage,
-  wanted: { from: Math.min(coverage.wanted.from, at), to: Math.max(coverage.wanted.to, at) }
-})
+/** Extends the time in which a stream is to be recorded. It is no time before the clock was set. */
+export const reach = (coverage: StreamCoverage, at: number): StreamCoverage => {
+  const { from, to } = coverage.wanted
+  if (isSet(at, from)) return coverage
+  return {
+    ...coverage,
+    wanted: isSet(from, at) ? { from: at, to: at } : { from: Math.min(from, at), to: Math.max(to, at) }
+  }
+}
