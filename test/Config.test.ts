@@ -122,7 +122,7 @@ describe("loadSettings", () => {
     })
   )
 
-  it.effect("takes a variable without text as not set", () =>
+  it.effect("treats an empty variable as not set", () =>
     Effect.gen(function* () {
       const settings = yield* load({
         BATCH_INTERVAL: "",
@@ -138,7 +138,7 @@ describe("loadSettings", () => {
     })
   )
 
-  it.effect("does not pass over a name that is nearly that of a setting", () =>
+  it.effect("reports a name that is nearly that of a setting", () =>
     Effect.gen(function* () {
       const problems = yield* problemsOf({
         MARKET: "binance:btcusdt",
@@ -160,7 +160,7 @@ describe("loadSettings", () => {
     })
   )
 
-  it.effect("names quotes that a container's file keeps, and a home folder that only a shell knows", () =>
+  it.effect("reports quotes that a container's file keeps, and a home folder that only a shell expands", () =>
     Effect.gen(function* () {
       const quoted = "must not be in quotes (docker --env-file keeps them)"
       expect(
@@ -186,7 +186,7 @@ describe("loadSettings", () => {
     })
   )
 
-  it.effect("takes host names for the status page", () =>
+  it.effect("accepts host names for the status page", () =>
     Effect.gen(function* () {
       const hosts = (text: string) =>
         Effect.map(load({ HTTP_ALLOWED_HOSTS: text }), ({ httpAllowedHosts }) => httpAllowedHosts)
@@ -201,7 +201,7 @@ describe("loadSettings", () => {
     })
   )
 
-  it.effect("but not where that would hide a mistake", () =>
+  it.effect("refuses an empty variable where ignoring it would hide a mistake", () =>
     Effect.gen(function* () {
       expect(yield* problemsOf({ MARKETS: "", BUCKET_NAME: " ", CONFIG_PATH: "" })).toEqual([
         'CONFIG_PATH="": must be the path of a TOML file (leave the variable out to use none)',
@@ -228,20 +228,17 @@ describe("MARKETS", () => {
     })
   )
 
-  it.effect.prop(
-    "what is written is what is read",
-    { streams: FastCheck.array(anyStream()) },
-    ({ streams }) =>
-      Effect.gen(function* () {
-        if (streams.length === 0) return
-        const settings = yield* load({ MARKETS: streams.map(streamKey).join(",") })
-        expect(settings.streams.map(streamKey)).toEqual([...new Set(streams.map(streamKey))])
-      })
+  it.effect.prop("reads back what was written", { streams: FastCheck.array(anyStream()) }, ({ streams }) =>
+    Effect.gen(function* () {
+      if (streams.length === 0) return
+      const settings = yield* load({ MARKETS: streams.map(streamKey).join(",") })
+      expect(settings.streams.map(streamKey)).toEqual([...new Set(streams.map(streamKey))])
+    })
   )
 })
 
 describe("the archive store", () => {
-  it.effect("is S3 if a setting of ours for it is given", () =>
+  it.effect("is S3 if one of its settings is given", () =>
     Effect.gen(function* () {
       expect((yield* load({ AWS_ACCESS_KEY_ID: "shell" })).archiveStore._tag).toBe("File")
       expect(yield* problemsOf({ S3_ENDPOINT: "http://127.0.0.1:9000" })).toEqual([
@@ -263,7 +260,7 @@ describe("the archive store", () => {
     })
   )
 
-  it.effect("takes credentials by our names and by the usual ones", () =>
+  it.effect("accepts credentials under our names and the usual ones", () =>
     Effect.gen(function* () {
       const BUCKET_NAME = "ticks"
       const usual = { AWS_ACCESS_KEY_ID: "ASIA", AWS_SECRET_ACCESS_KEY: "shell", AWS_SESSION_TOKEN: "token" }
@@ -288,7 +285,7 @@ describe("the archive store", () => {
 })
 
 describe("the settings file", () => {
-  it.scoped("gives what the environment does not", () =>
+  it.scoped("supplies what the environment lacks", () =>
     Effect.gen(function* () {
       const CONFIG_PATH = yield* file(`
         batch_interval = 0.5
@@ -320,7 +317,7 @@ describe("the settings file", () => {
     })
   )
 
-  it.scoped("problems name the file, and nothing of it that is secret", () =>
+  it.scoped("is named in problems, without its secrets", () =>
     Effect.gen(function* () {
       const CONFIG_PATH = yield* file(`
         batch_interval = "5"
@@ -358,7 +355,7 @@ describe("the settings file", () => {
     })
   )
 
-  it.scoped("that is no TOML is one problem with line and column, besides those of the environment", () =>
+  it.scoped("that is not TOML is one problem with line and column, besides those of the environment", () =>
     Effect.gen(function* () {
       const CONFIG_PATH = yield* file('aws_secret_key = "sesame\nhttp_port = 1')
       const problems = yield* problemsOf({ CONFIG_PATH, ARCHIVE_STORE: "s3", HTTP_PORT: "-1" })
@@ -368,7 +365,7 @@ describe("the settings file", () => {
     })
   )
 
-  it.effect("that is not there is one problem", () =>
+  it.effect("that does not exist is one problem", () =>
     Effect.gen(function* () {
       expect(yield* problemsOf({ CONFIG_PATH: "/nowhere/c.toml" })).toEqual([
         'CONFIG_PATH="/nowhere/c.toml": there is no such file'
@@ -379,7 +376,7 @@ describe("the settings file", () => {
     })
   )
 
-  it.scoped.prop("whatever it holds, there are settings or problems", { text: anyToml() }, ({ text }) =>
+  it.scoped.prop("yields settings or problems, whatever it contains", { text: anyToml() }, ({ text }) =>
     Effect.gen(function* () {
       const result = yield* Effect.either(load({ CONFIG_PATH: yield* file(text) }))
       if (Either.isLeft(result)) expect(result.left.problems.length).toBeGreaterThan(0)
@@ -387,9 +384,9 @@ describe("the settings file", () => {
   )
 })
 
-describe("whatever the environment holds", () => {
+describe("any environment", () => {
   it.effect.prop(
-    "there are settings or problems, one line each",
+    "yields settings or problems, one line each",
     { environment: anyEnvironment() },
     ({ environment }) =>
       Effect.gen(function* () {
@@ -401,7 +398,7 @@ describe("whatever the environment holds", () => {
   )
 
   it.effect.prop(
-    "no problem shows a secret",
+    "shows no secret in a problem",
     { environment: anyEnvironment(), secret: FastCheck.string({ minLength: 12, unit: "binary" }) },
     ({ environment, secret }) =>
       Effect.gen(function* () {

@@ -56,7 +56,7 @@ describe("a name whose addresses are slow or dead", () => {
   })
   afterEach(() => void vi.restoreAllMocks())
 
-  it("has time enough for each, and within the limits of whoever connects", () => {
+  it("leaves enough time for each, within the limits of whoever connects", () => {
     expect(getDefaultAutoSelectFamilyAttemptTimeout()).toBe(addressAttemptMillis)
     expect(addressAttemptMillis).toBeGreaterThan(4 * 2 * 160)
   })

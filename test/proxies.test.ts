@@ -41,7 +41,7 @@ describe("proxies of the environment", () => {
     expect(chosen(url, { ALL_PROXY: "http://p:1", NO_PROXY: noProxy }) === undefined).toBe(isDirect)
   })
 
-  it("names a variable that is no proxy's URL, and not its value", () => {
+  it("names a variable that is not the URL of a proxy, without its value", () => {
     for (const value of [
       "http://user:secret@",
       "ftp://user:secret@host",

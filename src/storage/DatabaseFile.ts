@@ -107,7 +107,7 @@ export const watchDatabaseFile = (
       faults.tell({
         what: "file",
         severity: "unhealthy",
-        reason: `${faultText[fault]} while it was in use: see the log`,
+        reason: `${faultText[fault]} while it was in use, see the log`,
         ...(at === undefined ? {} : { at })
       })
 

@@ -6,7 +6,7 @@ import { diskSpace, fileSize } from "./diskSpace.ts"
 /** Recording would take the space that archiving needs. */
 export class DiskReserved extends Data.TaggedError("DiskReserved")<{ readonly free: number }> {
   override get message() {
-    return `the disk of the database has ${Math.floor(this.free / 1024 ** 2)} MiB left, which archiving needs`
+    return `the database's disk has ${Math.floor(this.free / 1024 ** 2)} MiB left, reserved for archiving`
   }
 }
 

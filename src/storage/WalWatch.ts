@@ -38,7 +38,7 @@ export const watchWal = (options: {
       yield* faults.tell({
         what: "wal",
         severity: "degraded",
-        reason: `the write-ahead log has ${Math.floor(bytes / 1024 ** 2)} MiB: another program has been reading the database for long`
+        reason: `the write-ahead log has ${Math.floor(bytes / 1024 ** 2)} MiB, another program keeps reading the database`
       })
       if (now - warnedAt < millisBetweenWarnings) return
       warnedAt = now

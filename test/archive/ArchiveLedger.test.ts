@@ -45,7 +45,7 @@ const pendingIn = ({ pending }: Effect.Effect.Success<ArchiveLedger["Type"]["sta
   ])
 
 describe("the ledger of archives", () => {
-  it.scoped("is what another process finds in the journal", () =>
+  it.scoped("has the state that another process finds in the journal", () =>
     Effect.gen(function* () {
       const ledger = yield* ArchiveLedger
       yield* begin
@@ -76,7 +76,7 @@ describe("the ledger of archives", () => {
     }).pipe(Effect.provide(ledgerAndStorage))
   )
 
-  it.scoped("takes nothing for done that was not journalled", () =>
+  it.scoped("treats nothing as done that was not journalled", () =>
     Effect.gen(function* () {
       const ledger = yield* ArchiveLedger
       const sql = yield* SqlClient.SqlClient
@@ -90,7 +90,7 @@ describe("the ledger of archives", () => {
     }).pipe(Effect.provide(ledgerAndStorage))
   )
 
-  it.scoped("reads no entries but those of archives, by an index", () =>
+  it.scoped("reads only entries of archives, through an index", () =>
     Effect.gen(function* () {
       yield* begin
       const sql = yield* SqlClient.SqlClient

@@ -222,7 +222,7 @@ const until = (condition: () => boolean) =>
 const settle = TestServices.provideLive(Effect.sleep("100 millis"))
 
 describe("a cycle", () => {
-  it.effect("makes one object for each stream and date, and purges just its rows", () =>
+  it.effect("archives each stream and date into one object, and purges only its rows", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* append(
@@ -266,7 +266,7 @@ describe("a cycle", () => {
     )
   )
 
-  it.effect("tries an upload again after 1, 2, 4 and 8 seconds, then leaves it to the next cycle", () =>
+  it.effect("retries an upload after 1, 2, 4 and 8 seconds, then leaves it to the next cycle", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* append(snapshot(1))
@@ -296,7 +296,7 @@ describe("a cycle", () => {
   )
 
   it.effect(
-    "deletes nothing when the object is not there, or has another length; the next cycle puts it again",
+    "deletes nothing if the object is missing or has another length, and puts it again in the next cycle",
     () =>
       withWorld((world) =>
         Effect.gen(function* () {
@@ -313,7 +313,7 @@ describe("a cycle", () => {
       )
   )
 
-  it.effect("says what was done and what failed when it fails half-way", () =>
+  it.effect("returns what was done and what failed if it fails halfway", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -328,7 +328,7 @@ describe("a cycle", () => {
     )
   )
 
-  it.effect("lists few days of the archived journal, or all at once where the clock was wrong", () =>
+  it.effect("lists few days of the archived journal, or everything if the clock was wrong", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const listed = (date: string) =>
@@ -350,7 +350,7 @@ describe("a cycle", () => {
     )
   )
 
-  it.effect("does not let one archive that is refused stop the others", () =>
+  it.effect("archives the rest if one archive is refused", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* append(snapshot(1), snapshot(1, trade))
@@ -379,7 +379,7 @@ describe("a store that fails", () => {
   }
   const never = Schedule.recurs(0)
 
-  it.effect("for ever on two objects: all others go on, of their streams too, and these are tried last", () =>
+  it.effect("on two objects forever delays no others, even of their streams, and is retried last", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const refused = refuseFirst(world, 2, /exchange=/)
@@ -412,7 +412,7 @@ describe("a store that fails", () => {
     )
   )
 
-  it.effect("takes no more than its share of a cycle, and each of those that fail has its turn", () =>
+  it.effect("takes no more than its share of a cycle, and each failing archive gets its turn", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const many = range(0, 40).map((n) => ({ ...book, symbol: `s${n}` }))
@@ -443,7 +443,7 @@ describe("a store that fails", () => {
     )
   )
 
-  it.effect("on a part of the journal: its entries go into another one", () =>
+  it.effect("on a part of the journal has its entries archived in another part", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const refused = refuseFirst(world, 1, /^_journal\/\d/)
@@ -458,7 +458,7 @@ describe("a store that fails", () => {
     )
   )
 
-  it.effect("on a part that was planned under a key of the old layout: it goes there after a restart", () =>
+  it.effect("on a part planned under a key of the old layout still receives it after a restart", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const old = yield* Effect.gen(function* () {
@@ -487,7 +487,7 @@ describe("a store that fails", () => {
   )
 
   it.effect.each(["isDown", "isReadOnly"] as const)(
-    "altogether (%s): the cycle ends at once, nothing more is written, and all is archived when it is back",
+    "completely (%s) ends the cycle at once, writes nothing more, and gets everything once it is back",
     (fault) =>
       withWorld((world) =>
         Effect.gen(function* () {
@@ -525,7 +525,7 @@ describe("the journal's archive", () => {
         END`)
     )
 
-  it.effect("ends though something happens with every part, and the next cycle takes that", () =>
+  it.effect("ends even if every part causes new entries, which the next cycle takes", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -556,7 +556,7 @@ describe("the journal's archive", () => {
 })
 
 describe("a new process", () => {
-  it.effect("goes on with what the last one left, under the same key, and archives newer rows apart", () =>
+  it.effect("resumes what the last one left, under the same key, and archives newer rows separately", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* Effect.gen(function* () {
@@ -572,7 +572,7 @@ describe("a new process", () => {
     )
   )
 
-  it.effect("warns once if the store does not have what was stored last, and goes on there", () =>
+  it.effect("warns once if the store does not have the last object, and continues there", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const warnings = (use: Effect.Effect<unknown, unknown, Archiver | SnapshotRepo>) =>
@@ -600,7 +600,7 @@ describe("a new process", () => {
     )
   )
 
-  it.effect("writes a local file again that is gone or damaged", () =>
+  it.effect("rewrites a local file that is missing or damaged", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
@@ -623,7 +623,7 @@ describe("a new process", () => {
 })
 
 describe("exactly once", () => {
-  it.effect("puts aside what no event knows, and removes what is done or was not finished", () =>
+  it.effect("quarantines unknown files, and removes finished and unfinished ones", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
@@ -649,28 +649,25 @@ describe("exactly once", () => {
     )
   )
 
-  it.effect(
-    "takes an object of an upload that nobody was told of, though the file would now be another",
-    () =>
-      withWorld((world) =>
-        Effect.gen(function* () {
-          yield* append(snapshot(1), snapshot(2))
-          world.faults.puts.push("lost")
-          world.faults.heads.push("Refused")
-          expect((yield* cycle).failed).toHaveLength(1)
-          const fs = yield* FileSystem.FileSystem
-          for (const name of yield* fs.readDirectory(world.outbox))
-            yield* fs.remove(`${world.outbox}/${name}`)
-          // as a newer version of the encoder would
-          world.faults.suffix = " "
-          expect((yield* cycle).archived.map(({ file }) => file.rows)).toEqual([2])
-          expect(world.puts).toHaveLength(1)
-          expect(yield* rowsLeft).toBe(0)
-        }).pipe(Effect.provide(archiverIn(world)))
-      )
+  it.effect("accepts the object of an unconfirmed upload, even if the file would now differ", () =>
+    withWorld((world) =>
+      Effect.gen(function* () {
+        yield* append(snapshot(1), snapshot(2))
+        world.faults.puts.push("lost")
+        world.faults.heads.push("Refused")
+        expect((yield* cycle).failed).toHaveLength(1)
+        const fs = yield* FileSystem.FileSystem
+        for (const name of yield* fs.readDirectory(world.outbox)) yield* fs.remove(`${world.outbox}/${name}`)
+        // as a newer version of the encoder would
+        world.faults.suffix = " "
+        expect((yield* cycle).archived.map(({ file }) => file.rows)).toEqual([2])
+        expect(world.puts).toHaveLength(1)
+        expect(yield* rowsLeft).toBe(0)
+      }).pipe(Effect.provide(archiverIn(world)))
+    )
   )
 
-  it.effect("takes it also when the upload overtakes the file that was written again", () =>
+  it.effect("accepts it even if the upload overtakes the rewritten file", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* append(snapshot(1), snapshot(2))
@@ -691,7 +688,7 @@ describe("exactly once", () => {
     )
   )
 
-  it.effect("gives up a key that has another object for a new one, and never counts that object", () =>
+  it.effect("gives up a key that has another object for a new key, and never counts that object", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* append(snapshot(1), snapshot(2))
@@ -715,7 +712,7 @@ describe("exactly once", () => {
     )
   )
 
-  it.effect("does not give up a key whose object has our content, though the store says otherwise", () =>
+  it.effect("keeps a key whose object has our content, even if the store says otherwise", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         yield* append(snapshot(1))
@@ -730,7 +727,7 @@ describe("exactly once", () => {
     )
   )
 
-  it.effect("stops where the database has other rows than the object, and deletes none", () =>
+  it.effect("stops if the database has other rows than the object, and deletes none", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -748,7 +745,7 @@ describe("exactly once", () => {
     )
   )
 
-  it.effect("goes on with a purge that was half done, by the file in the outbox if the object is gone", () =>
+  it.effect("resumes a half-done purge, from the file in the outbox if the object is gone", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -772,7 +769,7 @@ describe("exactly once", () => {
     )
   )
 
-  it.effect("keeps what is left of an archive whose object and file are both gone", () =>
+  it.effect("keeps the remaining rows of an archive whose object and file are both gone", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
@@ -859,7 +856,7 @@ describe("a checkpoint of the journal", () => {
     )
   )
 
-  it.effect("that the store does not take is made again by the next cycle, and holds nothing up", () =>
+  it.effect("that the store refuses is made again in the next cycle, and delays nothing", () =>
     withWorld((world) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem

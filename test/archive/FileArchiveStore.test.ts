@@ -79,7 +79,7 @@ describe.skipIf(!hasElsewhere)(`on another file system (skipped where ${elsewher
 })
 
 describe("a folder that is not the one that was opened", () => {
-  it.scopedLive("is left as it is, or not made anew, until the old one is back", () =>
+  it.scopedLive("is left unchanged, or not recreated, until the old one is back", () =>
     Effect.gen(function* () {
       const directory = `${yield* scratch}/archive`
       const [first, second] = yield* Effect.all([
@@ -165,7 +165,7 @@ describe("a folder that is not the one that was opened", () => {
 })
 
 describe.skipIf(!canMount)(`a disk${canMount ? "" : " (skipped: nothing can be mounted here)"}`, () => {
-  it.scopedLive("that is full or read-only takes nothing, until it is not", () =>
+  it.scopedLive("accepts nothing while it is full or read-only", () =>
     Effect.gen(function* () {
       const directory = yield* scratch
       yield* Effect.addFinalizer(() => Effect.sync(() => unmount(directory)))
@@ -210,7 +210,7 @@ describe("FileArchiveStore", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("says at once, naming the setting, that its folder cannot be written", () =>
+  it.scopedLive("fails at once, naming the setting, if its folder cannot be written", () =>
     Effect.gen(function* () {
       const file = `${yield* scratch}/file`
       NodeFs.writeFileSync(file, "")
@@ -223,7 +223,7 @@ describe("FileArchiveStore", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("hashes what is in the file now", () =>
+  it.scopedLive("hashes the current content of the file", () =>
     Effect.gen(function* () {
       const directory = yield* scratch
       const object = yield* localObject("a.parquet", Buffer.from("12345"))

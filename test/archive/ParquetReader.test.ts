@@ -83,7 +83,7 @@ describe("ParquetReader", () => {
     }).pipe(Effect.provide(live))
   )
 
-  it.scopedLive("reads some columns, text as bytes where asked for", () =>
+  it.scopedLive("reads selected columns, text as bytes if requested", () =>
     Effect.gen(function* () {
       const read = yield* all(yield* written, { columns: ["data", "kind"], bytes: ["data"] })
       const texts = read.columns[0]?.map((value) =>
@@ -119,7 +119,7 @@ describe("ParquetReader", () => {
   )
 
   it.scopedLive(
-    "names the file that is missing, none, cut off, of other columns, and the column that is not there",
+    "names a file that is missing, not Parquet, truncated or of other columns, and a missing column",
     () =>
       Effect.gen(function* () {
         const folder = yield* scratch

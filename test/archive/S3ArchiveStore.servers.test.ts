@@ -50,7 +50,7 @@ const largeObjects = (
   { listsUploads, proxied }: { readonly listsUploads: boolean; readonly proxied: boolean }
 ) =>
   describe(`large objects, ${name}`, () => {
-    it.scopedLive("go in parts, are one object, and are compared as one", () =>
+    it.scopedLive("are sent in parts, become one object, and are compared as one", () =>
       Effect.gen(function* () {
         const to = yield* server
         const bucket = freshBucket("parts")
@@ -76,68 +76,64 @@ const largeObjects = (
       }).pipe(Effect.provide(NodeContext.layer))
     )
 
-    it.scopedLive.skipIf(!listsUploads)(
-      "remove what a process that was killed left of them, and nothing else",
-      () =>
-        Effect.gen(function* () {
-          const to = yield* server
-          const bucket = freshBucket("left")
-          const client = yield* clientOf(to)
-          yield* Effect.gen(function* () {
-            const store = yield* ArchiveStore
-            const object = yield* large("a/large.parquet", 1)
-            for (const Key of [object.key, object.key, `${object.key}.of.another`, "b/another.parquet"]) {
-              const { UploadId } = yield* Effect.promise(() =>
-                client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }))
+    it.scopedLive.skipIf(!listsUploads)("remove the parts that a killed process left, and nothing else", () =>
+      Effect.gen(function* () {
+        const to = yield* server
+        const bucket = freshBucket("left")
+        const client = yield* clientOf(to)
+        yield* Effect.gen(function* () {
+          const store = yield* ArchiveStore
+          const object = yield* large("a/large.parquet", 1)
+          for (const Key of [object.key, object.key, `${object.key}.of.another`, "b/another.parquet"]) {
+            const { UploadId } = yield* Effect.promise(() =>
+              client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }))
+            )
+            yield* Effect.promise(() =>
+              client.send(
+                new UploadPartCommand({
+                  Bucket: bucket,
+                  Key,
+                  UploadId,
+                  PartNumber: 1,
+                  Body: "some",
+                  ContentLength: 4
+                })
               )
-              yield* Effect.promise(() =>
-                client.send(
-                  new UploadPartCommand({
-                    Bucket: bucket,
-                    Key,
-                    UploadId,
-                    PartNumber: 1,
-                    Body: "some",
-                    ContentLength: 4
-                  })
-                )
-              )
-            }
-            yield* store.put(object)
-            expect((yield* unfinished(client, bucket)).sort()).toEqual([
-              `${object.key}.of.another`,
-              "b/another.parquet"
-            ])
-          }).pipe(Effect.provide(S3ArchiveStore.layer(s3Settings(to, bucket), { parts })))
-        }).pipe(Effect.provide(NodeContext.layer))
+            )
+          }
+          yield* store.put(object)
+          expect((yield* unfinished(client, bucket)).sort()).toEqual([
+            `${object.key}.of.another`,
+            "b/another.parquet"
+          ])
+        }).pipe(Effect.provide(S3ArchiveStore.layer(s3Settings(to, bucket), { parts })))
+      }).pipe(Effect.provide(NodeContext.layer))
     )
 
-    it.scopedLive.skipIf(!proxied)(
-      "leave no parts where an upload fails, and are sent once it does not",
-      () =>
-        Effect.gen(function* () {
-          const to = yield* server
-          const bucket = freshBucket("aborted")
-          const proxy = yield* makeS3Proxy(to.endpoint)
-          const client = yield* clientOf(to)
-          yield* Effect.gen(function* () {
-            const store = yield* ArchiveStore
-            const object = yield* large("exchange=a/large.parquet", 1)
-            // the first part, and three attempts at the second one
-            yield* proxy.inject("PUT", { _tag: "FlipBit" })
-            yield* proxy.inject("PUT", { _tag: "ResetRequest" })
-            yield* proxy.inject("PUT", { _tag: "Status", status: 500 })
-            expect(yield* Effect.flip(store.put(object))).toMatchObject({ kind: "Failed" })
-            expect(yield* unfinished(client, bucket)).toEqual([])
-            yield* store.put(object)
-            expect(sha256(yield* bytesOf(object.key))).toBe(object.sha256)
-            expect(yield* unfinished(client, bucket)).toEqual([])
-          }).pipe(
-            Effect.provide(
-              S3ArchiveStore.layer(s3Settings({ ...to, endpoint: proxy.endpoint }, bucket), { parts })
-            )
+    it.scopedLive.skipIf(!proxied)("leave no parts if an upload fails, and are sent once it succeeds", () =>
+      Effect.gen(function* () {
+        const to = yield* server
+        const bucket = freshBucket("aborted")
+        const proxy = yield* makeS3Proxy(to.endpoint)
+        const client = yield* clientOf(to)
+        yield* Effect.gen(function* () {
+          const store = yield* ArchiveStore
+          const object = yield* large("exchange=a/large.parquet", 1)
+          // the first part, and three attempts at the second one
+          yield* proxy.inject("PUT", { _tag: "FlipBit" })
+          yield* proxy.inject("PUT", { _tag: "ResetRequest" })
+          yield* proxy.inject("PUT", { _tag: "Status", status: 500 })
+          expect(yield* Effect.flip(store.put(object))).toMatchObject({ kind: "Failed" })
+          expect(yield* unfinished(client, bucket)).toEqual([])
+          yield* store.put(object)
+          expect(sha256(yield* bytesOf(object.key))).toBe(object.sha256)
+          expect(yield* unfinished(client, bucket)).toEqual([])
+        }).pipe(
+          Effect.provide(
+            S3ArchiveStore.layer(s3Settings({ ...to, endpoint: proxy.endpoint }, bucket), { parts })
           )
-        }).pipe(Effect.provide(NodeContext.layer))
+        )
+      }).pipe(Effect.provide(NodeContext.layer))
     )
   })
 
@@ -156,7 +152,7 @@ describe.skipIf(s3Missing !== undefined)(
     largeObjects("Ceph RADOS Gateway", rgw, { listsUploads: true, proxied: true })
 
     describe("S3ArchiveStore on Ceph RADOS Gateway", () => {
-      it.scopedLive("stores into a bucket that may be written and not listed", () =>
+      it.scopedLive("stores into a bucket that can be written but not listed", () =>
         Effect.gen(function* () {
           const server = yield* rgw
           const bucket = freshBucket("unlisted")
@@ -193,7 +189,7 @@ describe.skipIf(s3Missing !== undefined)(
         }).pipe(Effect.provide(NodeContext.layer))
       )
 
-      it.scopedLive("goes through more than one page of a list", () =>
+      it.scopedLive("lists more than one page", () =>
         Effect.gen(function* () {
           const server = yield* rgw
           const object = yield* localObject("x", Buffer.from("1"))
@@ -207,7 +203,7 @@ describe.skipIf(s3Missing !== undefined)(
         }).pipe(Effect.provide(NodeContext.layer))
       )
 
-      it.scopedLive("is told the wrong secret and the unknown key at start-up", () =>
+      it.scopedLive("refuses a wrong secret and an unknown key at start-up", () =>
         Effect.gen(function* () {
           const server = yield* rgw
           const settings = s3Settings(server, freshBucket("refused"))

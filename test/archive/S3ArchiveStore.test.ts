@@ -70,7 +70,7 @@ const small = localObject("a.parquet", Buffer.from("some bytes"))
 const large = localObject("a.parquet", Buffer.alloc(20_000_000, 7))
 
 describe("S3ArchiveStore with faults", () => {
-  it.scopedLive("does not retry by itself, says that 503 may pass, and succeeds when it has", () => {
+  it.scopedLive("does not retry itself, reports 503 as temporary, and succeeds afterwards", () => {
     const kept = keeping()
     return onServer(
       (method, before) =>
@@ -144,7 +144,7 @@ describe("S3ArchiveStore with faults", () => {
     ).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("fails when an object's bytes stop coming, break off, or the upload does", () =>
+  it.scopedLive("fails if an object's bytes stall or break off, or its upload does", () =>
     Effect.gen(function* () {
       for (const behaviour of [stalling, resettingAnswer]) {
         yield* onServer(
@@ -206,7 +206,7 @@ describe("S3ArchiveStore with faults", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("puts without If-None-Match where the server does not know it", () =>
+  it.scopedLive("puts without If-None-Match if the server does not support it", () =>
     Effect.gen(function* () {
       const answers: ReadonlyArray<Behaviour> = [
         refusing(501, "NotImplemented"),
@@ -236,7 +236,7 @@ describe("S3ArchiveStore with faults", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("puts without checksum headers where the server refuses them, and asks only once", () =>
+  it.scopedLive("puts without checksum headers if the server refuses them, and tries only once", () =>
     Effect.gen(function* () {
       /** As Backblaze B2 answers; a server that has no such words gives none. */
       const words = (name: string) =>
@@ -275,7 +275,7 @@ describe("S3ArchiveStore with faults", () => {
     return damaged
   }
 
-  it.scopedLive("does not take the word of a server that checks nothing for another content", () =>
+  it.scopedLive("reads content back from a server that verifies nothing", () =>
     Effect.gen(function* () {
       let damage: (body: Buffer) => Buffer = flipped
       const kept = keeping((body) => damage(body))
@@ -311,26 +311,24 @@ describe("S3ArchiveStore with faults", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive(
-    "tries again what a server says came with other bytes, and not a file that has other bytes",
-    () =>
-      onServer(
-        (method) => (method === "HEAD" ? missing : refusing(400, "BadDigest")),
-        (store) =>
-          Effect.gen(function* () {
-            const object = yield* small
-            expect(yield* Effect.flip(store.put(object))).toMatchObject({
-              kind: "Failed",
-              reason: "its bytes changed on the way: BadDigest (HTTP 400): no"
-            })
-            expect(yield* Effect.flip(store.put({ ...object, sha256: "0".repeat(64) }))).toMatchObject({
-              kind: "Refused"
-            })
+  it.scopedLive("retries bytes that changed on the way, but not a file that has changed", () =>
+    onServer(
+      (method) => (method === "HEAD" ? missing : refusing(400, "BadDigest")),
+      (store) =>
+        Effect.gen(function* () {
+          const object = yield* small
+          expect(yield* Effect.flip(store.put(object))).toMatchObject({
+            kind: "Failed",
+            reason: "its bytes changed on the way: BadDigest (HTTP 400): no"
           })
-      ).pipe(Effect.provide(NodeContext.layer))
+          expect(yield* Effect.flip(store.put({ ...object, sha256: "0".repeat(64) }))).toMatchObject({
+            kind: "Refused"
+          })
+        })
+    ).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("does not believe HEAD, nor the answer to a put, where nothing is there to read", () =>
+  it.scopedLive("trusts neither HEAD nor the answer to a put if nothing can be read", () =>
     Effect.gen(function* () {
       const object = yield* small
       for (const get of [missing, answering(200, { body: "some" }), answering(200, { body: "more bytes" })]) {
@@ -378,7 +376,7 @@ describe("S3ArchiveStore with faults", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("reads the hash from the checksum, else from the metadata, and not from that of parts", () =>
+  it.scopedLive("reads the hash from the checksum or the metadata, not from the checksum of parts", () =>
     Effect.gen(function* () {
       const hex = "ab".repeat(32)
       const base64 = Buffer.from(hex, "hex").toString("base64")
@@ -418,7 +416,7 @@ describe("S3ArchiveStore with faults", () => {
     ).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("does not send what S3 does not take", () =>
+  it.scopedLive("does not send what S3 does not accept", () =>
     onServer(
       () => missing,
       (store, faulty) =>
@@ -457,7 +455,7 @@ describe("S3ArchiveStore at start-up", () => {
       return { result, lines }
     })
 
-  it.scopedLive("creates the bucket that is missing", () =>
+  it.scopedLive("creates a missing bucket", () =>
     Effect.gen(function* () {
       const bodies: Array<string> = []
       const faulty = yield* faultyS3((method) =>
@@ -529,7 +527,7 @@ describe("S3ArchiveStore at start-up", () => {
     return faultyS3(() => answer, probed)
   }
 
-  it.scopedLive("takes a bucket that may be written and not listed, and says what is missing", () =>
+  it.scopedLive("accepts a bucket that can be written but not listed, and names the missing permission", () =>
     Effect.gen(function* () {
       const faulty = yield* limited((what) => what !== "list")
       const { lines, result } = yield* build(faulty.endpoint)
@@ -555,7 +553,7 @@ describe("S3ArchiveStore at start-up", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("says that what is put may not be read", () =>
+  it.scopedLive("reports that stored objects cannot be read", () =>
     Effect.gen(function* () {
       for (const mayList of [true, false]) {
         const faulty = yield* limited((what) => what === "write" || (what === "list" && mayList))
@@ -568,21 +566,19 @@ describe("S3ArchiveStore at start-up", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive(
-    "ends the start where the bucket may neither be listed nor written, in the server's words",
-    () =>
-      Effect.gen(function* () {
-        const faulty = yield* limited((what) => what === "read")
-        const error = yield* Effect.flip((yield* build(faulty.endpoint)).result)
-        expect(error.message).toMatch(
-          /AccessDenied \(HTTP 403\): User: .*not authorized to perform: s3:list because/
-        )
-        expect(error.message).toContain("s3:PutObject")
-        expect(error.message).not.toContain("\n")
-      })
+  it.scopedLive("ends the start if the bucket can neither be listed nor written, in the server's words", () =>
+    Effect.gen(function* () {
+      const faulty = yield* limited((what) => what === "read")
+      const error = yield* Effect.flip((yield* build(faulty.endpoint)).result)
+      expect(error.message).toMatch(
+        /AccessDenied \(HTTP 403\): User: .*not authorized to perform: s3:list because/
+      )
+      expect(error.message).toContain("s3:PutObject")
+      expect(error.message).not.toContain("\n")
+    })
   )
 
-  it.scopedLive("goes to the region that the server names, and says which it is", () =>
+  it.scopedLive("uses the region that the server names, and logs it", () =>
     Effect.gen(function* () {
       const redirections: ReadonlyArray<Behaviour> = [
         answering(301, { headers: { "x-amz-bucket-region": "eu-central-1" } }),
@@ -610,7 +606,7 @@ describe("S3ArchiveStore at start-up", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("finds the region when a put is redirected, and repeats the words and the endpoint", () =>
+  it.scopedLive("finds the region when a put is redirected, and logs the message and the endpoint", () =>
     Effect.gen(function* () {
       const kept = keeping()
       const body = (region: string) => `<Error><Code>PermanentRedirect</Code><Message>The bucket you are
@@ -678,7 +674,7 @@ describe("S3ArchiveStore at start-up", () => {
     })
   )
 
-  it.scopedLive("warns of a server that is not there, and looks for the bucket again at the next put", () =>
+  it.scopedLive("warns about an unreachable server, and looks for the bucket again at the next put", () =>
     Effect.gen(function* () {
       const object = yield* small
       const { lines, result } = yield* build("http://127.0.0.1:1")
@@ -710,7 +706,7 @@ describe("S3ArchiveStore at start-up", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("says which settings to give where there are no credentials", () =>
+  it.scopedLive("names the settings to give if there are no credentials", () =>
     withEnvironment(
       {
         AWS_ACCESS_KEY_ID: undefined,
@@ -748,7 +744,7 @@ describe("S3ArchiveStore at start-up", () => {
     )
   )
 
-  it.scopedLive("sends the session token and says it to nobody", () =>
+  it.scopedLive("sends the session token and shows it to nobody", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []
       const faulty = yield* faultyS3(() => (request, response) => {
@@ -853,7 +849,7 @@ describe("S3ArchiveStore with a wrong clock", () => {
     }).pipe(Effect.provide(NodeContext.layer))
   )
 
-  it.scopedLive("still ends the start for a wrong key, and says nothing of the clock as its cause", () =>
+  it.scopedLive("still ends the start for a wrong key, without blaming the clock", () =>
     Effect.gen(function* () {
       const faulty = yield* otherClock({ skew: 2 * hours })
       const settings = s3Settings({ ...server(faulty), access: "OTHERKEY" }, "bucket")
@@ -865,20 +861,18 @@ describe("S3ArchiveStore with a wrong clock", () => {
     })
   )
 
-  it.scopedLive(
-    "does not end the start where the server says the clock is wrong and not what time it is",
-    () =>
-      Effect.gen(function* () {
-        told.length = 0
-        const faulty = yield* faultyS3((method) => (request, response) => {
-          response.sendDate = false
-          return (method === "HEAD" ? missing : refusing(403, "RequestTimeTooSkewed"))(request, response)
-        })
-        yield* Layer.build(
-          Layer.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts), logger)
-        )
-        expect(told).toEqual([expect.stringContaining("RequestTimeTooSkewed")])
+  it.scopedLive("does not end the start if the server says the clock is wrong but not the time", () =>
+    Effect.gen(function* () {
+      told.length = 0
+      const faulty = yield* faultyS3((method) => (request, response) => {
+        response.sendDate = false
+        return (method === "HEAD" ? missing : refusing(403, "RequestTimeTooSkewed"))(request, response)
       })
+      yield* Layer.build(
+        Layer.provide(S3ArchiveStore.layer(s3Settings(server(faulty), "bucket"), timeouts), logger)
+      )
+      expect(told).toEqual([expect.stringContaining("RequestTimeTooSkewed")])
+    })
   )
 })
 

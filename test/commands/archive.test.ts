@@ -20,7 +20,7 @@ const symbols = ["btcusdt", "ethusdt"]
 
 describe.concurrent("the commands on the archive", () => {
   it.scopedLive(
-    "archive, coverage and verify beside a running collector, after it, and on the archive alone",
+    "archive, coverage and verify work beside a running collector, after it, and on the archive alone",
     () =>
       Effect.gen(function* () {
         const where = yield* workspace
@@ -134,7 +134,7 @@ describe.concurrent("the commands on the archive", () => {
       })
   )
 
-  it.scopedLive("merge makes one whole of what two servers recorded with holes", () =>
+  it.scopedLive("merge combines what two servers recorded with holes into a complete recording", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 40 })

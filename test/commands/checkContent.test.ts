@@ -64,7 +64,7 @@ const checked = (
   }).pipe(Effect.provide(NodeContext.layer))
 
 describe("the content of an object", () => {
-  it.scoped("may go back in time where the clock was set back, once or again, and nowhere else", () =>
+  it.scoped("can go back in time where the clock was set back, and nowhere else", () =>
     Effect.gen(function* () {
       const rows = [100, 200, 40, 50].map((seconds) => [String(seconds), seconds] as const)
       expect((yield* checked([{ rows }], [[38, 201]])).found).toEqual([undefined])
@@ -82,7 +82,7 @@ describe("the content of an object", () => {
     })
   )
 
-  it.scoped("may have an id again that was forgotten, by number or by time, and no other", () =>
+  it.scoped("can repeat an id that was forgotten, by count or by time, and no other", () =>
     Effect.gen(function* () {
       const limits = { messages: 3, millis: 100_000 }
       const twice = (id: string) => `the id ${id} is archived twice`
@@ -104,7 +104,7 @@ describe("the content of an object", () => {
     })
   )
 
-  it.scoped("is forgotten with the days that need not be known any more", () =>
+  it.scoped("is forgotten with the days that are no longer needed", () =>
     Effect.gen(function* () {
       const day = 86_400
       const { found, left } = yield* checked(

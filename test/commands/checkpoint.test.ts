@@ -102,7 +102,7 @@ const froms = ["2025-12-30", "2026-01-01", "2026-01-02T12:00:00Z", "2026-01-03",
 const databases = ["none.db", "a.db"]
 
 describe.concurrent("coverage from a checkpoint of the journal", () => {
-  it.scopedLive("says what it says from the whole journal", () =>
+  it.scopedLive("says the same as from the whole journal", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordSome(folder)
@@ -123,7 +123,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     })
   )
 
-  it.scopedLive("reads more where a checkpoint is damaged or gone, and says the same", () =>
+  it.scopedLive("reads more if a checkpoint is damaged or missing, and says the same", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordSome(folder)
@@ -168,7 +168,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     })
   )
 
-  it.scopedLive("is in doubt where a part behind the checkpoint is gone", () =>
+  it.scopedLive("is in doubt if a part after the checkpoint is missing", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordSome(folder)
@@ -182,7 +182,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     })
   )
 
-  it.scopedLive("takes parts that were made while the clock was set back for what they are", () =>
+  it.scopedLive("accepts parts made while the clock was set back", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordSome(folder)
@@ -198,7 +198,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     })
   )
 
-  it.scopedLive("goes over the restoring of a copy of the database", () =>
+  it.scopedLive("continues across the restoring of a copy of the database", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const database = `${folder}/a.db`
@@ -225,7 +225,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     })
   )
 
-  it.scopedLive("goes on behind a database that was lost", () =>
+  it.scopedLive("continues after a lost database", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordDay(folder, 0, [1, 2, 3])
@@ -240,7 +240,7 @@ describe.concurrent("coverage from a checkpoint of the journal", () => {
     })
   )
 
-  it.scopedLive("is made before entries are pruned, and goes on from what is kept", () =>
+  it.scopedLive("is made before entries are pruned, and continues from what is kept", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordSome(folder, { millis: 0, entries: 0 })

@@ -129,7 +129,7 @@ const received = FastCheck.array(
 )
 
 describe("merging", () => {
-  it.effect("orders whole numbers by what they are, however large", () =>
+  it.effect("orders whole numbers by value, however large", () =>
     Effect.gen(function* () {
       const ids = [
         "7",
@@ -146,7 +146,7 @@ describe("merging", () => {
   )
 
   it.effect.prop(
-    "has every message of every server once, when it was received first, under an id that no other has",
+    "has every message of every server once, as first received, under a unique id",
     [received, FastCheck.boolean(), FastCheck.boolean()],
     ([messages, isSingle, twice]) =>
       Effect.gen(function* () {

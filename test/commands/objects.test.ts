@@ -60,8 +60,8 @@ const absentOf = (days: (typeof Days)["Type"], server: string) =>
 const whole = { code: 0, stderr: "" }
 const missing = /^objects are missing in the archive, or of another length, the time is in doubt: /
 
-describe.concurrent("coverage of an archive of which objects are missing", () => {
-  it.scopedLive("is in doubt for the time of an object that is gone or of another length", () =>
+describe.concurrent("coverage of an archive with missing objects", () => {
+  it.scopedLive("is in doubt for the time of an object that is missing or has another length", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3], [4, 5])
@@ -102,7 +102,7 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
     })
   )
 
-  it.scopedLive("names the first of them, and says how many more there are", () =>
+  it.scopedLive("names the first missing ones, and how many more there are", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1], [2], [3], [4], [5])
@@ -113,7 +113,7 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
     })
   )
 
-  it.scopedLive("has what is still in the database", () =>
+  it.scopedLive("includes what is still in the database", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const key = (n: number) =>
@@ -172,7 +172,7 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
     })
   )
 
-  it.scopedLive("knows what was archived behind the checkpoint from which it starts", () =>
+  it.scopedLive("knows what was archived after the checkpoint from which it starts", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const recordDay = (day: number, ...ids: ReadonlyArray<number>) =>
@@ -202,71 +202,73 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
     })
   )
 
-  it.scopedLive("is in doubt for what was counted before a part of the journal that told where it is", () =>
-    Effect.gen(function* () {
-      const folder = yield* makeFolder
-      const hour = (n: number) => newYear + n * microsPerHour
-      const recordHour = (n: number, isArchived: boolean | "without rows", ...ids: ReadonlyArray<number>) =>
-        recordWith({ from: hour(n), isArchived }, folder, "a", ids).pipe(onDay(n / 24))
-      yield* recordHour(0, true, 1, 2)
-      // Counted and not archived, twice, then archived with what came later.
-      yield* recordHour(1, "without rows", 3, 1000)
-      yield* recordHour(2, "without rows", 1001, 2000)
-      yield* recordHour(3, true, 2001, 3000)
-      yield* recordHour(4, true, 3001, 4000)
-      yield* recordHour(5, true, 4001, 5000)
-      yield* recordHour(6, true, 5001, 6000)
-      yield* recordHour(30, true, 6001)
-      const before = yield* coverage(folder, {})
-      expect(before).toMatchObject(whole)
-      const journal = filesBelow(`${folder}/archive`).filter((file) => file.endsWith(".journal"))
-      const objects = objectsOf(folder, "a")
-      const isExcluded = (days: (typeof Days)["Type"], n: number, id: number) => {
-        const at = hour(n) + id * 1000
-        return days.some(({ exclude }) =>
-          exclude.some(({ from, to }) => Date.parse(from) * 1000 <= at && at < Date.parse(to) * 1000 + 999)
-        )
-      }
-      NodeFs.rmSync(`${folder}/archive/${journal[3]}`)
-      NodeFs.rmSync(`${folder}/archive/${objects.find((key) => key.includes("_20260101T01"))}`)
-      const { code, days } = yield* coverage(folder, {})
-      expect(code).toBe(1)
-      for (const [n, id] of [
-        [1, 500],
-        [2, 1500]
-      ] as const) {
-        expect(isExcluded(before.days, n, id)).toBe(false)
-        expect([n, isExcluded(days, n, id)]).toEqual([n, true])
-      }
-      for (const [n, id] of [
-        [0, 1],
-        [4, 3500],
-        [5, 4500],
-        [6, 5500]
-      ] as const) {
-        expect([n, isExcluded(days, n, id)]).toEqual([n, false])
-      }
-      // What came later was archived, and told of: a part that is missing later makes none of it doubtful.
-      NodeFs.rmSync(`${folder}/archive/${journal[6]}`)
-      const again = yield* coverage(folder, {})
-      for (const [n, id] of [
-        [0, 1],
-        [4, 3500],
-        [5, 4500]
-      ] as const) {
-        expect([n, isExcluded(again.days, n, id)]).toEqual([n, false])
-      }
-      for (const [n, id] of [
-        [1, 500],
-        [2, 1500],
-        [6, 5500]
-      ] as const) {
-        expect([n, isExcluded(again.days, n, id)]).toEqual([n, true])
-      }
-    })
+  it.scopedLive(
+    "is in doubt for what was counted before a missing part of the journal that named its object",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* makeFolder
+        const hour = (n: number) => newYear + n * microsPerHour
+        const recordHour = (n: number, isArchived: boolean | "without rows", ...ids: ReadonlyArray<number>) =>
+          recordWith({ from: hour(n), isArchived }, folder, "a", ids).pipe(onDay(n / 24))
+        yield* recordHour(0, true, 1, 2)
+        // Counted and not archived, twice, then archived with what came later.
+        yield* recordHour(1, "without rows", 3, 1000)
+        yield* recordHour(2, "without rows", 1001, 2000)
+        yield* recordHour(3, true, 2001, 3000)
+        yield* recordHour(4, true, 3001, 4000)
+        yield* recordHour(5, true, 4001, 5000)
+        yield* recordHour(6, true, 5001, 6000)
+        yield* recordHour(30, true, 6001)
+        const before = yield* coverage(folder, {})
+        expect(before).toMatchObject(whole)
+        const journal = filesBelow(`${folder}/archive`).filter((file) => file.endsWith(".journal"))
+        const objects = objectsOf(folder, "a")
+        const isExcluded = (days: (typeof Days)["Type"], n: number, id: number) => {
+          const at = hour(n) + id * 1000
+          return days.some(({ exclude }) =>
+            exclude.some(({ from, to }) => Date.parse(from) * 1000 <= at && at < Date.parse(to) * 1000 + 999)
+          )
+        }
+        NodeFs.rmSync(`${folder}/archive/${journal[3]}`)
+        NodeFs.rmSync(`${folder}/archive/${objects.find((key) => key.includes("_20260101T01"))}`)
+        const { code, days } = yield* coverage(folder, {})
+        expect(code).toBe(1)
+        for (const [n, id] of [
+          [1, 500],
+          [2, 1500]
+        ] as const) {
+          expect(isExcluded(before.days, n, id)).toBe(false)
+          expect([n, isExcluded(days, n, id)]).toEqual([n, true])
+        }
+        for (const [n, id] of [
+          [0, 1],
+          [4, 3500],
+          [5, 4500],
+          [6, 5500]
+        ] as const) {
+          expect([n, isExcluded(days, n, id)]).toEqual([n, false])
+        }
+        // What came later was archived, and told of: a part that is missing later makes none of it doubtful.
+        NodeFs.rmSync(`${folder}/archive/${journal[6]}`)
+        const again = yield* coverage(folder, {})
+        for (const [n, id] of [
+          [0, 1],
+          [4, 3500],
+          [5, 4500]
+        ] as const) {
+          expect([n, isExcluded(again.days, n, id)]).toEqual([n, false])
+        }
+        for (const [n, id] of [
+          [1, 500],
+          [2, 1500],
+          [6, 5500]
+        ] as const) {
+          expect([n, isExcluded(again.days, n, id)]).toEqual([n, true])
+        }
+      })
   )
 
-  it.scopedLive("says nothing of what was counted and not archived, unless it has the database", () =>
+  it.scopedLive("claims nothing that was counted but not archived, unless it has the database", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordWith({}, folder, "a", [1, 1000]).pipe(onDay(0))
@@ -289,7 +291,7 @@ describe.concurrent("coverage of an archive of which objects are missing", () =>
     })
   )
 
-  it.scopedLive("takes the copy of an archive for what it is", () =>
+  it.scopedLive("accepts a copy of an archive", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3], [4])

@@ -68,8 +68,8 @@ const recordBoth = (folder: string) =>
     return filesBelow(`${folder}/archive`).filter((file) => file.startsWith("journal/"))
   })
 
-describe.concurrent("an archive that was begun with the old layout of the journal", () => {
-  it.scopedLive("is read as one with what came after, by every command", () =>
+describe.concurrent("an archive started with the old layout of the journal", () => {
+  it.scopedLive("is read together with what followed, by every command", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const old = yield* recordBoth(folder)
@@ -103,7 +103,7 @@ describe.concurrent("an archive that was begun with the old layout of the journa
     })
   )
 
-  it.scopedLive("is in doubt where a part of either layout is missing", () =>
+  it.scopedLive("is in doubt if a part of either layout is missing", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const old = yield* recordBoth(folder)
@@ -119,7 +119,7 @@ describe.concurrent("an archive that was begun with the old layout of the journa
     })
   )
 
-  it.scopedLive("has the checkpoints of then used: parts before one need not be there", () =>
+  it.scopedLive("has its old checkpoints used: parts before one can be missing", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const old = yield* recordBoth(folder)
@@ -135,7 +135,7 @@ describe.concurrent("an archive that was begun with the old layout of the journa
     })
   )
 
-  it.scopedLive("is known to be ahead of a database that was restored from a copy", () =>
+  it.scopedLive("is detected to be ahead of a database restored from a copy", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3])

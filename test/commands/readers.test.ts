@@ -48,7 +48,7 @@ const plant = (folder: string, server: string, millis: number) => {
 }
 
 describe.concurrent("verify", () => {
-  it.scopedLive("says of every object that nobody knows, or of which nobody can say", () =>
+  it.scopedLive("lists every object that is unknown, or newer than the journal", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3])
@@ -67,7 +67,7 @@ describe.concurrent("verify", () => {
   )
 
   it.scopedLive(
-    "goes on after a part of a journal that is damaged, where coverage leaves out that server and says so",
+    "continues after a damaged part of a journal, while coverage leaves out that server and says so",
     () =>
       Effect.gen(function* () {
         const folder = yield* makeFolder
@@ -93,20 +93,18 @@ describe.concurrent("verify", () => {
       })
   )
 
-  it.scopedLive(
-    "reads a journal whose clock was set back, or whose server was renamed, as the one that it is",
-    () =>
-      Effect.gen(function* () {
-        const folder = yield* makeFolder
-        yield* record(folder, "a", [1, 2, 3], [4, 5])
-        // as if the second part had been made by a clock that was set back, and by another name
-        const [, part = ""] = journalParts(folder, "a")
-        const earlier = part.replace("/a_", "/old_").replace(/_[0-9a-f]{24}\./, `_${"0".repeat(24)}.`)
-        NodeFs.renameSync(`${folder}/archive/${part}`, `${folder}/archive/${earlier}`)
-        expect(messagesBy((yield* run(folder, {}, "coverage", "--json")).stdout)).toEqual({ a: 5 })
-        const renamed = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "new" }
-        expect(messagesBy((yield* run(folder, renamed, "coverage", "--json")).stdout)).toEqual({ new: 5 })
-      })
+  it.scopedLive("reads a journal whose clock was set back, or whose server was renamed, as one", () =>
+    Effect.gen(function* () {
+      const folder = yield* makeFolder
+      yield* record(folder, "a", [1, 2, 3], [4, 5])
+      // as if the second part had been made by a clock that was set back, and by another name
+      const [, part = ""] = journalParts(folder, "a")
+      const earlier = part.replace("/a_", "/old_").replace(/_[0-9a-f]{24}\./, `_${"0".repeat(24)}.`)
+      NodeFs.renameSync(`${folder}/archive/${part}`, `${folder}/archive/${earlier}`)
+      expect(messagesBy((yield* run(folder, {}, "coverage", "--json")).stdout)).toEqual({ a: 5 })
+      const renamed = { DATABASE_PATH: `${folder}/a.db`, HOME_SERVER_NAME: "new" }
+      expect(messagesBy((yield* run(folder, renamed, "coverage", "--json")).stdout)).toEqual({ new: 5 })
+    })
   )
 })
 
@@ -129,11 +127,11 @@ const isInDoubt = (stdout: string, server: string) =>
     (day) => day.server === server && day.exclude.some(({ reasons }) => reasons.includes("journal"))
   )
 
-describe.concurrent("coverage of a journal of which something is missing", () => {
+describe.concurrent("coverage of a journal with missing parts", () => {
   const missing = (server: string) =>
     new RegExp(`^server ${server}: entries are missing from its journal, the time is in doubt: .*\\n$`)
 
-  it.scopedLive("is in doubt where a part is gone from the archive, and the command fails", () =>
+  it.scopedLive("is in doubt if a part is missing from the archive, and the command fails", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3], [4, 5], [6, 7], [8, 9])
@@ -165,7 +163,7 @@ describe.concurrent("coverage of a journal of which something is missing", () =>
     })
   )
 
-  it.scopedLive("is in doubt for what was pruned, where only the database is read", () =>
+  it.scopedLive("is in doubt for what was pruned, if only the database is read", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordWith({ limits: { millis: 0, entries: 0 } }, folder, "a", [1, 2, 3], [4, 5])
@@ -218,7 +216,7 @@ describe.concurrent("the holes that merge shows", () => {
   const merge = (folder: string, variables: Variables, ...args: ReadonlyArray<string>) =>
     run(folder, variables, "merge", "--into", `${folder}/merged`, ...args)
 
-  it.scopedLive("has what is still in a database, and what was in an object that is gone", () =>
+  it.scopedLive("include what is still in a database, and what was in a missing object", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       // The last one is of the next day: it proves that none is missing before.
@@ -245,7 +243,7 @@ describe.concurrent("the holes that merge shows", () => {
     })
   )
 
-  it.scopedLive("has days of which nothing is archived, and the time when no server was alive", () =>
+  it.scopedLive("include days without archives, and the time when no server was alive", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const at = Date.now() * 1000
@@ -264,7 +262,7 @@ describe.concurrent("the holes that merge shows", () => {
 })
 
 describe.concurrent("what merge lists", () => {
-  it.scopedLive("begins on the day of a stream's first message, whenever the exchange took it", () =>
+  it.scopedLive("starts on the day of a stream's first message, whenever the exchange accepted it", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const taken = { startedAt: newYear - 3 * microsPerDay }
@@ -278,12 +276,12 @@ describe.concurrent("what merge lists", () => {
   )
 })
 
-describe.concurrent("what merge makes of objects", () => {
+describe.concurrent("the result of merge", () => {
   const merge = (folder: string, ...args: ReadonlyArray<string>) =>
     run(folder, {}, "merge", "--into", `${folder}/merged`, ...args)
   const midnight = newYear + microsPerDay
 
-  it.scopedLive("has each message in one day, whether days are merged together or by themselves", () =>
+  it.scopedLive("has each message in one day, whether days are merged together or separately", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       // what `a` received before midnight, `b` received after it
@@ -309,7 +307,7 @@ describe.concurrent("what merge makes of objects", () => {
     })
   )
 
-  it.scopedLive("names an object that cannot be read, counts its time as a hole, and goes on", () =>
+  it.scopedLive("names an unreadable object, counts its time as a hole, and continues", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const day = ["--from", "2026-01-01", "--to", "2026-01-01"]
@@ -336,7 +334,7 @@ describe.concurrent("what merge makes of objects", () => {
     })
   )
 
-  it.scopedLive("has once what a restored copy of a database archived again", () =>
+  it.scopedLive("keeps once what a restored copy of a database archived again", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const database = `${folder}/a.db`
@@ -349,7 +347,7 @@ describe.concurrent("what merge makes of objects", () => {
     })
   )
 
-  it.scopedLive("is asked for by exchange and symbol, and nothing else is listed", () =>
+  it.scopedLive("lists only the selected exchange and symbol", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const empty = `<?xml version="1.0"?><ListBucketResult><Name>bucket</Name><KeyCount>0</KeyCount>
@@ -390,7 +388,7 @@ describe.concurrent("a command that only reads", () => {
     AWS_SECRET_KEY: "b"
   })
 
-  it.scopedLive("makes no bucket, and coverage needs none where there is the database", () =>
+  it.scopedLive("creates no bucket, and coverage needs none if there is a database", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* record(folder, "a", [1, 2, 3])
@@ -447,7 +445,7 @@ describe.concurrent("a command that only reads", () => {
     )
   }
 
-  it.scopedLive("says in one line what it did not expect", () =>
+  it.scopedLive("describes an unexpected error in one line", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const { code, stderr } = yield* run(folder, { TMPDIR: "/nonexistent" }, "coverage")

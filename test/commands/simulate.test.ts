@@ -11,7 +11,7 @@ const run = (...args: ReadonlyArray<string>) =>
   )
 
 describe("simulate", () => {
-  it.scopedLive("prints where it listens and serves until its time is over", () =>
+  it.scopedLive("prints where it listens and serves until its duration ends", () =>
     Effect.gen(function* () {
       const lines: Array<string> = []
       const fiber = yield* run(
@@ -28,7 +28,7 @@ describe("simulate", () => {
     })
   )
 
-  it.live("refuses what makes no sense", () =>
+  it.live("refuses senseless options", () =>
     Effect.gen(function* () {
       const lines: Array<string> = []
       for (const args of [

@@ -102,7 +102,7 @@ const holesWith = (
   ])
 
 describe("the holes of a union", () => {
-  it("has what both miss by number, whenever either noticed", () => {
+  it("include what both miss by number, whenever either noticed", () => {
     const a = server("a", trade, [gap(trade, [100, 105], [10_000, 10_050])])
     const b = server("b", trade, [gap(trade, [100, 105], [10_120, 10_170])])
     expect(holes(trade, a, b)).toEqual([[10_000, 10_170]])
@@ -110,7 +110,7 @@ describe("the holes of a union", () => {
     expect(holes(trade, a, b, c)).toEqual([[10_170, 10_300]])
   })
 
-  it("compares numbers beyond 2^53 exactly", () => {
+  it("compare numbers beyond 2^53 exactly", () => {
     const n = 2n ** 53n
     const a = server("a", trade, [gap(trade, [n, n + 1n], [10_000, 10_050])])
     expect(holes(trade, a, server("b", trade, [gap(trade, [n + 1n, n + 2n], [10_000, 10_050])]))).toEqual([])
@@ -119,21 +119,21 @@ describe("the holes of a union", () => {
     ).toEqual([[10_000, 10_050]])
   })
 
-  it("has nothing that one of them received, though all miss something at the time", () => {
+  it("exclude what one of them received, even if all miss something at that time", () => {
     const a = server("a", trade, [gap(trade, [100, 105], [10_000, 10_050])])
     const b = server("b", trade, [gap(trade, [105, 110], [10_000, 10_060])])
     expect(holes(trade, a, b)).toEqual([])
     expect(holes(trade, a, server("c", trade, []))).toEqual([])
   })
 
-  it("has what one missed while the other was not connected, or soon before or after that", () => {
+  it("include what one missed while the other was not connected, or shortly before or after", () => {
     const a = server("a", trade, [gap(trade, [100, 105], [10_000, 10_050])])
     expect(holes(trade, a, server("b", trade, [], [9000, 11_000]))).toEqual([[9500, 10_550]])
     expect(holes(trade, a, server("b", trade, [], [9000, 9900]))).toEqual([[9500, 9900]])
     expect(holes(trade, a, server("b", trade, [], [2000, 3000]))).toEqual([])
   })
 
-  it("goes by time, with some slack, where the numbers are not the exchange's own", () => {
+  it("are compared by time, with some tolerance, if the numbers are not the exchange's own", () => {
     const a = server("a", bybitBook, [gap(bybitBook, [5, 6], [10_000, 10_050])])
     const b = server("b", bybitBook, [gap(bybitBook, [905, 906], [10_120, 10_170])])
     expect(holes(bybitBook, a, b)).toEqual([[9620, 10_550]])
@@ -157,7 +157,7 @@ describe("the holes of a union", () => {
     hours: new Map([[hour, messages]])
   })
 
-  it("has what was committed and is not among what was merged, outside of the objects", () => {
+  it("include what was committed but not merged, outside the objects", () => {
     const a = server("a", trade, [committed(100)])
     expect(holesWith(trade, new Map([["a", mergedOf(100, [1000, 59_000])]]), [a])).toEqual([])
     expect(holesWith(trade, new Map([["a", mergedOf(60, [1000, 40_000])]]), [a])).toEqual([
@@ -178,7 +178,7 @@ describe("the holes of a union", () => {
     ])
   })
 
-  it("has the time between the end of one and the begin of the other", () => {
+  it("include the time between the end of one and the start of the other", () => {
     const shifted = (server: ServerCoverage, millis: number): ServerCoverage => ({
       ...server,
       streams: server.streams.map((stream) => ({
@@ -218,7 +218,7 @@ describe("the holes of a union", () => {
     { maxLength: 12 }
   )
 
-  it("are all messages that none of them has, and no other, by number", () => {
+  it("are exactly the messages that none of them has, by number", () => {
     FastCheck.assert(
       FastCheck.property(Gaps, Gaps, Gaps, (...all) => {
         // the n-th message is sent at 100 n ms; gaps of one server do not overlap

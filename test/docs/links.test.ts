@@ -62,7 +62,7 @@ describe("the documents", () => {
     expect(documents.filter((file) => !reached.has(file))).toEqual([])
   })
 
-  it("begin with a README that is read in some minutes", () => {
+  it("start with a README that can be read in a few minutes", () => {
     expect(Buffer.byteLength(textOf("README.md"))).toBeLessThanOrEqual(12_000)
   })
 })

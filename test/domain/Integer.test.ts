@@ -29,7 +29,7 @@ describe("integers", () => {
     }
   )
 
-  it("are none where there is none", () => {
+  it("are NaN if there is none", () => {
     for (const large of [1, 2n ** 60n]) {
       for (const get of [least, greatest]) {
         expect(get(large, Number.NaN)).toBeNaN()

@@ -16,7 +16,7 @@ const moments = (windows: ReadonlyArray<Window>) =>
   )
 
 describe("windows", () => {
-  it("are joined, cut and taken away as the sets of moments that they are", () => {
+  it("are united, intersected and subtracted like sets of moments", () => {
     FastCheck.assert(
       FastCheck.property(windows, windows, (a, b) => {
         const [inA, inB] = [moments(a), moments(b)]

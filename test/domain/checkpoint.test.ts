@@ -86,7 +86,7 @@ describe("a checkpoint of coverage", () => {
     )
   })
 
-  it("goes on where the database was lost, or restored from a copy", async () => {
+  it("continues if the database was lost or restored from a copy", async () => {
     await FastCheck.assert(
       FastCheck.asyncProperty(
         recordings,

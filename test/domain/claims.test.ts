@@ -55,9 +55,9 @@ const longer = ({ from, to }: Window) => to - from > 1
 
 const numRuns = runs(200)
 
-describe("what is said to be verified", () => {
+describe("verified time", () => {
   // Of a clock that is set, and of a database that is lost, the whole journal leaves more in doubt than has to be.
-  it("is no more for parts of the journal that are missing", async () => {
+  it("does not grow if parts of the journal are missing", async () => {
     await FastCheck.assert(
       FastCheck.asyncProperty(
         models({
@@ -87,8 +87,8 @@ describe("what is said to be verified", () => {
   // Of a clock that is set back only what comes later tells which times came twice.
   it.each([
     ["whatever fails", { isLive: [true, false] }, { without: ["step back"] as const }],
-    ["also where the clock is set back", { isLive: [true] }, { without: ["lose the database"] as const }]
-  ])("has no message in it that nobody has, %s", async (_, { isLive }, options) => {
+    ["even if the clock is set back", { isLive: [true] }, { without: ["lose the database"] as const }]
+  ])("contains no lost message, %s", async (_, { isLive }, options) => {
     await FastCheck.assert(
       FastCheck.asyncProperty(
         models(options),
@@ -110,7 +110,7 @@ describe("what is said to be verified", () => {
     )
   })
 
-  it("is something", () => {
+  it("is not empty", () => {
     const whole = FastCheck.sample(models(), 100).map((model) =>
       read(model, { missing: [false], isLive: true })
     )

@@ -115,7 +115,7 @@ const anyEvents = FastCheck.array(
 })
 
 describe("runs of events", () => {
-  it("leave no time out of doubt that the events by themselves would have in it", () => {
+  it("leave all time in doubt that the individual events would", () => {
     FastCheck.assert(
       FastCheck.property(anyEvents, FastCheck.func(FastCheck.boolean()), (events, isTaken) => {
         const within = { from: begin - second, to: begin + 4000 * second }
@@ -133,7 +133,7 @@ describe("runs of events", () => {
     )
   })
 
-  it("are told by themselves at first, and then as one", () => {
+  it("are journalled individually at first, and then as one", () => {
     const events = Array.from({ length: 365 }, (_, i) =>
       gapAt(begin + i * 2000, begin + (i - 1) * 2000, begin + i * 2000, 2 * i)
     )
@@ -152,7 +152,7 @@ describe("runs of events", () => {
     ])
   })
 
-  it("have no range of numbers where these do not grow", () => {
+  it("have no range of numbers if these do not increase", () => {
     const numbers = [...Array.from({ length: 11 }, (_, i) => i), 50, 20, 60, 70]
     const told = journalled(
       numbers.map((number, i) => gapAt(begin + i, begin + i - 1, begin + i, number)),

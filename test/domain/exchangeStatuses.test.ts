@@ -37,8 +37,8 @@ const windows = (state: ExchangeStatuses) =>
     to
   ])
 
-describe("what exchanges say of themselves", () => {
-  it("lasts until they say something else", () => {
+describe("a status message of an exchange", () => {
+  it("lasts until the next one", () => {
     const state = fold(
       says(1, "online"),
       says(5, "maintenance"),
@@ -53,7 +53,7 @@ describe("what exchanges say of themselves", () => {
     ])
   })
 
-  it("is no longer known after the end of the process", () => {
+  it("ends with the process", () => {
     const stopped = fold(says(1, "maintenance"), { _tag: "ProcessStopped", process: "p", lastSeen: at(4) })
     expect(windows(stopped)).toEqual([["maintenance", at(1), at(4)]])
     const killed = fold(says(1, "maintenance"), {
@@ -67,7 +67,7 @@ describe("what exchanges say of themselves", () => {
     expect(windows(killed)).toEqual([["maintenance", at(1), at(7)]])
   })
 
-  it("is of a moment where nothing will tell that it is over", () => {
+  it("is about a moment if its end will not be announced", () => {
     const state = fold(says(1, "online"), says(3, "notice", { isPassing: true }))
     expect(windows(state)).toEqual([
       ["online", at(1), null],
@@ -75,7 +75,7 @@ describe("what exchanges say of themselves", () => {
     ])
   })
 
-  it("stays in the database while it is not as usual, whatever its age", () => {
+  it("stays in the database while the exchange is impaired, whatever its age", () => {
     const needed = (...events: ReadonlyArray<JournalEvent>) =>
       Array.from(neededIds(entriesOf(events).reduce(applyToNeeded, noneNeeded)))
     expect(needed(says(1, "online"), says(2, "cancel_only"), says(3, "maintenance"))).toEqual([3])
@@ -84,7 +84,7 @@ describe("what exchanges say of themselves", () => {
     expect(needed(says(2, "maintenance"), { _tag: "ProcessStopped", process: "p" })).toEqual([])
   })
 
-  it("is in a checkpoint as long as it lasts, and one of before has none", () => {
+  it("is in a checkpoint while it lasts, and absent from older checkpoints", () => {
     const checkpoint = advanced(
       emptyCheckpoint("j"),
       entriesOf([says(1, "online"), says(2, "maintenance")]),
@@ -99,7 +99,7 @@ describe("what exchanges say of themselves", () => {
     expect(HashMap.size(Schema.decodeSync(CheckpointText)(JSON.stringify(before)).statuses)).toBe(0)
   })
 
-  it("is told in the end, however much could not be kept: what each said last", () => {
+  it("is journalled in the end, the last of each exchange, however much could not be kept", () => {
     const forgotten = makeForgottenEvents()
     for (const event of [
       says(1, "maintenance"),

@@ -43,7 +43,7 @@ const later = (stream: StreamId = book): JournalEntry => {
 }
 
 describe("the journal's events", () => {
-  it("come out of the database as they went in", () => {
+  it("are read back as they were written", () => {
     const json = Schema.parseJson(JournalEvent)
     FastCheck.assert(
       FastCheck.property(journals, (entries) => {
@@ -56,7 +56,7 @@ describe("the journal's events", () => {
 })
 
 describe("the archiver's state", () => {
-  it("is the same however the journal is cut, and whatever is pruned of it but what it needs", () => {
+  it("is the same however the journal is cut, and whatever unneeded entries are pruned", () => {
     FastCheck.assert(
       FastCheck.property(journals, FastCheck.nat(40), (entries, cut) => {
         const whole = archivesOf(entries)
@@ -207,7 +207,7 @@ describe("the time before the first message ever", () => {
     expect(holesOfFirst([7, connected], [12, message])).toEqual([[10], []])
   })
 
-  it("is missing where something is known to be", () => {
+  it("is missing if something is known to be", () => {
     const dropped = { _tag: "MessagesDropped", stream: book, first: at(3), last: at(4), count: 2 } as const
     expect(holesOfFirst([5, dropped], [7, connected], [12, message])).toEqual([
       [3],
@@ -234,7 +234,7 @@ describe("the time before the first message ever", () => {
     ])
   })
 
-  it("is missing as long as no message came", () => {
+  it("is missing while no message has arrived", () => {
     expect(holesOfFirst()).toEqual([[0], [{ from: at(0), to: at(12), reasons: ["down"] }]])
   })
 })
@@ -276,14 +276,14 @@ describe("a connection", () => {
     ])
   })
 
-  it("of which nothing was noted is covered no longer than it was known to work", () => {
+  it("of which nothing was noted is covered only as long as it was known to work", () => {
     const next = started(4, at(60), { process: "p", lastSeen: at(30), heard: {} })
     expect(holesAfter(next, connected(5, at(61), "2"))).toEqual([
       { from: at(1), to: at(61), reasons: ["down"] }
     ])
   })
 
-  it("that was heard to the end of its process leaves no hole of a moment", () => {
+  it("that was heard until the end of its process leaves no hole", () => {
     expect(holesAfter(stopped(4, at(30), { "1": at(29.9) }))).toEqual([])
   })
 
@@ -338,7 +338,7 @@ describe("the time after the last message of a stream", () => {
     )
   const holes = (recorded: StreamCoverage) => holesOf(recorded, recorded.wanted)
 
-  it("is not spoken of while its process runs, as far as is known, and no hole when the next one comes", () => {
+  it("is not claimed while its process runs, and is not a hole once the next message arrives", () => {
     const quiet = coverage(alive(5, 60))
     expect(quiet.wanted).toEqual({ from: at(0), to: at(20) + 1 })
     expect(holes(quiet)).toEqual([])
@@ -355,11 +355,11 @@ describe("the time after the last message of a stream", () => {
     expect(Array.from(coverage(...entries).doubts)).toEqual([{ from: at(20), to, reason: "unproven" }])
   })
 
-  it("is not in doubt for moments before a process stopped", () => {
+  it("is not in doubt for the moments before a process stopped", () => {
     expect(holes(coverage(stopped(5, 20.9)))).toEqual([])
   })
 
-  it("is covered in the next journal from the first message on that it has", () => {
+  it("is covered in the next journal from its first message on", () => {
     const before = endOfJournal(coverageOf([...recorded, alive(5, 60)]))
     const connected = (id: number, seconds: number, connection: string): JournalEntry => ({
       id,
@@ -399,7 +399,7 @@ describe("the time after the last message of a stream", () => {
     ])
   })
 
-  it("is not covered where the database was lost, and another one begins", () => {
+  it("is not covered if the database was lost and another one begins", () => {
     const before = endOfJournal(coverageOf([...recorded, alive(5, 60)]))
     const begun = [
       started(1, at(100), null),
@@ -435,19 +435,19 @@ describe("a clock that was set", () => {
     return coverage === undefined ? [] : holesOf(coverage, coverage.wanted)
   }
 
-  it("forward leaves the time in doubt that it passed over", () => {
+  it("forward leaves the skipped time in doubt", () => {
     expect(holesUpTo(at(90), step(at(10), at(70)))).toEqual([
       { from: at(10), to: at(70) + 1, reasons: ["down", "clock"] }
     ])
   })
 
-  it("back leaves the time in doubt that came twice, and what comes after is covered", () => {
+  it("back leaves the time that came twice in doubt, and covers what follows", () => {
     expect(holesUpTo(at(90), step(at(60), at(20)))).toEqual([
       { from: at(20), to: at(60) + 1, reasons: ["clock"] }
     ])
   })
 
-  it("forward while stream is silent leaves it in doubt since its last message", () => {
+  it("forward while a stream is silent leaves it in doubt since its last message", () => {
     const silent = { _tag: "StreamSilent", at: at(80), stream: book, seconds: 20, isOpen: true } as const
     const heard = { _tag: "StreamHeard", at: at(85), stream: book, after: at(5) } as const
     expect(
@@ -474,7 +474,7 @@ describe("a clock that was set", () => {
 })
 
 describe("covered time", () => {
-  it("ends where a dead process was last safe, whatever it told of later times", () => {
+  it("ends at the last sign of life of a dead process, whatever it journalled about later times", () => {
     FastCheck.assert(
       FastCheck.property(killedProcesses, ({ entries, lives }) => {
         const { streams } = endOfJournal(coverageOf(entries))
@@ -492,7 +492,7 @@ describe("covered time", () => {
     )
   })
 
-  it("is not taken back by what comes later", () => {
+  it("is not withdrawn by later entries", () => {
     FastCheck.assert(
       FastCheck.property(killedProcesses, FastCheck.nat(60), ({ entries }, cut) => {
         const whole = endOfJournal(coverageOf(entries))
@@ -505,7 +505,7 @@ describe("covered time", () => {
     )
   })
 
-  it("has every gap, drop and doubt that was told, on one day, and leaves it out", () => {
+  it("excludes every journalled gap, drop and doubt, each on one day", () => {
     FastCheck.assert(
       FastCheck.property(journals, FastCheck.integer({ min: -20, max: 20 }), (all, seconds) => {
         // The middle of the journal is at midnight.
@@ -532,13 +532,13 @@ describe("covered time", () => {
   })
 })
 
-describe("a journal of which entries are missing", () => {
+describe("a journal with missing entries", () => {
   const whole = (coverage: StreamCoverage) =>
     difference(wantedIn(coverage, everything), holesOf(coverage, everything))
   const verified = (entries: ReadonlyArray<JournalEntry>) =>
     Array.from(HashMap.values(endOfJournal(coverageOf(entries)).streams)).flatMap(whole)
 
-  it("never has more verified time than the whole one", () => {
+  it("never has more verified time than the complete one", () => {
     FastCheck.assert(
       FastCheck.property(recordings, FastCheck.nat(80), FastCheck.nat(80), (entries, from, length) => {
         const to = Math.min(from + length, entries.length - 1)
@@ -551,7 +551,7 @@ describe("a journal of which entries are missing", () => {
     )
   })
 
-  it("never has more verified time for what the database keeps of what was pruned", () => {
+  it("never has more verified time because of kept entries", () => {
     FastCheck.assert(
       FastCheck.property(recordings, FastCheck.nat(80), (entries, cut) => {
         const needed = neededOf(entries.slice(0, cut))
@@ -601,7 +601,7 @@ describe("a journal of which entries are missing", () => {
     )
   }
 
-  it("is in doubt from the last message before to the first entry after, and no longer if messages still come", () => {
+  it("is in doubt from the last message before to the first entry after, and no longer if messages still arrive", () => {
     expect(
       holes([
         ...begin,
@@ -618,7 +618,7 @@ describe("a journal of which entries are missing", () => {
     ).toEqual([[4, 30, "down", "journal"]])
   })
 
-  it("is in doubt for longer where the first entry after may have been told late", () => {
+  it("is in doubt for longer if the first entry after may have been journalled late", () => {
     const connected = { _tag: "StreamConnected", at: at(30), stream, connection: "2" } as const
     expect(holes([...begin, [9, 30, connected], [10, 99, committed(31, 99)], [11, 99, alive(99)]])).toEqual([
       [9, 90, "down", "journal"]
@@ -663,7 +663,7 @@ describe("a journal of which entries are missing", () => {
     ).toEqual([[11, 30, "down", "journal"]])
   })
 
-  it("is in doubt since then for a stream that could not be read, also if the clock was set meanwhile", () => {
+  it("is in doubt since then for an unreadable stream, even if the clock was set meanwhile", () => {
     const readable = { _tag: "StreamReadable", at: at(90), stream, frames: 1, kept: 1, after: null } as const
     expect(
       holes([
@@ -731,7 +731,7 @@ describe("a journal of which entries are missing", () => {
     expect(Math.min(...lost.map(({ from }) => from))).toBe(at(1))
   })
 
-  it("goes on after a copy of its database was restored, and what was in no archive is in doubt", () => {
+  it("continues after a copy of its database was restored, and what was in no archive is in doubt", () => {
     const list = [
       ...begin,
       [6, 20, committed(10, 19)],
@@ -781,7 +781,7 @@ describe("a stream that cannot be read, or is silent", () => {
     ])
   })
 
-  it("is so up to the end of a process that is killed meanwhile", () => {
+  it("is in doubt until the end of a process that is killed meanwhile", () => {
     const next = started(0, at(90), { process: "p", lastSeen: at(60) }).event
     expect(holes(journal(...connected, unreadable, [90, next], alive(91)))).toEqual([
       { from: at(18), to: at(60), reasons: ["unreadable"] }
@@ -791,7 +791,7 @@ describe("a stream that cannot be read, or is silent", () => {
     ])
   })
 
-  it("is silent until it is heard, and in journals of before for as long as was told", () => {
+  it("is silent until it is heard, and in older journals for as long as was journalled", () => {
     const silent = { _tag: "StreamSilent", at: at(40), stream: book, seconds: 10, action: "moved" } as const
     const heard = { _tag: "StreamHeard", at: at(50), stream: book, after: at(30) } as const
     const open = { ...silent, isOpen: true } as const
@@ -806,7 +806,7 @@ describe("a stream that cannot be read, or is silent", () => {
     ])
   })
 
-  it("has frames that are kept, which nobody was to record", () => {
+  it("keeps frames that no stream claims", () => {
     const aside: StreamId = { exchange: book.exchange, symbol: "*", dataType: "unreadable" }
     const hour = Math.floor(at(20) / 3_600_000_000)
     const counts = { stream: aside, messages: 7, hour, first: at(20), last: at(20) }
@@ -849,7 +849,7 @@ describe("what is to be recorded", () => {
   const coverageAfter = (entries: ReadonlyArray<JournalEntry>) =>
     Option.getOrThrow(HashMap.get(endOfJournal(coverageOf([...entries, later()])).streams, streamKey(book)))
 
-  it("is not a stream that was removed, though the next process tells of its last messages", () => {
+  it("excludes a removed stream, even if the next process journals its last messages", () => {
     const { wanted } = coverageAfter(
       events(
         process(0),
@@ -875,7 +875,7 @@ describe("what is to be recorded", () => {
     expect(wanted).toEqual({ from: at(0), to: at(100) })
   })
 
-  it("is a stream as long as its symbol is listed, whatever is told of it later", () => {
+  it("includes a stream while its symbol is listed, whatever is journalled later", () => {
     const until = events(
       process(0),
       connected(1, "1"),
@@ -890,7 +890,7 @@ describe("what is to be recorded", () => {
     expect(HashMap.size(endOfJournal(coverageOf(pruned)).streams)).toBe(0)
   })
 
-  it("is a stream again when its symbol is listed again, and neither down nor connected in between", () => {
+  it("includes a stream again when its symbol is listed again, neither down nor connected in between", () => {
     const coverage = coverageAfter(
       events(
         process(0),
@@ -908,7 +908,7 @@ describe("what is to be recorded", () => {
     expect(of100?.hours[0]?.wanted).toBe(89e6)
   })
 
-  it("has no day on which the symbol was not listed, also if the process began anew meanwhile", () => {
+  it("has no day on which the symbol was not listed, even if the process restarted meanwhile", () => {
     const coverage = coverageAfter(
       events(
         process(0),
@@ -927,7 +927,7 @@ describe("what is to be recorded", () => {
     ])
   })
 
-  it("is a stream that is given by its name, whatever is listed", () => {
+  it("includes a stream recorded by name, whatever is listed", () => {
     const coverage = coverageAfter(
       events(
         process(0),
@@ -942,7 +942,7 @@ describe("what is to be recorded", () => {
     expect(coverage.wanted).toEqual({ from: at(0), to: at(100) })
   })
 
-  it("counts messages only of the hours that are asked for", () => {
+  it("counts messages only in the requested hours", () => {
     const hour = Math.floor(at(0) / 3_600_000_000)
     const committed = (n: number) =>
       [

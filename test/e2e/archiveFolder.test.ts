@@ -87,7 +87,7 @@ describe.concurrent("the archive's folder, while it is in use", () => {
     })
   )
 
-  it.scopedLive("is replaced by another one, which is left as it is", () =>
+  it.scopedLive("is replaced by another one, which is left unchanged", () =>
     survives({
       takeAway: (archive) => {
         NodeFs.renameSync(archive, `${archive}.away`)

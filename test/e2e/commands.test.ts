@@ -49,7 +49,7 @@ describe("the demo", () => {
 })
 
 describe.concurrent("the commands", () => {
-  it.scopedLive("--help lists the commands, and an unknown one is refused", () =>
+  it.scopedLive("--help lists the commands, and an unknown command is refused", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const options = { cwd: folder, env: isolated(folder) }
@@ -68,7 +68,7 @@ describe.concurrent("the commands", () => {
     })
   )
 
-  it.scopedLive("simulate on a port that is taken says so in one line", () =>
+  it.scopedLive("simulate names a port that is taken in one line", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const { port } = yield* Simulator.make()
@@ -82,7 +82,7 @@ describe.concurrent("the commands", () => {
     })
   )
 
-  it.scopedLive("without settings but the exchange's URL it keeps everything below the current folder", () =>
+  it.scopedLive("keeps everything below the current folder if only the exchange's URL is set", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const record = `${folder}/sent.jsonl`

@@ -32,7 +32,7 @@ const symbols = ["btcusdt", "ethusdt"]
 
 describe.concurrent("kill -9", () => {
   it.scopedLive(
-    "at random moments and between the steps of an archive loses and doubles nothing that was committed",
+    "at random moments and between the steps of an archive neither loses nor duplicates what was committed",
     () =>
       Effect.gen(function* () {
         const where = yield* workspace

@@ -96,13 +96,13 @@ const eventuallyRows = (database: string, least: number) =>
 const files = ["", "-wal", "-shm"]
 
 describe.concurrent("the database's file, while it is in use", () => {
-  it.scopedLive("is put back when it is removed with all that belongs to it", () =>
+  it.scopedLive("is put back when it is removed with everything that belongs to it", () =>
     survives((database) => {
       for (const suffix of files) NodeFs.rmSync(`${database}${suffix}`)
     }, "the database's file was removed")
   )
 
-  it.scopedLive("is put back when it alone is moved away", () =>
+  it.scopedLive("is put back when only the file is moved away", () =>
     survives((database) => NodeFs.renameSync(database, `${database}.away`), "the database's file was removed")
   )
 
@@ -127,7 +127,7 @@ describe.concurrent("the database's file, while it is in use", () => {
     )
   )
 
-  it.scopedLive("is put back when another one takes its place, which is moved aside and not changed", () =>
+  it.scopedLive("is put back when another one takes its place, which is moved aside unchanged", () =>
     Effect.gen(function* () {
       let copy = Buffer.alloc(0)
       const where = yield* survives((database) => {

@@ -18,7 +18,7 @@ const Days = Schema.parseJson(
 )
 
 describe("an exchange in maintenance", () => {
-  it.scopedLive("is in the journal, the log, /health, the metrics and the coverage", () =>
+  it.scopedLive("appears in the journal, the log, /health, the metrics and the coverage", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({
@@ -60,7 +60,7 @@ describe("an exchange in maintenance", () => {
         Effect.map(
           healthOf(page),
           ({ code, reasons }) =>
-            code === 200 && reasons.some((reason) => reason.startsWith("kraken reports: maintenance, since "))
+            code === 200 && reasons.some((reason) => reason.startsWith("kraken status: maintenance, since "))
         )
       )
       const metrics = (yield* get(`${page}/metrics`)).text

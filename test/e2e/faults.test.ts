@@ -66,7 +66,7 @@ const collecting = (variables: Variables, rate = 20) =>
   })
 
 describe.concurrent("an exchange that misbehaves", () => {
-  it.scopedLive("sends garbage between the data: it is counted and kept aside, and no data are lost", () =>
+  it.scopedLive("sends garbage between the data: it is counted and kept, and no data are lost", () =>
     Effect.gen(function* () {
       const { collector, finish, simulator } = yield* collecting({})
       for (let i = 0; i < 4; i++) {
@@ -86,7 +86,7 @@ describe.concurrent("an exchange that misbehaves", () => {
     })
   )
 
-  it.scopedLive("sends mostly garbage: the collector connects anew", () =>
+  it.scopedLive("sends mostly garbage: the collector reconnects", () =>
     Effect.gen(function* () {
       const { finish, reconnectAfter } = yield* collecting({}, 5)
       yield* reconnectAfter({ _tag: "garbage", count: 500 })
@@ -130,7 +130,7 @@ describe.concurrent("an exchange that misbehaves", () => {
       })
   )
 
-  it.scopedLive("sends again what was archived already: it is still a duplicate", () =>
+  it.scopedLive("sends again what was already archived: it is still a duplicate", () =>
     Effect.gen(function* () {
       const { finish, simulator, reconnectAfter, where } = yield* collecting({ ARCHIVE_INTERVAL: "1" })
       yield* Effect.sleep("3 seconds")

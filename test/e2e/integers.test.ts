@@ -37,7 +37,7 @@ const trading = (ids: () => ReadonlyArray<bigint>) =>
   })
 
 describe("an exchange whose numbers pass 2^53", () => {
-  it.scopedLive("misses no message unseen, in one process or over a restart", () =>
+  it.scopedLive("hides no missing message, within one process or across a restart", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const n = 2n ** 53n

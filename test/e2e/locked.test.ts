@@ -57,7 +57,7 @@ describe.concurrent("a database that another program has locked", () => {
     })
   )
 
-  it.scopedLive("counts and warns of what does not fit in the queue meanwhile", () =>
+  it.scopedLive("counts what does not fit into the queue meanwhile, and warns", () =>
     Effect.gen(function* () {
       const { rows, sent, stdout } = yield* throughALock({ QUEUE_CAPACITY: "100" }, 30)
       expect(faultsOf(sent, rows, { mayMiss: true })).toEqual(faultless)

@@ -50,7 +50,7 @@ describe.concurrent("log files", () => {
     })
   )
 
-  it.scopedLive("LOG_LEVEL holds for all modules but those that have their own", () =>
+  it.scopedLive("follow LOG_LEVEL, except modules with a level of their own", () =>
     Effect.gen(function* () {
       const { entries } = yield* logged(yield* workspace, "warn,archive=info")
       expect(new Set(entries.map(({ level, module }) => `${module} ${level}`))).toEqual(
@@ -60,7 +60,7 @@ describe.concurrent("log files", () => {
     })
   )
 
-  it.scopedLive("LOG_LEVEL=none silences it altogether", () =>
+  it.scopedLive("are silenced by LOG_LEVEL=none", () =>
     Effect.gen(function* () {
       const { entries, stdout } = yield* logged(yield* workspace, "none")
       expect(entries).toEqual([])

@@ -67,7 +67,7 @@ const starting = (where: Workspace) =>
   })
 
 describe.concurrent("while storage is being opened", () => {
-  it.scopedLive("receives, says nothing yet, and commits it all once it is open", () =>
+  it.scopedLive("receives, logs nothing yet, and commits everything once it is open", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const { answer, collector, simulator } = yield* starting(where)
@@ -87,7 +87,7 @@ describe.concurrent("while storage is being opened", () => {
     })
   )
 
-  it.scopedLive("ends with one line, and nothing else, if it cannot be", () =>
+  it.scopedLive("ends with a single line if it cannot be opened", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const { answer, collector } = yield* starting(where)

@@ -106,7 +106,7 @@ describe.concurrent("proxies", () => {
     })
   )
 
-  it.scopedLive("go on trying where the proxy refuses, and print no password", () =>
+  it.scopedLive("keep retrying if the proxy refuses, and print no password", () =>
     Effect.gen(function* () {
       const { ports, urls, where } = yield* around
       const proxy = yield* httpProxy("another:one")
@@ -123,7 +123,7 @@ describe.concurrent("proxies", () => {
     })
   )
 
-  it.scopedLive("end the start where a variable is no proxy's URL, without its value", () =>
+  it.scopedLive("end the start if a variable is not the URL of a proxy, without its value", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const collector = yield* startCollector(where, { HTTPS_PROXY: `gopher://${credentials}@host` })

@@ -54,7 +54,7 @@ const collecting = Effect.gen(function* () {
 
 describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
   it.scopedLive(
-    "answers 503 twice: the upload is tried again, and rows are deleted only once it is verified",
+    "answers 503 twice: the upload is retried, and rows are deleted only once it is verified",
     () =>
       Effect.gen(function* () {
         const { bucket, finish, proxy, server, start, where } = yield* collecting
@@ -79,7 +79,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
       })
   )
 
-  it.scopedLive("takes an object and then does not have it: rows and file stay until it has", () =>
+  it.scopedLive("accepts an object and then does not have it: rows and file stay until it has", () =>
     Effect.gen(function* () {
       const { finish, proxy, start, where } = yield* collecting
       yield* proxy.inject("HEAD", { _tag: "Status", status: 404 }, 1_000_000)
@@ -102,7 +102,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
     })
   )
 
-  it.scopedLive("resets connections, loses its answer and refuses for a while: everything arrives once", () =>
+  it.scopedLive("resets connections, loses an answer and refuses for a while: everything arrives once", () =>
     Effect.gen(function* () {
       const { finish, proxy, start } = yield* collecting
       yield* proxy.inject("PUT", { _tag: "ResetRequest" })
@@ -118,7 +118,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
     })
   )
 
-  it.scopedLive("gets other bytes than were sent, of the same length: no row is deleted for them", () =>
+  it.scopedLive("receives other bytes than were sent, of the same length: no row is deleted", () =>
     Effect.gen(function* () {
       const { bucket, finish, proxy, start, where } = yield* collecting
       yield* proxy.inject("PUT", { _tag: "FlipBit" }, 1_000_000)
@@ -133,7 +133,7 @@ describe.concurrent(`an object store that fails (${s3ServerName})`, () => {
     })
   )
 
-  it.scopedLive("answers 500 to two objects for ever: everything else goes on, in every later cycle", () =>
+  it.scopedLive("answers 500 to two objects forever: everything else is archived, in every later cycle", () =>
     Effect.gen(function* () {
       const { bucket, finish, proxy, start, where } = yield* collecting
       const refused = yield* proxy.refuseFirst(2)

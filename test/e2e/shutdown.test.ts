@@ -66,7 +66,7 @@ describe.concurrent("a signal to stop", () => {
     )
   }
 
-  it.scopedLive("SIGHUP twice, as a shell and its terminal send it, ends it no sooner", () =>
+  it.scopedLive("SIGHUP twice, as a shell and its terminal send it, does not end it sooner", () =>
     Effect.gen(function* () {
       const { collector, sent, where } = yield* withAFullQueue()
       yield* collector.signal("SIGHUP")
@@ -103,7 +103,7 @@ describe.concurrent("a signal to stop", () => {
     )
   }
 
-  it.scopedLive("while the database is locked for a moment it still commits in time", () =>
+  it.scopedLive("commits in time if the database is locked for a moment", () =>
     Effect.gen(function* () {
       const { collector, sent, where } = yield* withAFullQueue()
       yield* Effect.scoped(
@@ -122,7 +122,7 @@ describe.concurrent("a signal to stop", () => {
   )
 
   it.scopedLive(
-    "while the database is locked throughout it ends in time, and says nothing of what it could not commit",
+    "ends in time if the database stays locked, and claims nothing that it could not commit",
     () =>
       Effect.gen(function* () {
         const { collector, where } = yield* withAFullQueue()
@@ -141,7 +141,7 @@ describe.concurrent("a signal to stop", () => {
       })
   )
 
-  it.scopedLive("while storage waits at its start for a store that does not answer it ends in time", () =>
+  it.scopedLive("ends in time while storage waits at its start for a store that does not answer", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 50 })
@@ -162,7 +162,7 @@ describe.concurrent("a signal to stop", () => {
     })
   )
 
-  it.scopedLive("while an upload hangs it ends in time, and the next start goes on with the upload", () =>
+  it.scopedLive("ends in time while an upload hangs, and the next start resumes the upload", () =>
     Effect.gen(function* () {
       const server = yield* s3Server
       const bucket = yield* makeBucket(server)
@@ -197,23 +197,21 @@ describe.concurrent("a signal to stop", () => {
     })
   )
 
-  it.scopedLive(
-    "while all processors are busy it does not wait for the status page, whose priority is low",
-    () =>
-      Effect.gen(function* () {
-        const { collector, sent, where } = yield* withAFullQueue()
-        yield* collector.awaitLine(/ status page url=/)
-        const busy = startNode(["--eval", "for (;;);"], { cwd: where.folder, env: {} })
-        yield* Effect.replicateEffect(busy, availableParallelism())
-        const [time, ended] = yield* Effect.timed(collector.stop())
-        expect(ended).toEqual({ code: 0, signal: null })
-        // what storage may take; the status page alone took 5 s
-        expect(Duration.toMillis(time)).toBeLessThan(4000 * pace)
-        expect(faultsOf(sent, yield* databaseRows(where.database))).toEqual(faultless)
-      })
+  it.scopedLive("does not wait for the low-priority status page while all processors are busy", () =>
+    Effect.gen(function* () {
+      const { collector, sent, where } = yield* withAFullQueue()
+      yield* collector.awaitLine(/ status page url=/)
+      const busy = startNode(["--eval", "for (;;);"], { cwd: where.folder, env: {} })
+      yield* Effect.replicateEffect(busy, availableParallelism())
+      const [time, ended] = yield* Effect.timed(collector.stop())
+      expect(ended).toEqual({ code: 0, signal: null })
+      // what storage may take; the status page alone took 5 s
+      expect(Duration.toMillis(time)).toBeLessThan(4000 * pace)
+      expect(faultsOf(sent, yield* databaseRows(where.database))).toEqual(faultless)
+    })
   )
 
-  it.scopedLive("a second one ends it at once", () =>
+  it.scopedLive("ends at once on a second signal", () =>
     Effect.gen(function* () {
       const { collector, where } = yield* withAFullQueue()
       yield* Effect.scoped(

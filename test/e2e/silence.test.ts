@@ -58,7 +58,7 @@ describe.concurrent("a feed that falls silent before the end of the process", ()
 })
 
 describe("the end of a process that waits for the database", () => {
-  it.scopedLive("claims no time after it has stopped to receive", () =>
+  it.scopedLive("claims no time after it stopped receiving", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 20 })

@@ -174,7 +174,7 @@ describe.concurrent("a start that fails: exit code 1, and one line on stderr for
     )
   }
 
-  it.scopedLive("a database of a newer version, which is left as it is", () =>
+  it.scopedLive("a database of a newer version, which is left unchanged", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       const database = `${folder}/newer.db`
@@ -215,9 +215,9 @@ describe.concurrent("a start that fails: exit code 1, and one line on stderr for
   )
 })
 
-describe("a start that succeeds although something is missing", () => {
+describe("a start that succeeds even if something is missing", () => {
   it.scopedLive(
-    "an S3 server that cannot be reached: it warns, records, and shows no secret at the lowest level",
+    "with an unreachable S3 server warns, records, and shows no secret at the lowest log level",
     () =>
       Effect.gen(function* () {
         const where = yield* workspace

@@ -26,7 +26,7 @@ const signal = (file: string, name: NodeJS.Signals) => {
   if (runs(file)) process.kill(Number(NodeFs.readFileSync(file, "utf8")), name)
 }
 
-describe.skipIf(process.platform !== "linux").concurrent("a stdout that takes no more (on Linux)", () => {
+describe.skipIf(process.platform !== "linux").concurrent("a blocked stdout (on Linux)", () => {
   for (const [name, start, missing] of outputs) {
     it.scopedLive.skipIf(missing !== undefined)(
       `stops neither recording nor the end: ${name}${missing === undefined ? "" : ` (skipped: ${missing})`}`,

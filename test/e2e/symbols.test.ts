@@ -18,7 +18,7 @@ const urlsOf = (simulator: Simulator.Simulator) => ({
 const warning = /WARN .*not listed by the exchange/
 
 describe.concurrent("symbols that the exchange does not list", () => {
-  it.scopedLive("are told once for each exchange, with those near them; the others are recorded", () =>
+  it.scopedLive("are logged once per exchange, with similar ones; the others are recorded", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const coinbase = yield* Simulator.make({ exchange: "coinbase" })
@@ -48,7 +48,7 @@ describe.concurrent("symbols that the exchange does not list", () => {
     })
   )
 
-  it.scopedLive("are not looked up where an endpoint was named without its list", () =>
+  it.scopedLive("are not looked up if an endpoint was configured without its list", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const okx = yield* Simulator.make({ exchange: "okx" })
@@ -152,7 +152,7 @@ describe.concurrent("symbols of a pattern", () => {
 })
 
 describe("kraken's other instruments", () => {
-  it.scopedLive("tokenised stocks are meant by patterns, and what is traded on another exchange is not", () =>
+  it.scopedLive("include tokenised stocks in patterns, and exclude what trades on another exchange", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({

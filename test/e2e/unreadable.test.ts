@@ -24,7 +24,7 @@ const Health = Schema.parseJson(
 )
 
 describe.concurrent("an exchange that changes its format", () => {
-  it.scopedLive("loses nothing: frames are kept, told of in every place, and their time is not claimed", () =>
+  it.scopedLive("keeps unreadable frames, reports them everywhere, and does not claim their time", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ exchange: "okx", symbols: ["BTC-USDT"], rate: 20 })
@@ -60,7 +60,7 @@ describe.concurrent("an exchange that changes its format", () => {
         collector.printed,
         Effect.map(health, ({ reasons, status }) => {
           return (
-            status === "degraded" && reasons.some((reason) => reason.includes("2 streams are not readable"))
+            status === "degraded" && reasons.some((reason) => reason.includes("2 streams are unreadable"))
           )
         })
       )

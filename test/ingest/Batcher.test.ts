@@ -83,7 +83,7 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("keeps a batch that fails, and tries again after 250 ms", () =>
+  it.effect("keeps a failed batch, and retries it after 250 ms", () =>
     withRepo(({ batches, failures, layer }) =>
       Effect.gen(function* () {
         yield* Ref.set(failures, 1)
@@ -97,7 +97,7 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("tries again after longer and longer pauses, but never later than after the interval", () =>
+  it.effect("retries after longer and longer pauses, at most the interval", () =>
     withRepo(({ batches, failures, layer }) =>
       Effect.gen(function* () {
         const left = 1_000_000
@@ -119,7 +119,7 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("takes one more batch while it fails, and then lets the queue slide", () =>
+  it.effect("takes one more batch while commits fail, and then lets the queue slide", () =>
     withRepo(({ batches, failures, layer }) =>
       Effect.gen(function* () {
         yield* Ref.set(failures, 1_000_000)
@@ -137,7 +137,7 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("commits what is left when it is closed, the batch that failed before included", () =>
+  it.effect("commits what is left when it is closed, including a batch that failed before", () =>
     withRepo(({ batches, failures, layer }) =>
       Effect.gen(function* () {
         yield* Effect.gen(function* () {
@@ -173,7 +173,7 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("tries again in order when a batch fails while the next one is on its way", () =>
+  it.effect("retries in order if a batch fails while the next one is on its way", () =>
     withRepo(({ batches, failures, layer }) =>
       Effect.gen(function* () {
         yield* Ref.set(failures, 2)
@@ -187,7 +187,7 @@ describe("Batcher", () => {
     )
   )
 
-  it.effect("gives up committing after its time when it is closed, and journals what is lost", () =>
+  it.effect("gives up committing after its drain timeout, and journals what is lost", () =>
     withRepo(({ batches, events, failures, layer }) =>
       Effect.gen(function* () {
         yield* Ref.set(failures, 1000)

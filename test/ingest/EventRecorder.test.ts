@@ -92,7 +92,7 @@ const disconnected = (at: number, connection: string, heard = at): ReceivingEven
 })
 
 describe("EventRecorder", () => {
-  it.effect("gives no sign of life while a batch is under way, though the queue is empty", () =>
+  it.effect("journals no sign of life while a batch is under way, even if the queue is empty", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -111,20 +111,22 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("journals what gave way in the last second, and a last sign of life when all is committed", () =>
-    Effect.gen(function* () {
-      const { layer, told } = makeStorage()
-      yield* Effect.gen(function* () {
-        yield* TestClock.adjust("2500 millis")
-        const queue = yield* SnapshotQueue
-        for (const n of [1, 2, 3]) queue.unsafeOffer(snapshot(n))
-      }).pipe(Effect.provide(recording(layer)))
-      expect(told.events).toMatchObject([{ _tag: "MessagesDropped", stream: book, count: 1 }])
-      expect(told.signs.at(-1)).toBe(2_500_000)
-    })
+  it.effect(
+    "journals what was dropped in the last second, and a last sign of life once everything is committed",
+    () =>
+      Effect.gen(function* () {
+        const { layer, told } = makeStorage()
+        yield* Effect.gen(function* () {
+          yield* TestClock.adjust("2500 millis")
+          const queue = yield* SnapshotQueue
+          for (const n of [1, 2, 3]) queue.unsafeOffer(snapshot(n))
+        }).pipe(Effect.provide(recording(layer)))
+        expect(told.events).toMatchObject([{ _tag: "MessagesDropped", stream: book, count: 1 }])
+        expect(told.signs.at(-1)).toBe(2_500_000)
+      })
   )
 
-  it.effect("gives no last sign of life when messages could not be committed", () =>
+  it.effect("journals no last sign of life if messages could not be committed", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       const closing = yield* Effect.gen(function* () {
@@ -139,7 +141,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("claims no time after receiving has ended, however long the end takes", () =>
+  it.effect("claims no time after receiving ended, however long closing takes", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       let heardAt = 1
@@ -156,7 +158,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("says with every batch what was heard after it was taken", () =>
+  it.effect("passes with every batch when connections were heard after it was taken", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       let heardAt = 1
@@ -173,7 +175,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("journals what was told before a batch was taken, before the batch is committed", () =>
+  it.effect("journals the events before a batch, before the batch is committed", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -195,7 +197,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("gives no sign of life as long as something is not told", () =>
+  it.effect("journals no sign of life while an event is not journalled", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -218,7 +220,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("tells of a run of gaps once a second, and before the messages around them are committed", () =>
+  it.effect("journals a run of gaps once a second, and before the messages around them are committed", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -239,7 +241,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("has holes where the database refused messages", () =>
+  it.effect("journals a hole where the database refused messages", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -257,7 +259,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("is closed in 2 s although storage hangs", () =>
+  it.effect("closes within 2 s even if storage hangs", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       told.records = Effect.uninterruptible(Effect.never)
@@ -267,7 +269,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("leaves in doubt what it had no room for, and keeps how connections stand", () =>
+  it.effect("leaves in doubt what it had no room for, and keeps the state of connections", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -296,7 +298,7 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect("leaves all in doubt that it had no room for when the clock was set meanwhile", () =>
+  it.effect("leaves everything in doubt that it had no room for, if the clock was set meanwhile", () =>
     Effect.gen(function* () {
       const { layer, told } = makeStorage()
       yield* Effect.gen(function* () {
@@ -322,34 +324,32 @@ describe("EventRecorder", () => {
     })
   )
 
-  it.effect(
-    "leaves in doubt what it had no room to tell about a stream that cannot be read, or is silent",
-    () =>
-      Effect.gen(function* () {
-        const { layer, told } = makeStorage()
-        const unreadable = (at: number, stream: StreamId): ReceivingEvent => {
-          return { _tag: "StreamUnreadable", at, stream, reason: "compressed", after: at - 5 }
-        }
-        const readable = (at: number, stream: StreamId): ReceivingEvent => {
-          return { _tag: "StreamReadable", at, stream, frames: 1, kept: 1, after: null }
-        }
-        yield* Effect.gen(function* () {
-          const recorder = yield* EventRecorder
-          told.records = busy
-          for (const at of [10, 20, 30]) recorder.unsafeRecord(gap(at))
-          recorder.unsafeRecord(readable(40, trade))
-          recorder.unsafeRecord(unreadable(50, book))
-          recorder.unsafeRecord(readable(60, book))
-          recorder.unsafeRecord(unreadable(70, book))
-          told.records = Effect.void
-          yield* TestClock.adjust("3 seconds")
-        }).pipe(Effect.provide(recording(layer, { maxWaiting: 3 })))
-        expect(told.events.slice(3)).toEqual([
-          { _tag: "Discontinuity", at: 40, stream: trade, reason: "untold", after: 40, before: 40 },
-          readable(40, trade),
-          { _tag: "Discontinuity", at: 70, stream: book, reason: "untold", after: 45, before: 70 },
-          unreadable(70, book)
-        ])
-      })
+  it.effect("leaves in doubt an unreadable or silent stream that it had no room for", () =>
+    Effect.gen(function* () {
+      const { layer, told } = makeStorage()
+      const unreadable = (at: number, stream: StreamId): ReceivingEvent => {
+        return { _tag: "StreamUnreadable", at, stream, reason: "compressed", after: at - 5 }
+      }
+      const readable = (at: number, stream: StreamId): ReceivingEvent => {
+        return { _tag: "StreamReadable", at, stream, frames: 1, kept: 1, after: null }
+      }
+      yield* Effect.gen(function* () {
+        const recorder = yield* EventRecorder
+        told.records = busy
+        for (const at of [10, 20, 30]) recorder.unsafeRecord(gap(at))
+        recorder.unsafeRecord(readable(40, trade))
+        recorder.unsafeRecord(unreadable(50, book))
+        recorder.unsafeRecord(readable(60, book))
+        recorder.unsafeRecord(unreadable(70, book))
+        told.records = Effect.void
+        yield* TestClock.adjust("3 seconds")
+      }).pipe(Effect.provide(recording(layer, { maxWaiting: 3 })))
+      expect(told.events.slice(3)).toEqual([
+        { _tag: "Discontinuity", at: 40, stream: trade, reason: "untold", after: 40, before: 40 },
+        readable(40, trade),
+        { _tag: "Discontinuity", at: 70, stream: book, reason: "untold", after: 45, before: 70 },
+        unreadable(70, book)
+      ])
+    })
   )
 })

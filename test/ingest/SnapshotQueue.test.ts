@@ -28,7 +28,7 @@ describe("SnapshotQueue", () => {
     }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 100 })))
   )
 
-  it.effect("lets the oldest give way when it is full, and counts them by stream", () =>
+  it.effect("drops the oldest when it is full, and counts them by stream", () =>
     Effect.gen(function* () {
       const queue = yield* SnapshotQueue
       for (const n of range(0, 25)) queue.unsafeOffer(snapshot(n, n < 4 ? trade : book))
@@ -65,7 +65,7 @@ describe("SnapshotQueue", () => {
     }).pipe(Effect.provide(SnapshotQueue.layer({ capacity: 100, maxBytes: 10_000_000 })))
   )
 
-  it.effect("says when it is half full, once for each filling", () =>
+  it.effect("signals that it is half full, once for each filling", () =>
     Effect.gen(function* () {
       const queue = yield* SnapshotQueue
       const waiting = yield* Effect.fork(queue.awaitHalfFull)
@@ -102,7 +102,7 @@ describe("SnapshotQueue", () => {
     )
   )
 
-  it.effect("keeps nothing of an empty take, and nothing of a batch that is released", () =>
+  it.effect("keeps nothing of an empty batch or a released one", () =>
     Effect.gen(function* () {
       const queue = yield* SnapshotQueue
       for (let i = 0; i < 1000; i++) yield* queue.takeAll

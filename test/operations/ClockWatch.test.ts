@@ -4,7 +4,7 @@ import type { ClockMeasured } from "../../src/domain/JournalEvent.ts"
 import { watchClock } from "../../src/operations/ClockWatch.ts"
 
 describe("the clock watch", () => {
-  it.effect("tells once a minute how far the wall clock went astray, and what the time daemon says", () =>
+  it.effect("measures once a minute how far the wall clock drifted, and what the time daemon estimates", () =>
     Effect.gen(function* () {
       const told: Array<typeof ClockMeasured.Type> = []
       const clock = yield* Effect.clock

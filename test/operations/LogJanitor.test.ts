@@ -8,7 +8,7 @@ import { LogJanitor } from "../../src/operations/LogJanitor.ts"
 import { asleep } from "../support/asleep.ts"
 
 describe("LogJanitor", () => {
-  it.scoped("deletes old log files of ours and nothing else", () =>
+  it.scoped("deletes our old log files and nothing else", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* logDirectory
@@ -69,7 +69,7 @@ describe("LogJanitor", () => {
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 
-  it.scoped("warns of what it cannot delete and goes on", () =>
+  it.scoped("warns about what it cannot delete, and continues", () =>
     Effect.gen(function* () {
       const real = yield* FileSystem.FileSystem
       const directory = yield* logDirectory
@@ -97,7 +97,7 @@ describe("LogJanitor", () => {
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 
-  it.scoped("warns of a directory that it cannot read", () =>
+  it.scoped("warns about a directory that it cannot read", () =>
     Effect.gen(function* () {
       const { lines, logger } = recorder()
       yield* sweepOnce("/nowhere/logs").pipe(Effect.provide(logger))

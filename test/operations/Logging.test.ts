@@ -21,7 +21,7 @@ import type { Output } from "../../src/operations/Logging/Stdout.ts"
 import * as Logging from "../../src/operations/Logging.ts"
 
 describe("stdout", () => {
-  it.scoped("has readable lines", () =>
+  it.scoped("prints readable lines", () =>
     Effect.gen(function* () {
       const { logged } = yield* logAll(
         Effect.gen(function* () {
@@ -61,7 +61,7 @@ describe("stdout", () => {
     })
   )
 
-  it.scoped("may be closed", () =>
+  it.scoped("can be closed", () =>
     Effect.gen(function* () {
       const closed = new Writable({ write: (_chunk, _encoding, done) => done(new Error("write EPIPE")) })
       const { files } = yield* logAll(
@@ -110,7 +110,7 @@ describe("the log file", () => {
     })
   )
 
-  it.scoped("is another one after midnight, and is appended to after a restart", () =>
+  it.scoped("changes at midnight, and is appended to after a restart", () =>
     Effect.gen(function* () {
       const directory = yield* makeDirectory
       const first = Effect.gen(function* () {
@@ -148,7 +148,7 @@ describe("the log file", () => {
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 
-  it.scoped("ends a line that a crash left torn", () =>
+  it.scoped("completes a line that a crash cut off", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const directory = yield* makeDirectory
@@ -160,7 +160,7 @@ describe("the log file", () => {
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 
-  it.scoped("is made again where its directory is removed", () =>
+  it.scoped("is recreated if its directory is removed", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const directory = join(yield* makeDirectory, "a", "b")
@@ -179,7 +179,7 @@ describe("the log file", () => {
     }).pipe(Effect.provide(NodeFileSystem.layer))
   )
 
-  it.scoped("that cannot be written is reported once, and loses nothing while there is room", () =>
+  it.scoped("is reported once if it cannot be written, and loses nothing while there is room", () =>
     Effect.gen(function* () {
       const disk = { full: false }
       const { files, logged } = yield* logAll(
@@ -205,7 +205,7 @@ describe("the log file", () => {
     })
   )
 
-  it.scoped("holds a bounded number of lines while it cannot be written, and counts the others", () =>
+  it.scoped("keeps a bounded number of lines while it cannot be written, and counts the rest", () =>
     Effect.gen(function* () {
       const disk = { full: true }
       const { files, logged } = yield* logAll(
@@ -225,7 +225,7 @@ describe("the log file", () => {
     })
   )
 
-  it.scoped("that cannot be made fails the layer", () =>
+  it.scoped("fails the layer if it cannot be created", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const blocked = join(yield* makeDirectory, "file")
@@ -274,7 +274,7 @@ describe("directives", () => {
 
 describe("whatever is logged", () => {
   it.scoped.prop(
-    "there is one line on stdout and one JSON object in the file",
+    "is one line on stdout and one JSON object in the file",
     {
       value: FastCheck.anything({
         withBigInt: true,
@@ -309,7 +309,7 @@ describe("whatever is logged", () => {
     { fastCheck: { numRuns: 50 } }
   )
 
-  it.scoped("secrets stay hidden wherever they are", () =>
+  it.scoped("hides secrets wherever they are", () =>
     Effect.gen(function* () {
       const secret = Redacted.make("hush")
       const circular: Record<string, unknown> = { secret }

@@ -69,7 +69,7 @@ describe.skipIf(!existsSync(program))("traces (needs the built program)", () => 
       })
   )
 
-  it.scopedLive("that nobody takes cost nothing", () =>
+  it.scopedLive("cost nothing if nobody accepts them", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 20 })

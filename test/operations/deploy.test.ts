@@ -38,8 +38,8 @@ const load = (toml: string) =>
     return { settings: yield* Effect.withConfigProvider(loadSettings(exchanges), provider), asked }
   }).pipe(Effect.provide(NodeContext.layer))
 
-describe("the example of a settings file", () => {
-  it.scopedLive("loads, and says what is the default anyway", () =>
+describe("the example settings file", () => {
+  it.scopedLive("loads, and states the defaults", () =>
     Effect.gen(function* () {
       const { settings } = yield* load(example)
       const { settings: defaults } = yield* load("")
@@ -47,7 +47,7 @@ describe("the example of a settings file", () => {
     })
   )
 
-  it.scopedLive("explains every setting that there is", () =>
+  it.scopedLive("explains every setting", () =>
     Effect.gen(function* () {
       const { asked } = yield* load(example)
       const explained = new Set(
@@ -59,7 +59,7 @@ describe("the example of a settings file", () => {
     })
   )
 
-  it.scopedLive("loads with everything in it that is left out", () =>
+  it.scopedLive("loads with all commented settings enabled", () =>
     Effect.gen(function* () {
       const all = example
         .replace(/^# ([a-z][a-z0-9_]* = )/gm, "$1")
@@ -88,8 +88,8 @@ const Dashboard = Schema.parseJson(
   })
 )
 
-describe("what is deployed beside the collector", () => {
-  it("the dashboard and the alerts ask for metrics that there are", () => {
+describe("the deployment files", () => {
+  it("query only existing metrics in the dashboard and the alerts", () => {
     const panels = Schema.decodeUnknownSync(Dashboard)(read("grafana/dashboards/collector.json")).panels
     const sources = [
       "ingest/metrics.ts",
@@ -117,19 +117,14 @@ describe("what is deployed beside the collector", () => {
     )
   })
 
-  it.skipIf(!hasProgram("promtool"))(
-    "promtool, where it is installed, takes the configuration of Prometheus and its alerts",
-    () => {
-      expect(runProgram("promtool", ["check", "config", `${deploy}prometheus/prometheus.yml`])).toMatchObject(
-        {
-          code: 0
-        }
-      )
-    }
-  )
+  it.skipIf(!hasProgram("promtool"))("are accepted by promtool, if it is installed", () => {
+    expect(runProgram("promtool", ["check", "config", `${deploy}prometheus/prometheus.yml`])).toMatchObject({
+      code: 0
+    })
+  })
 
   it.skipIf(!hasProgram("systemd-analyze") || !existsSync("/usr/bin/node"))(
-    "systemd, where it and Node are installed, takes the unit",
+    "are accepted by systemd, if it and Node are installed",
     () => {
       const { code, output } = runProgram("systemd-analyze", ["verify", `${deploy}crypto-collector.service`])
       expect({ code, output }).toEqual({ code: 0, output: "" })

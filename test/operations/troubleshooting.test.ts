@@ -38,13 +38,13 @@ const fatal = messagesAfter(
   /\b(?:DatabaseUnusable|ArchiveStoreUnusable|ResourceUnavailable)\(\{[^{}]*?reason:\s*|\bunusable\(\s*|return (?=`HTTP_)/
 )
 
-describe("the table of Troubleshooting", () => {
-  it("finds messages to look for", () => {
+describe("the Troubleshooting table", () => {
+  it("finds the messages in the source", () => {
     expect(logged.length).toBeGreaterThan(15)
     expect(fatal.length).toBeGreaterThan(8)
   })
 
-  it("has a row for every warning, every error and every failure of the start", () => {
+  it("has a row for every warning, error and startup failure", () => {
     const missing = [...logged, ...fatal].filter(({ message }) => !table.includes(message))
     expect(Array.from(new Set(missing.map(({ file, message }) => `${file}: ${message}`)))).toEqual([])
   })

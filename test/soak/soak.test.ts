@@ -9,7 +9,7 @@ const seed = Number(process.env.SOAK_SEED ?? Date.now() % 1_000_000)
 
 describe("all exchanges at once, misbehaving", () => {
   it.live(
-    "every hole is recorded, and nothing else is",
+    "records every hole, and nothing but holes",
     () =>
       Effect.gen(function* () {
         const outcome = yield* soak({ seconds, seed })

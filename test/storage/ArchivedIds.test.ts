@@ -53,7 +53,7 @@ const remembered = Effect.flatMap(SqlClient.SqlClient, (sql) =>
   Effect.map(sql<{ n: number }>`SELECT count(*) AS n FROM archived_ids`, (rows) => rows[0]?.n ?? 0)
 )
 
-describe("a message that comes again after its first copy was archived", () => {
+describe("a message that arrives again after its first copy was archived", () => {
   it.scoped("is a duplicate, whatever its id looks like, and only on its own stream", () =>
     Effect.gen(function* () {
       const ids = [
@@ -80,7 +80,7 @@ describe("a message that comes again after its first copy was archived", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is told from new ones as a set would tell it, whatever comes and whenever it is archived", () =>
+  it.scoped("is recognized exactly as by a set, whatever arrives and whenever it is archived", () =>
     Effect.gen(function* () {
       const id = FastCheck.oneof(
         FastCheck.integer({ min: -5, max: 60 }).map(String),
@@ -106,7 +106,7 @@ describe("a message that comes again after its first copy was archived", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is known among the last messages of its stream at least, in bounded space", () =>
+  it.scoped("is recognized at least among the last messages of its stream, in bounded space", () =>
     Effect.gen(function* () {
       for (const from of range(0, 40)) {
         yield* append(book, range(from * 10, from * 10 + 10).map(String))
@@ -126,7 +126,7 @@ describe("a message that comes again after its first copy was archived", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is known however far the wall clock is set", () =>
+  it.scoped("is recognized however far the wall clock is set", () =>
     Effect.gen(function* () {
       const clock = yield* Effect.clock
       const dayLater: Clock.Clock = {
@@ -151,27 +151,29 @@ describe("a message that comes again after its first copy was archived", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is another one if it says something else, and is kept and known under an id of its own", () =>
-    Effect.gen(function* () {
-      const ids = ["1", "2", "x", "2-4"]
-      yield* append(book, ids)
-      yield* archive(book)
-      expect(yield* append(book, ["1", ...ids], "other")).toMatchObject({ inserted: 4, duplicates: 1 })
-      const sql = yield* SqlClient.SqlClient
-      const stored = yield* sql<{
-        id: string
-      }>`SELECT exchange_sequence_id AS id FROM snapshots ORDER BY snapshots.id`
-      expect(stored.map(({ id }) => id.replace(/~[0-9a-f]{8}$/, "~"))).toEqual(ids.map((id) => `${id}~`))
-      // while it waits, and after it was archived
-      expect(yield* append(book, ids, "other")).toMatchObject({ inserted: 0, duplicates: 4 })
-      yield* archive(book)
-      expect(yield* append(book, ids, "other")).toMatchObject({ inserted: 0, duplicates: 4 })
-      expect(yield* append(book, ids)).toMatchObject({ inserted: 0, duplicates: 4 })
-      expect(yield* append(book, ids, "a third")).toMatchObject({ inserted: 4 })
-    }).pipe(Effect.provide(storage))
+  it.scoped(
+    "is a different one if its content differs, and is kept and recognized under an id of its own",
+    () =>
+      Effect.gen(function* () {
+        const ids = ["1", "2", "x", "2-4"]
+        yield* append(book, ids)
+        yield* archive(book)
+        expect(yield* append(book, ["1", ...ids], "other")).toMatchObject({ inserted: 4, duplicates: 1 })
+        const sql = yield* SqlClient.SqlClient
+        const stored = yield* sql<{
+          id: string
+        }>`SELECT exchange_sequence_id AS id FROM snapshots ORDER BY snapshots.id`
+        expect(stored.map(({ id }) => id.replace(/~[0-9a-f]{8}$/, "~"))).toEqual(ids.map((id) => `${id}~`))
+        // while it waits, and after it was archived
+        expect(yield* append(book, ids, "other")).toMatchObject({ inserted: 0, duplicates: 4 })
+        yield* archive(book)
+        expect(yield* append(book, ids, "other")).toMatchObject({ inserted: 0, duplicates: 4 })
+        expect(yield* append(book, ids)).toMatchObject({ inserted: 0, duplicates: 4 })
+        expect(yield* append(book, ids, "a third")).toMatchObject({ inserted: 4 })
+      }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is the same by its id alone where an older version archived it, which kept no hashes", () =>
+  it.scoped("is recognized by its id alone if an older version archived it, without a hash", () =>
     Effect.gen(function* () {
       yield* append(book, ["1", "2"])
       yield* archive(book)

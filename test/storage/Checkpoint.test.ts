@@ -22,7 +22,7 @@ const begin: ReadonlyArray<JournalEvent> = [
 ]
 
 describe("the checkpoint in the database", () => {
-  it.effect("is made of what is kept, where an older version of the collector pruned the journal", () =>
+  it.effect("is built from what is left, where an older version of the collector pruned the journal", () =>
     Effect.gen(function* () {
       const journal = yield* EventJournal
       yield* journal.appendAll(begin)
@@ -34,7 +34,7 @@ describe("the checkpoint in the database", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.effect("is made anew where it cannot be read", () =>
+  it.effect("is rebuilt if it cannot be read", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const journal = yield* EventJournal

@@ -39,7 +39,7 @@ const lockedWhile = <A, E>(path: string, effect: Effect.Effect<A, E>) =>
   )
 
 describe("Database", () => {
-  it.live("makes a durable database, with its folder", () =>
+  it.live("creates a durable database, with its folder", () =>
     withFile((path) =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -49,7 +49,7 @@ describe("Database", () => {
     )
   )
 
-  it.live("refuses a file that is no database, and leaves it as it is", () =>
+  it.live("refuses a file that is not a database, and leaves it unchanged", () =>
     withFile((path) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
@@ -123,7 +123,7 @@ describe("Database", () => {
     )
   )
 
-  it.live("is what a process was about to put back when it ended, if nothing else is there", () =>
+  it.live("restores what a process was about to put back when it ended, if nothing else is there", () =>
     withFile((path) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
@@ -141,7 +141,7 @@ describe("Database", () => {
   )
 
   it.live(
-    "has the write lock from a transaction's first statement on: what it read is still so when it writes",
+    "takes the write lock at a transaction's first statement, so that what it read still holds when it writes",
     () =>
       withFile((path) =>
         Effect.gen(function* () {
@@ -193,7 +193,7 @@ describe("Database", () => {
       )
   )
 
-  it.live("reports damaged pages as an error that says so", () =>
+  it.live("names damaged pages in its error", () =>
     withFile((path) =>
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem

@@ -15,7 +15,7 @@ const excludes = (first: string, second: string) =>
 const inUse = (path: string) => `DATABASE_PATH=${path}: another collector is using this database`
 
 describe("the lock of a database", () => {
-  it.scopedLive("is on the file, by whatever name", () =>
+  it.scopedLive("locks the file, under whatever name", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       NodeFs.mkdirSync(`${folder}/data`)

@@ -25,7 +25,7 @@ const setBackClock = () => {
 }
 
 describe("a disk that is nearly full", () => {
-  it.scopedLive("is archived from once a minute, though the clock is set back", () =>
+  it.scopedLive("starts an archive cycle once a minute, even if the clock is set back", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const { clock, sleeps } = setBackClock()

@@ -21,7 +21,7 @@ const rows = Effect.flatMap(
 )
 
 describe("the journal", () => {
-  it.scoped("is written with what it tells of, or not at all", () =>
+  it.scoped("is committed together with what it describes, or not at all", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const journal = yield* EventJournal
@@ -53,7 +53,7 @@ describe("the journal", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("takes over any number of counts, a thousand in a transaction", () =>
+  it.scoped("takes over any number of counts, a thousand per transaction", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`INSERT INTO streams (number, exchange, symbol, data_type)
@@ -83,7 +83,7 @@ describe("the journal", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("is cut into parts by date, and not for the sake of its own archiving", () =>
+  it.scoped("is cut into parts by date, and not because of its own archiving", () =>
     Effect.gen(function* () {
       const journal = yield* EventJournal
       const next = (after: number) => journal.nextSegment({ after, maxEntries: 3 })
@@ -102,7 +102,7 @@ describe("the journal", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("makes few parts of entries whose dates alternate, and none of what comes later", () =>
+  it.scoped("makes few parts of entries with alternating dates, and none of later ones", () =>
     Effect.gen(function* () {
       const journal = yield* EventJournal
       yield* journal.append(
@@ -126,7 +126,7 @@ describe("the journal", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("loses old entries that are archived, but none that is needed", () =>
+  it.scoped("prunes old entries that are archived, but none that is needed", () =>
     Effect.gen(function* () {
       const journal = yield* EventJournal
       yield* journal.append(

@@ -17,7 +17,7 @@ const live = (name: string, startedAt: number) =>
 const stream = { exchange: "binance", symbol: "btcusdt", dataType: "trade" } as const
 
 describe("the life of a process", () => {
-  it.scopedLive("begins before it received anything, although the database was opened later", () =>
+  it.scopedLive("starts before it received anything, even if the database was opened later", () =>
     Effect.gen(function* () {
       const journal = yield* EventJournal
       // It is killed: what it leaves behind is never closed.
@@ -45,7 +45,7 @@ describe("the life of a process", () => {
   )
 
   it.scopedLive(
-    "leaves behind what was in doubt, and which times came twice, for who lacks what told it",
+    "leaves behind what was in doubt and which times came twice, for readers that lack those entries",
     () =>
       Effect.gen(function* () {
         const journal = yield* EventJournal
@@ -83,7 +83,7 @@ describe("the life of a process", () => {
       }).pipe(Effect.provide(storage))
   )
 
-  it.scopedLive("is asked for what is unsettled by an index", () =>
+  it.scopedLive("reads what is unsettled through an index", () =>
     Effect.gen(function* () {
       yield* Layer.build(live("running", startedAt))
       expect(yield* queryPlansOf(lastLife, /FROM journal/)).toEqual([

@@ -69,7 +69,7 @@ describe("append", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("ignores and counts what is there already, within a batch too", () =>
+  it.scoped("ignores and counts what is already stored, within a batch too", () =>
     Effect.gen(function* () {
       yield* append(snapshot(1), snapshot(2))
       expect(yield* append(snapshot(2), snapshot(3), snapshot(3), snapshot(3, trade))).toEqual({
@@ -82,7 +82,7 @@ describe("append", () => {
   )
 
   it.scoped(
-    "keeps a message that has another one's id under an id of its own, in order, and tells of it once",
+    "keeps a message with another message's id under an id of its own, in order, and journals it once",
     () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
@@ -126,7 +126,7 @@ describe("append", () => {
       }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("knows a message again that its exchange sent in another envelope", () =>
+  it.scoped("recognizes a message that its exchange sent again in another envelope", () =>
     Effect.gen(function* () {
       const twice: ReadonlyArray<readonly [exchange: string, first: string, again: string]> = [
         [
@@ -194,7 +194,7 @@ describe("append", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("stores nothing of a batch whose transaction fails, and goes on afterwards", () =>
+  it.scoped("stores nothing of a batch whose transaction fails, and continues afterwards", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* append(snapshot(-1))
@@ -214,7 +214,7 @@ describe("nextRange", () => {
   const next = (stream: StreamId, after = 0, through = 1_000_000, maxRows = 1_000_000) =>
     Effect.flatMap(SnapshotRepo, (repo) => repo.nextRange({ stream, after, through, maxRows }))
 
-  it.scoped("ends where the date changes, where it is told to, and at the most rows", () =>
+  it.scoped("ends where the date changes, at the given id, and at the maximum number of rows", () =>
     Effect.gen(function* () {
       yield* append(
         ...range(0, 5).map((n) => snapshot(n)),
@@ -232,7 +232,7 @@ describe("nextRange", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("ends where the bytes of the data reach their limit, with one row at least", () =>
+  it.scoped("ends where the data reach their maximum size, with one row at least", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       const kilobytes = [30, 30, 30, 30, 500, 1, 1, 99, 1, ...range(0, 12_000).map(() => 0.01)]
@@ -353,7 +353,7 @@ describe("rows and purge", () => {
     })
   const idsOf = (plan: ArchivePlan) => Effect.map(rowsOf(plan), (rows) => rows.map((row) => row.id))
 
-  it.scoped("come and go by bytes where rows are large, and each once, in order", () =>
+  it.scoped("are limited by bytes if rows are large, each once and in order", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       const sql = yield* SqlClient.SqlClient
@@ -387,7 +387,7 @@ describe("rows and purge", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("know the rows of each stream's plan, whichever was planned or read last", () =>
+  it.scoped("find the rows of each stream's plan, whichever was planned or read last", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       yield* append(...range(0, 9000).map((n) => snapshot(n, n % 2 === 0 ? book : trade)))
@@ -408,7 +408,7 @@ describe("rows and purge", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("see rows that came after a range was planned", () =>
+  it.scoped("include rows that arrived after a range was planned", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       yield* append(snapshot(1), snapshot(2))
@@ -422,7 +422,7 @@ describe("rows and purge", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("go on after a purge that failed halfway, in the same process", () =>
+  it.scoped("continue after a purge that failed halfway, in the same process", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       const sql = yield* SqlClient.SqlClient
@@ -446,7 +446,7 @@ describe("rows and purge", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("delete nothing if somebody else deleted a row since the rows were read", () =>
+  it.scoped("delete nothing if a row was deleted since the rows were read", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       const sql = yield* SqlClient.SqlClient
@@ -461,7 +461,7 @@ describe("rows and purge", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("stay where what leaves cannot be noted", () =>
+  it.scoped("delete nothing if the deletion cannot be journalled", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       yield* append(...range(0, 6000).map((n) => snapshot(n)))
@@ -474,7 +474,7 @@ describe("rows and purge", () => {
     }).pipe(Effect.provide(storage))
   )
 
-  it.scoped("find the rows to delete by their ids, not by going through the whole stream each time", () =>
+  it.scoped("find the rows to delete by their ids, without scanning the whole stream each time", () =>
     Effect.gen(function* () {
       const repo = yield* SnapshotRepo
       yield* append(...range(0, 10).map((n) => snapshot(n)))

@@ -24,7 +24,7 @@ const fill = Effect.flatMap(SnapshotRepo, (repo) =>
 )
 
 describe("the write-ahead log", () => {
-  it.live("is told of when somebody's reading keeps it large", () =>
+  it.live("is reported while another reader keeps it large", () =>
     inFolder((path) =>
       Effect.gen(function* () {
         const faults = yield* StorageFaults
@@ -40,14 +40,14 @@ describe("the write-ahead log", () => {
         expect(yield* faults.all).toMatchObject([
           {
             severity: "degraded",
-            reason: expect.stringMatching(/^the write-ahead log has \d+ MiB: another program/)
+            reason: expect.stringMatching(/^the write-ahead log has \d+ MiB, another program/)
           }
         ])
       }).pipe(Effect.scoped, Effect.provide(Layer.merge(storageOn(path), StorageFaults.layer)))
     )
   )
 
-  it.effect("may be large when it can be emptied", () =>
+  it.effect("is not reported while it can be emptied", () =>
     inFolder((path) =>
       Effect.gen(function* () {
         const faults = yield* StorageFaults

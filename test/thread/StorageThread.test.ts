@@ -101,7 +101,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
       )
     )
 
-    it.live("fails to start with what is wrong", () =>
+    it.live("fails to start with the reason", () =>
       inFolder((folder) =>
         Effect.gen(function* () {
           const fs = yield* FileSystem.FileSystem
@@ -113,7 +113,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
     )
   })
 
-  it.live("is started again after the thread died, and takes the batch once more", () =>
+  it.live("restarts after its thread died, and accepts the batch again", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
         const dying = yield* diesOnAppend(folder)
@@ -131,7 +131,7 @@ describe.skipIf(!existsSync(entry))("Storage (needs the built program)", () => {
     )
   )
 
-  it.live("loses nothing when the thread dies, with a queue of two seconds and an interval of five", () =>
+  it.live("loses nothing if the thread dies, with a queue of two seconds and an interval of five", () =>
     inFolder((folder) =>
       Effect.gen(function* () {
         const dying = yield* diesOnAppend(folder)

@@ -39,9 +39,9 @@ const batch = (n: number) =>
   )
 
 describe.skipIf(!mayMount())(
-  "a disk that was filled while the store was down (needs the right to mount)",
+  "a disk that filled up while the store was down (needs permission to mount)",
   () => {
-    it.scopedLive("is emptied when the store is back, and nothing that was committed is lost", () =>
+    it.scopedLive("is emptied once the store is back, and loses nothing that was committed", () =>
       Effect.gen(function* () {
         const disk = yield* fileSystem("64m")
         const store = yield* makeFolder
@@ -68,7 +68,7 @@ describe.skipIf(!mayMount())(
               const result = yield* Effect.either(append(batch(n)))
               if (result._tag === "Left") {
                 expect(result.left.message).toMatch(
-                  /the disk of the database has \d+ MiB left, which archiving needs/
+                  /the database's disk has \d+ MiB left, reserved for archiving/
                 )
                 break
               }

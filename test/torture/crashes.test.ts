@@ -10,7 +10,7 @@ const randomCrashes = isWhole ? 200 : 9
 
 describe.concurrent("killed with SIGKILL while 2,000 messages a second come in and archives are made", () => {
   it.scopedLive(
-    "at every boundary between two steps: every message is in one object, none twice, none lost",
+    "at every boundary between two steps, puts each message into one object, and loses none",
     () =>
       Effect.gen(function* () {
         const folder = yield* makeFolder

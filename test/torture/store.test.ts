@@ -25,7 +25,7 @@ const rowsPerFault = 300
 
 describe(`a store that fails (${s3ServerName})`, () => {
   it.scopedLive(
-    "costs nothing but time, whatever it does: nothing is deleted that is not safe, and all is archived afterwards",
+    "costs only time: nothing is deleted before it is safe, and everything is archived afterwards",
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder

@@ -153,13 +153,13 @@ const doubtTexts = {
   reconnect: "reconnected: what was sent in between is unknown",
   snapshot: "the exchange restarted from a snapshot",
   "set back": "the exchange set its numbers back",
-  untold: "too much happened while could not write to the journal",
-  "id reused": "the exchange gave a message an id that another one had",
-  silent: "subscribed, and nothing came",
+  untold: "more happened than could be kept while the journal could not be written",
+  "id reused": "the exchange reused the id of another message",
+  silent: "subscribed, but no message arrived",
   journal: "entries are missing from the journal",
-  archive: "the archive does not have the messages",
-  unreadable: "frames came that cannot be read",
-  clock: "the clock of the machine was set",
+  archive: "the messages are not in the archive",
+  unreadable: "frames arrived that cannot be read",
+  clock: "the machine's clock was set",
   unproven: "the process ended, and no later message proves that none is missing"
 }
 

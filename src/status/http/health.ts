@@ -80,7 +80,7 @@ const failures = ({
 }: HealthInputs): ReadonlyArray<string> => {
   const age = (now - (report?.at ?? startedAt)) / 1e6
   if (Math.min(age, listeningSeconds) > patienceSeconds)
-    return [`receiving has not reported for ${whole(age)} s`]
+    return [`the receiving thread has not reported for ${whole(age)} s`]
   if (report === null) return ["the collector is starting"]
   const reasons: Array<string> = []
   // Streams that were added need a moment, as at the start.
@@ -91,20 +91,17 @@ const failures = ({
     sinceFrame >= Math.max(silenceSeconds, unheardSeconds) ||
     (sinceMessage >= patienceSeconds && !isSubscribed(report))
   ) {
-    reasons.push(`nothing was received for ${whole(Math.max(sinceMessage, sinceFrame))} s`)
+    reasons.push(`nothing received for ${whole(Math.max(sinceMessage, sinceFrame))} s`)
   }
   const isOpen = report.storage !== null
-  if (!isOpen) reasons.push(`storage is being opened, since ${whole((now - startedAt) / 1e6)} s`)
+  if (!isOpen) reasons.push(`storage has been opening for ${whole((now - startedAt) / 1e6)} s`)
   const failing = secondsSince(report.commits.failingSince, now)
   if (failing > patienceSeconds) {
-    reasons.push(
-      `storage has failed: nothing could be committed for ${whole(failing)} s: ${report.commits.failure}`
-    )
+    reasons.push(`storage has failed: nothing committed for ${whole(failing)} s: ${report.commits.failure}`)
   }
   reasons.push(...faultsIn(report, "unhealthy", now))
   const silent = secondsSince(report.storageSilentSince, now)
-  if (isOpen && silent > patienceSeconds)
-    reasons.push(`storage has failed: it has not answered for ${whole(silent)} s`)
+  if (isOpen && silent > patienceSeconds) reasons.push(`storage has failed: no answer for ${whole(silent)} s`)
   return reasons
 }
 
@@ -119,13 +116,13 @@ const shortcomings = (evidence: HealthInputs, report: Report): ReadonlyArray<str
   }
   const failing = secondsSince(report.commits.failingSince, now)
   if (failing >= 0 && failing <= patienceSeconds) {
-    reasons.push(`a batch could not be committed, it is kept: ${report.commits.failure}`)
+    reasons.push(`could not commit a batch, keeping it and retrying: ${report.commits.failure}`)
   }
   if (droppedAt !== null && now - droppedAt < dropMemorySeconds * 1e6) {
-    reasons.push(`the queue was full within the last ${dropMemorySeconds} s, messages were dropped`)
+    reasons.push(`queue full within the last ${dropMemorySeconds} s, messages were dropped`)
   }
   if (disk !== null && disk.free < minFreeDisk) {
-    reasons.push(`the disk of the database has ${Math.floor(disk.free / 1024 ** 2)} MiB left`)
+    reasons.push(`the database's disk has ${Math.floor(disk.free / 1024 ** 2)} MiB left`)
   }
   if (report.reload?.failing != null) {
     const { reason, since } = report.reload.failing
@@ -137,9 +134,11 @@ const shortcomings = (evidence: HealthInputs, report: Report): ReadonlyArray<str
   const late = (report.storage?.recent ?? []).filter(
     ({ at, seconds }) => seconds === null && (now - at) / 1e6 > archiveSeconds
   )
-  if (late.length > 0) reasons.push(`${late.length} archives are late, the store may be down: see the log`)
+  if (late.length > 0) reasons.push(`${late.length} archives are late, the store may be down, see the log`)
   if (report.lag.p99 > muchLag) {
-    reasons.push(`receiving is late by ${report.lag.p99.toFixed(1)} s: the machine is too slow or too busy`)
+    reasons.push(
+      `the receiving thread lags by ${report.lag.p99.toFixed(1)} s, the machine is too slow or too busy`
+    )
   }
   return reasons
 }
@@ -152,7 +151,7 @@ const impairments = ({ exchanges }: Report): ReadonlyArray<string> =>
       .map(({ from, status, subject, text }) => {
         const about = [subject, text].filter((part) => part !== null).join(", ")
         const since = new Date(from / 1000).toISOString()
-        return `${exchange} reports: ${status}, since ${since}${about === "" ? "" : ` (${about})`}`
+        return `${exchange} status: ${status}, since ${since}${about === "" ? "" : ` (${about})`}`
       })
   )
 
@@ -165,7 +164,7 @@ const faultsIn = ({ storage }: Report, severity: StorageFault["severity"], now: 
     .map(({ reason }) => reason)
 
 const what: Readonly<Record<Exclude<StreamState, "subscribed" | "live">, string>> = {
-  unreadable: "not readable, its frames are kept as they come",
+  unreadable: "unreadable, frames are kept as received",
   refused: "refused by the exchange",
   silent: "silent",
   connecting: "not connected"

@@ -47,11 +47,11 @@ const daemon = (reply: Buffer) =>
   )
 
 describe("a time daemon's estimate", () => {
-  it("is read from a recorded answer", () => {
+  it("is read from a recorded reply", () => {
     expect(readTracking(recorded)).toEqual(Option.some({ offset: 0, bound: 0 }))
   })
 
-  it.scopedLive("is asked for over UDP: a clock that has to be put forward is behind", () =>
+  it.scopedLive("is requested over UDP: a clock that must be set forward is behind", () =>
     Effect.gen(function* () {
       const { lengths, port } = yield* daemon(
         replyWith({ correction: 0.0123, delay: 0.03, dispersion: 0.002 })
@@ -63,20 +63,18 @@ describe("a time daemon's estimate", () => {
     })
   )
 
-  it.scopedLive(
-    "is not there as long as the daemon has no source, answers something else, or nobody listens",
-    () =>
-      Effect.gen(function* () {
-        const unsynchronised = yield* daemon(replyWith({ correction: 1, delay: 0, dispersion: 0, leap: 3 }))
-        expect(yield* askChrony(unsynchronised.port)).toEqual(Option.none())
-        const short = yield* daemon(recorded.subarray(0, 60))
-        expect(yield* askChrony(short.port)).toEqual(Option.none())
-        const refused = Buffer.from(recorded)
-        refused.writeUInt16BE(2, 8)
-        const refusing = yield* daemon(refused)
-        expect(yield* askChrony(refusing.port)).toEqual(Option.none())
-        const gone = yield* Effect.scoped(daemon(recorded))
-        expect(yield* askChrony(gone.port)).toEqual(Option.none())
-      })
+  it.scopedLive("is none while the daemon has no source, replies otherwise, or does not listen", () =>
+    Effect.gen(function* () {
+      const unsynchronised = yield* daemon(replyWith({ correction: 1, delay: 0, dispersion: 0, leap: 3 }))
+      expect(yield* askChrony(unsynchronised.port)).toEqual(Option.none())
+      const short = yield* daemon(recorded.subarray(0, 60))
+      expect(yield* askChrony(short.port)).toEqual(Option.none())
+      const refused = Buffer.from(recorded)
+      refused.writeUInt16BE(2, 8)
+      const refusing = yield* daemon(refused)
+      expect(yield* askChrony(refusing.port)).toEqual(Option.none())
+      const gone = yield* Effect.scoped(daemon(recorded))
+      expect(yield* askChrony(gone.port)).toEqual(Option.none())
+    })
   )
 })

@@ -46,7 +46,7 @@ describe.skipIf(!existsSync(program))(
   "the endpoints of a running collector (needs the built program)",
   { concurrent: true },
   () => {
-    it.scopedLive("say what it does, and its metrics have every label combination from the start", () =>
+    it.scopedLive("describe what it does, with every label combination in the metrics from the start", () =>
       Effect.gen(function* () {
         const { page } = yield* recording({ BATCH_INTERVAL: "0.5", ARCHIVE_INTERVAL: "2" })
         const early = parsePrometheus((yield* get(`${page}/metrics`)).text)
@@ -218,7 +218,7 @@ describe.skipIf(!existsSync(program))(
       })
     )
 
-    it.scopedLive("know what the archived journal says, and has left the database, after a restart", () =>
+    it.scopedLive("know after a restart what the archived journal says and the database no longer has", () =>
       Effect.gen(function* () {
         const { collector, simulator, where } = yield* recording({ BATCH_INTERVAL: "0.5" })
         yield* collector.awaitLine(/ archived /, 4)
@@ -248,7 +248,7 @@ describe.skipIf(!existsSync(program))(
       })
     )
 
-    it.scopedLive("turn unhealthy while the exchange is gone, with reasons, and back", () =>
+    it.scopedLive("turn unhealthy with reasons while the exchange is gone, and back", () =>
       Effect.gen(function* () {
         const { page, simulator } = yield* recording()
         yield* eventually(
@@ -267,7 +267,7 @@ describe.skipIf(!existsSync(program))(
           Effect.map(
             healthOf(page),
             ({ code, reasons, status }) =>
-              code === 503 && status === "unhealthy" && /nothing was received for \d+ s/.test(reasons.join())
+              code === 503 && status === "unhealthy" && /nothing received for \d+ s/.test(reasons.join())
           )
         )
         yield* simulator.heal
@@ -287,7 +287,7 @@ describe.skipIf(!existsSync(program))(
       })
     )
 
-    it.scopedLive("can only be read, by small requests, and tell no secrets", () =>
+    it.scopedLive("accept only small read requests, and show no secrets", () =>
       Effect.gen(function* () {
         const { page, where } = yield* recording({
           // Not used by the folder store, and still to be kept quiet about.
@@ -354,7 +354,7 @@ describe.skipIf(!existsSync(program))(
       })
     )
 
-    it.scopedLive("fail the start with one line when the port is taken", () =>
+    it.scopedLive("fail the start with one line if the port is taken", () =>
       Effect.gen(function* () {
         const where = yield* workspace
         const port = yield* freePort

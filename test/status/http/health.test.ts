@@ -86,7 +86,7 @@ const live = (count: number): ReadonlyArray<Stream> =>
   Array.from({ length: count }, () => ({ state: "live", last: 1 }))
 
 describe("health", () => {
-  it("is whole while markets are quiet and their connection is heard", () => {
+  it("is healthy while markets are quiet and their connection is heard", () => {
     expect(health(reportOf([{ state: "live", last: 5000, patience: 9000 }], 20))).toEqual({
       status: "healthy",
       reasons: []
@@ -94,15 +94,15 @@ describe("health", () => {
     expect(health(reportOf([{ state: "subscribed" }, { state: "subscribed" }], 20)).status).toBe("healthy")
   })
 
-  it("is bad once nothing is heard on any connection", () => {
+  it("is unhealthy once nothing is heard on any connection", () => {
     const { reasons, status } = health(reportOf([{ state: "live", last: 70 }], 61))
     expect(status).toBe("unhealthy")
-    expect(reasons[0]).toBe("nothing was received for 70 s")
+    expect(reasons[0]).toBe("nothing received for 70 s")
     expect(health(reportOf([{ state: "connecting", last: 11 }], null)).status).toBe("unhealthy")
     expect(health(reportOf([{ state: "connecting", last: 5 }], null)).status).toBe("degraded")
   })
 
-  it("tells of one silent stream of many for an hour, and of its exchange for as long as it lasts", () => {
+  it("names one silent stream of many for an hour, and many of an exchange for as long as they are silent", () => {
     const silent = (last: number): Stream => ({ state: "silent", last, patience: 600 })
     expect(health(reportOf([...live(999), silent(700)], 1)).status).toBe("degraded")
     expect(health(reportOf([...live(999), silent(4100)], 1)).status).toBe("degraded")
@@ -129,11 +129,11 @@ describe("health", () => {
     expect(health(late).status).toBe("unhealthy")
   })
 
-  it("is bad, and not ready, until storage is open", () => {
+  it("is unhealthy and not ready until storage is open", () => {
     const opening = reportOf(live(2), 1, { storage: null })
     expect(health(opening)).toMatchObject({
       status: "unhealthy",
-      reasons: ["storage is being opened, since 100000 s"]
+      reasons: ["storage has been opening for 100000 s"]
     })
     expect(isReady(opening)).toBe(false)
     expect(isReady(reportOf(live(2), 1))).toBe(true)
@@ -141,24 +141,24 @@ describe("health", () => {
   })
 })
 
-describe("a report that is old", () => {
+describe("an old report", () => {
   const report = { ...reportOf([{ state: "live", last: 1 }], 1), at: ago(15) }
 
-  it("is the fault of who should have made it", () => {
+  it("is a fault of receiving", () => {
     expect(health(report)).toMatchObject({
       status: "unhealthy",
-      reasons: ["receiving has not reported for 15 s"]
+      reasons: ["the receiving thread has not reported for 15 s"]
     })
   })
 
-  it("is nobody's fault where the status page itself did not run", () => {
+  it("is not a fault if the status page itself did not run", () => {
     expect(health(report, 8).status).toBe("healthy")
     expect(health(report, 11).status).toBe("unhealthy")
   })
 })
 
-describe("what exchanges say of themselves", () => {
-  it("is told, the latest last, and changes nothing of how the collector is", () => {
+describe("status messages of exchanges", () => {
+  it("are listed, the latest last, and do not change the status", () => {
     const said = (status: string, subject: string | null = null) => ({
       exchange: "kraken",
       subject,
@@ -181,8 +181,8 @@ describe("what exchanges say of themselves", () => {
     const since = new Date(ago(60) / 1000).toISOString()
     expect(status).toBe("healthy")
     expect(reasons).toEqual([
-      `kraken reports: maintenance, since ${since}`,
-      `kraken reports: ongoing, since ${since} (upgrade)`
+      `kraken status: maintenance, since ${since}`,
+      `kraken status: ongoing, since ${since} (upgrade)`
     ])
   })
 })

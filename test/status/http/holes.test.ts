@@ -59,7 +59,7 @@ const isInDoubt = (past: Past) =>
 const forget = (folder: string) => NodeFs.rmSync(pastFile(`${folder}/a.db`), { force: true })
 
 describe.concurrent("the status page's heat map", () => {
-  it.scopedLive("is in doubt where a part of the journal is gone from the archive", () =>
+  it.scopedLive("is in doubt if a part of the journal is missing from the archive", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordWith(
@@ -84,7 +84,7 @@ describe.concurrent("the status page's heat map", () => {
     })
   )
 
-  it.scopedLive("has what was recorded before and after a copy of the database was restored", () =>
+  it.scopedLive("includes what was recorded before and after a copy of the database was restored", () =>
     Effect.gen(function* () {
       const folder = yield* makeFolder
       yield* recordWith(recently, folder, "a", [1, 2, 3])

@@ -39,7 +39,7 @@ const get = (url: string) =>
   }).pipe(Effect.orElseSucceed(() => ({ status: 0, text: "" })))
 
 describe("the status page (needs the built program)", () => {
-  it.scopedLive("is there again at the same place after its thread has died, and goes on telling", () =>
+  it.scopedLive("returns on the same port after its thread died, and continues to report", () =>
     Effect.gen(function* () {
       const where = yield* workspace
       const simulator = yield* Simulator.make({ symbols: ["btcusdt"], rate: 30 })

@@ -103,7 +103,7 @@ const messagesIn = ({ streams }: CoverageReply) =>
   streams.reduce((sum, { messages }) => sum + messages.reduce((all, n) => all + n, 0), 0)
 
 describe.skipIf(!NodeFs.existsSync(program) || process.platform !== "linux")(
-  "the status page of 2,000 streams and a month (needs the built program)",
+  "the status page with 2,000 streams and a month (needs the built program)",
   () => {
     it.scopedLive("answers at once while it reads the journal, in bounded memory, and reads it once", () =>
       Effect.gen(function* () {

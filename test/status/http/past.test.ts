@@ -72,9 +72,9 @@ const counted = (stream: StreamId, id: number, hour: number): JournalEntry => ({
   }
 })
 
-describe("what the status page keeps of the journal", () => {
+describe("the status page's memory of the journal", () => {
   it.prop(
-    "says what the journal says, wherever it was made small, and kept and taken up again",
+    "says what the journal says, however often it was compacted, saved and loaded",
     [anyJournal, FastCheck.array(FastCheck.integer({ min: 1, max: 15 }), { minLength: 1, maxLength: 8 })],
     ([entries, lengths]) => {
       const now = newYear + 60_000_000
@@ -95,7 +95,7 @@ describe("what the status page keeps of the journal", () => {
     }
   )
 
-  it("goes back less far, and says so, where there is more than its bounds", () => {
+  it("covers fewer days, and says so, if there is more than its limits", () => {
     const hours = 40 * 24
     const begin = newYear / microsPerHour
     const past = makePast(undefined, { ...pastLimits, windows: 500 })
@@ -170,7 +170,7 @@ describe("what the status page keeps of the journal", () => {
     expect(past.messages(streamKey(streams[2999] ?? trade), begin + 9 * 24, 1)).toEqual([5])
   })
 
-  it("gives the place of a stream that is gone to another one, empty", () => {
+  it("reuses the emptied place of a stream that is gone", () => {
     const past = makePast()
     const begin = newYear / microsPerHour
     past.apply([counted({ ...trade, symbol: "old" }, 1, begin)])

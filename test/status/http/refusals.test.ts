@@ -14,7 +14,7 @@ describe("the names that the status page answers to", () => {
     expect(isAllowed("Collector.LAN:9090")).toBe(httpHost === "collector.lan")
   })
 
-  it("are those that are named besides, or any", () => {
+  it("include configured ones, or any", () => {
     const isAllowed = hostCheck({ httpHost: "0.0.0.0", httpAllowedHosts: ["collector", "a.example"] })
     for (const host of [...own, "collector:9090", "A.example"]) expect(isAllowed(host), host).toBe(true)
     expect(isAllowed("b.example")).toBe(false)
