@@ -201,13 +201,7 @@ const logSteps = (steps: Mailbox.ReadonlyMailbox<ClockStep>) =>
   ).pipe(Effect.forever)
 
 const eventRecorder = Layer.unwrapEffect(
-  Effect.map(ExchangeStream, ({ connections }) =>
-    EventRecorder.layer({
-      heard: Effect.map(connections, (open) =>
-        Object.fromEntries(open.map(({ connection, heardAt }) => [connection, heardAt]))
-      )
-    })
-  )
+  Effect.map(ExchangeStream, ({ heard }) => EventRecorder.layer({ heard }))
 )
 
 /** Starts to close when the collector stops: if it waits for a locked database, that takes as long as the last commit. */

@@ -50,6 +50,8 @@ const brace = 0x7d
 const writtenAnew: ReadonlyMap<string, ReadonlyArray<Buffer>> = new Map(
   Object.entries({
     binance: ["E"],
+    binance_usdm: ["E"],
+    binance_coinm: ["E"],
     bybit: ["ts"],
     coinbase: ["timestamp", "sequence_num", "type"],
     kraken: ["type"],

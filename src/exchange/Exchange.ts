@@ -108,8 +108,8 @@ export interface Polled {
   readonly path: (symbol: string) => string
   readonly weight: number
   readonly every: Duration.Duration
-  /** Reads the identity and the time of an answer, or returns what is wrong with it. */
-  readonly read: (body: Buffer) => Either.Either<PolledAnswer, string>
+  /** Reads the identity and the time of an answer about this symbol, or returns what is wrong with it. */
+  readonly read: (body: Buffer, symbol: string) => Either.Either<PolledAnswer, string>
 }
 
 export interface PolledAnswer {

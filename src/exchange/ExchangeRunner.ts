@@ -27,6 +27,8 @@ export interface ExchangeRunner {
   readonly groups: () => ReadonlyArray<StreamGroup>
   /** Records these markets of the exchange from now on, and leaves the streams alone that are in both. */
   readonly change: (markets: Markets) => MarketsChange
+  /** When each polled stream was last answered, by the name of its connection. */
+  readonly polled: () => ReadonlyArray<readonly [connection: string, at: number]>
 }
 
 /**
@@ -64,6 +66,7 @@ export const makeExchangeRunner = (options: {
   const tracked = new Map<string, TrackedStream>()
   const known = new Map<string, TrackedStream>()
   const groups = new Set<StreamGroup>()
+  const polledStreams = makePolledStreams(context)
   const urlOf = ({ id }: TrackedStream) => exchange.urlOf?.(id.dataType, url) ?? url
   const fits = (streams: ReadonlyArray<TrackedStream>) => {
     const [first, ...others] = streams.map(urlOf)
@@ -119,7 +122,6 @@ export const makeExchangeRunner = (options: {
     }
 
     const restUrl = options.restUrl(markets.patterns) ?? exchange.instruments.url
-    const polledStreams = makePolledStreams(context)
     const client = yield* Effect.cached(
       Effect.map(
         // Its HTTP client is only needed here.
@@ -311,7 +313,8 @@ export const makeExchangeRunner = (options: {
       }
     },
     streams: () => [...tracked.values()],
-    groups: () => [...groups]
+    groups: () => [...groups],
+    polled: polledStreams.heard
   }
 }
 

@@ -1,5 +1,6 @@
 import { Context, Duration, Effect, FiberSet, Layer, type Stream } from "effect"
 import type { EndKind, ExchangeEvent } from "../domain/ExchangeEvent.ts"
+import type { Heard } from "../domain/JournalEvent.ts"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { changeOf, type Markets, type MarketsChange } from "../domain/Markets.ts"
@@ -76,6 +77,8 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
      * added is requested and what is ended is released when this returns.
      */
     readonly change: (markets: Markets) => Effect.Effect<MarketsChange>
+    /** When anything was last heard on each connection, those of polled streams included. */
+    readonly heard: Effect.Effect<Heard>
   }
 >() {
   /**
@@ -132,6 +135,10 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
             })
             return yield* Effect.never
           }).pipe(Effect.scoped)
+        const connections = () =>
+          Array.from(runners.values()).flatMap((runner) =>
+            runner.groups().flatMap((group) => group.connections().map((connection) => connection.status()))
+          )
         return ExchangeStream.of({
           runForEach,
           snapshots: ({ capacity, onEvent } = {}) =>
@@ -139,11 +146,6 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
           status: Effect.sync(() =>
             Array.from(runners.values()).flatMap((runner) =>
               runner.streams().map((stream) => statusOf(stream, patienceFor(stream)))
-            )
-          ),
-          connections: Effect.sync(() =>
-            Array.from(runners.values()).flatMap((runner) =>
-              runner.groups().flatMap((group) => group.connections().map((connection) => connection.status()))
             )
           ),
           markets: Effect.sync(() => markets),
@@ -171,7 +173,14 @@ export class ExchangeStream extends Context.Tag("collector/ExchangeStream")<
                 matched: changes.flatMap(({ matched }) => matched),
                 ended: changes.flatMap(({ ended }) => ended)
               }
-            }).pipe(Effect.uninterruptible)
+            }).pipe(Effect.uninterruptible),
+          connections: Effect.sync(connections),
+          heard: Effect.sync(() =>
+            Object.fromEntries([
+              ...connections().map(({ connection, heardAt }) => [connection, heardAt] as const),
+              ...Array.from(runners.values()).flatMap((runner) => runner.polled())
+            ])
+          )
         })
       })
     )

@@ -1,7 +1,16 @@
 /* The names used on the command line, without the code behind them. */
 
 /** The exchanges that can be simulated. */
-export const exchangeNames = ["binance", "coinbase", "bybit", "okx", "upbit", "kraken"] as const
+export const exchangeNames = [
+  "binance",
+  "coinbase",
+  "bybit",
+  "okx",
+  "upbit",
+  "kraken",
+  "binance_usdm",
+  "binance_coinm"
+] as const
 
 /** The faults, as named in control requests and on the command line. */
 export const faultNames = [

@@ -1,4 +1,5 @@
 import { binance } from "./binance.ts"
+import { binanceCoinm, binanceUsdm } from "./binanceFutures.ts"
 import { bybit } from "./bybit.ts"
 import { coinbase } from "./coinbase.ts"
 import { kraken } from "./kraken.ts"
@@ -20,7 +21,9 @@ const exchanges: Readonly<Record<(typeof exchangeNames)[number], SimulatedExchan
   bybit: { make: bybit, symbols: ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"] },
   okx: { make: okx, symbols: ["BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT"] },
   upbit: { make: upbit, symbols: ["KRW-BTC", "KRW-ETH", "KRW-SOL", "KRW-XRP"] },
-  kraken: { make: kraken, symbols: ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"] }
+  kraken: { make: kraken, symbols: ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"] },
+  binance_usdm: { make: binanceUsdm, symbols: ["btcusdt", "ethusdt", "solusdt", "btcusdt_261225"] },
+  binance_coinm: { make: binanceCoinm, symbols: ["btcusd_perp", "ethusd_perp", "btcusd_261225"] }
 }
 
 /** Every exchange that can be simulated, by name. */

@@ -4,7 +4,7 @@ import type { MarketStream } from "../../src/domain/StreamId.ts"
 import { advance, type Continuity, judge, nothingSeen } from "../../src/exchange/Continuity.ts"
 import type { Data, Exchange, Frame } from "../../src/exchange/Exchange.ts"
 import { exchanges } from "../../src/exchange/registry.ts"
-import { capturedFrames, captureFiles, haveCaptures } from "../support/captures.ts"
+import { capturedFrames, capturedOf, captureFiles, haveCaptures } from "../support/captures.ts"
 import { streamOf } from "./harness.ts"
 
 /** The symbols of each exchange's captures, in its spelling. */
@@ -52,10 +52,15 @@ const framesOf = (exchange: Exchange, file: string) => {
   return capturedFrames(file).map((text) => ({ text, frame: decode(Buffer.from(text)) }))
 }
 
+const captured = capturedOf(exchanges.keys()).flatMap((name) => {
+  const exchange = exchanges.get(name)
+  return exchange === undefined ? [] : [[name, exchange] as const]
+})
+
 const isData = (frame: Frame): frame is Data => frame._tag === "Data"
 
 describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are missing)", () => {
-  it.each(Array.from(exchanges.values(), (exchange) => [exchange.name, exchange] as const))(
+  it.each(captured)(
     "%s: every frame of every capture is data, control, or unknown for a reason",
     (name, exchange) => {
       const counts = Object.fromEntries(
@@ -81,26 +86,23 @@ describe.skipIf(!haveCaptures)("recorded traffic (skipped where the captures are
     }
   )
 
-  it.each(Array.from(exchanges.values(), (exchange) => [exchange.name, exchange] as const))(
-    "%s: what is read agrees with JSON.parse",
-    (name, exchange) => {
-      for (const file of captureFiles(name).filter((file) => !others.test(file))) {
-        for (const { frame, text } of framesOf(exchange, file)) {
-          if (!isData(frame)) continue
-          const payload = Buffer.from(text).subarray(frame.start, frame.end).toString()
-          expect(text).toContain(payload)
-          expect(JSON.parse(payload)).toBeTypeOf("object")
-          expect(text.toUpperCase()).toContain(frame.stream.symbol.toUpperCase())
-          for (const number of frame.exchangeSequenceId.match(/\d{6,}/g) ?? []) {
-            if (!file.startsWith("upbit/") && !file.startsWith("kraken/")) expect(text).toContain(number)
-          }
-          if (frame.exchangeTimestamp !== null) {
-            expect(new Date(frame.exchangeTimestamp / 1000).getUTCFullYear()).toBeGreaterThanOrEqual(2021)
-          }
+  it.each(captured)("%s: what is read agrees with JSON.parse", (name, exchange) => {
+    for (const file of captureFiles(name).filter((file) => !others.test(file))) {
+      for (const { frame, text } of framesOf(exchange, file)) {
+        if (!isData(frame)) continue
+        const payload = Buffer.from(text).subarray(frame.start, frame.end).toString()
+        expect(text).toContain(payload)
+        expect(JSON.parse(payload)).toBeTypeOf("object")
+        expect(text.toUpperCase()).toContain(frame.stream.symbol.toUpperCase())
+        for (const number of frame.exchangeSequenceId.match(/\d{6,}/g) ?? []) {
+          if (!file.startsWith("upbit/") && !file.startsWith("kraken/")) expect(text).toContain(number)
+        }
+        if (frame.exchangeTimestamp !== null) {
+          expect(new Date(frame.exchangeTimestamp / 1000).getUTCFullYear()).toBeGreaterThanOrEqual(2021)
         }
       }
     }
-  )
+  })
 
   /** The gaps that each stream's rule finds in a capture of one connection. */
   const gapsIn = (exchange: Exchange, file: string) => {

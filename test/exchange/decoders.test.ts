@@ -13,7 +13,9 @@ const symbols = new Map([
   ["bybit", ["BTCUSDT", "ETHUSDT"]],
   ["okx", ["BTC-USDT", "ETH-USDT"]],
   ["upbit", ["KRW-BTC", "KRW-ETH"]],
-  ["kraken", ["BTC/USD", "ETH/USD"]]
+  ["kraken", ["BTC/USD", "ETH/USD"]],
+  ["binance_usdm", ["btcusdt", "ethusdt"]],
+  ["binance_coinm", ["btcusd_perp", "btcusd_261225"]]
 ])
 
 const exchangeOf = (name: string): Exchange => {
@@ -64,6 +66,129 @@ const coinbaseTrades = (...trades: ReadonlyArray<unknown>) =>
   coinbaseFrame("market_trades", { type: "update", trades })
 
 const decodeText = (name: string, text: string): Frame => decoderOf(name)(Buffer.from(text))
+
+/** Data of Binance's futures, which are the same with and without an envelope. */
+const futuresFrames: ReadonlyArray<
+  readonly [text: string, expected: { readonly name: string } & Record<string, unknown>]
+> = [
+  [
+    '{"e":"depthUpdate","E":1790134512214,"T":1790134512210,"s":"BTCUSDT","ps":"BTCUSDT","U":157,"u":160,"pu":149,"b":[["0.0024","10"]],"a":[],"st":1}',
+    {
+      name: "btcusdt@depth@100ms",
+      stream: { symbol: "btcusdt", dataType: "orderbook_diff" },
+      exchangeSequenceId: "149-160",
+      previous: 149,
+      last: 160,
+      exchangeTimestamp: 1790134512210000,
+      snapshot: false
+    }
+  ],
+  [
+    '{"e":"aggTrade","E":1790134226000,"a":5933014,"s":"BTCUSDT","p":"0.001","q":"100","nq":"90","f":100,"l":105,"T":1790134225999,"m":true,"st":1}',
+    {
+      name: "btcusdt@aggTrade",
+      stream: { dataType: "trade" },
+      exchangeSequenceId: "5933014",
+      previous: 5933013,
+      last: 5933014,
+      exchangeTimestamp: 1790134225999000
+    }
+  ],
+  [
+    '{"e":"bookTicker","u":400900217,"s":"ETHUSDT","ps":"ETHUSDT","b":"25.3","B":"31.2","a":"25.3","A":"40.6","T":1790134225999,"E":1790134226001,"st":1}',
+    {
+      name: "ethusdt@bookTicker",
+      stream: { symbol: "ethusdt", dataType: "bbo" },
+      exchangeSequenceId: "400900217",
+      exchangeTimestamp: 1790134225999000,
+      last: Number.NaN
+    }
+  ],
+  [
+    '{"e":"24hrTicker","E":1790134226001,"s":"BTCUSDT","p":"0.0015","c":"0.0025","C":1790134226000,"F":0,"L":18150,"n":18151,"st":1}',
+    {
+      name: "btcusdt@ticker",
+      stream: { dataType: "ticker" },
+      exchangeSequenceId: "1790134226001",
+      exchangeTimestamp: 1790134226001000
+    }
+  ],
+  [
+    '{"e":"markPriceUpdate","E":1790134226000,"s":"BTCUSDT","p":"11794.1","ap":"11794.2","i":"11784.6","P":"11784.2","r":"0.00038167","T":1790150400000,"st":1}',
+    {
+      name: "btcusdt@markPrice@1s",
+      stream: { dataType: "funding" },
+      exchangeSequenceId: "1790134226000",
+      exchangeTimestamp: 1790134226000000
+    }
+  ]
+]
+
+const without = ({ name: _, ...expected }: { readonly name: string } & Record<string, unknown>) => expected
+
+const liquidation = (order: Record<string, unknown>, sent = 1790134226010) =>
+  JSON.stringify({
+    stream: "btcusdt@forceOrder",
+    data: { e: "forceOrder", E: sent, o: { s: "BTCUSDT", S: "SELL", q: "0.014", T: 1790134226001, ...order } }
+  })
+
+describe("liquidations of Binance, which have no id", () => {
+  const idOf = (text: string) => {
+    const frame = decodeText("binance_usdm", text)
+    return frame._tag === "Data" ? frame.exchangeSequenceId : frame._tag
+  }
+
+  it("have one by time and content, whenever they are sent", () => {
+    expect(decodeText("binance_usdm", liquidation({}))).toMatchObject({
+      stream: { dataType: "liquidation" },
+      exchangeTimestamp: 1790134226001000,
+      snapshot: false
+    })
+    expect(idOf(liquidation({}))).toMatch(/^1790134226001-[0-9a-f]{8}$/)
+    expect(idOf(liquidation({}, 1790134226999))).toBe(idOf(liquidation({})))
+    for (const other of [{ S: "BUY" }, { q: "0.015" }, { p: "1" }, { z: "0.014" }]) {
+      expect(idOf(liquidation(other))).not.toBe(idOf(liquidation({})))
+    }
+    expect(idOf(JSON.stringify(JSON.parse(liquidation({})).data))).toBe(idOf(liquidation({})))
+  })
+
+  it.each([{ o: undefined }, { o: [] }, { o: { s: "BTCUSDT" } }])(
+    "leave their stream in doubt with %s",
+    (wrong) => {
+      const { data, stream } = JSON.parse(liquidation({}))
+      expect(
+        decodeText("binance_usdm", JSON.stringify({ stream, data: { ...data, ...wrong } }))
+      ).toMatchObject({
+        _tag: "Malformed",
+        stream: { dataType: "liquidation" }
+      })
+    }
+  )
+})
+
+describe("books of Binance's futures", () => {
+  const book =
+    '{"e":"depthUpdate","E":1790134512214,"T":1790134512210,"s":"BTCUSDT","U":157,"u":160,"pu":149,"b":[["0.0024","10"]],"a":[]}'
+
+  it("are told from changes by their envelope, or because a connection without envelopes has no changes", () => {
+    const expected = { stream: { dataType: "orderbook" }, exchangeSequenceId: "160", last: Number.NaN }
+    expect(decodeText("binance_usdm", `{"stream":"btcusdt@depth20@100ms","data":${book}}`)).toMatchObject(
+      expected
+    )
+    expect(
+      decoderOf("binance_usdm", [streamOf("binance_usdm", "btcusdt", "orderbook")])(Buffer.from(book))
+    ).toMatchObject(expected)
+    expect(decodeText("binance_usdm", book)).toMatchObject({ reason: "of an unknown channel" })
+    const { fits } = exchangeOf("binance_usdm").limits
+    const both = (symbol: string) => [
+      streamOf("binance_usdm", symbol, "orderbook"),
+      streamOf("binance_usdm", "btcusdt", "orderbook_diff")
+    ]
+    expect(fits(both("btcusdt"), "wss://somewhere/ws")).toBe(false)
+    expect(fits(both("ethusdt"), "wss://somewhere/ws")).toBe(true)
+    expect(fits(both("btcusdt"), "wss://somewhere/public/stream")).toBe(true)
+  })
+})
 
 /** Frames of every kind, as the exchanges send them. */
 const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> = [
@@ -278,6 +403,53 @@ const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> 
     "kraken",
     '{"error":"Currency pair not supported ETH/USD","method":"subscribe","req_id":4,"success":false}',
     { _tag: "Refused", request: "4", others: "pending" }
+  ],
+  [
+    "binance",
+    '{"stream":"btcusdt@bookTicker","data":{"u":400900217,"s":"BTCUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}}',
+    {
+      stream: { dataType: "bbo" },
+      exchangeSequenceId: "400900217",
+      exchangeTimestamp: null,
+      last: Number.NaN
+    }
+  ],
+  [
+    "binance",
+    '{"u":400900217,"s":"BTCUSDT","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}',
+    { stream: { symbol: "btcusdt", dataType: "bbo" }, exchangeSequenceId: "400900217" }
+  ],
+  [
+    "binance",
+    '{"stream":"btcusdt@ticker","data":{"e":"24hrTicker","E":1788335180423,"s":"BTCUSDT","p":"0.0015","P":"250.00","C":1788335180420,"F":0,"L":18150,"n":18151}}',
+    {
+      stream: { dataType: "ticker" },
+      exchangeSequenceId: "1788335180423",
+      exchangeTimestamp: 1788335180423000
+    }
+  ],
+  ...futuresFrames.map(
+    ([text, expected]) =>
+      ["binance_usdm", `{"stream":"${expected.name}","data":${text}}`, without(expected)] as const
+  ),
+  ...futuresFrames
+    .filter(([text]) => !text.includes("depthUpdate"))
+    .map(([text, expected]) => ["binance_usdm", text, without(expected)] as const),
+  [
+    "binance_usdm",
+    '{"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":4}',
+    { _tag: "Refused", request: "4", reason: "Invalid request: invalid stream" }
+  ],
+  ["binance_usdm", '{"result":null,"id":3}', { _tag: "Acknowledged", request: "3" }],
+  [
+    "binance_coinm",
+    '{"stream":"btcusd_perp@aggTrade","data":{"e":"aggTrade","E":1790134226000,"a":424951,"s":"BTCUSD_PERP","p":"9643.5","q":"2","f":606073,"l":606073,"T":1790134225996,"m":false}}',
+    { exchangeSequenceId: "424951", previous: 424950, last: 424951, exchangeTimestamp: 1790134225996000 }
+  ],
+  [
+    "binance_coinm",
+    '{"stream":"btcusd_261225@markPrice@1s","data":{"e":"markPriceUpdate","E":1790134226000,"s":"BTCUSD_261225","p":"10934.62615417","P":"10962.17178236","i":"10933.62615417","r":"","T":0}}',
+    { stream: { symbol: "btcusd_261225", dataType: "funding" }, exchangeTimestamp: 1790134226000000 }
   ]
 ]
 
@@ -315,7 +487,7 @@ describe("frames", () => {
     }
   )
 
-  it.each(["binance", "coinbase", "bybit", "okx", "upbit", "kraken"])(
+  it.each(["binance", "coinbase", "bybit", "okx", "upbit", "kraken", "binance_usdm"])(
     "%s: what is none is malformed",
     (name) => {
       for (const text of [
@@ -740,7 +912,7 @@ describe("requests", () => {
   it.each([
     [
       "binance",
-      '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms","btcusdt@trade","btcusdt@depth@100ms"],"id":1}'
+      '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms","btcusdt@trade","btcusdt@depth@100ms","btcusdt@bookTicker","btcusdt@ticker"],"id":1}'
     ],
     ["bybit", '{"req_id":"1","op":"subscribe","args":["orderbook.50.BTCUSDT","publicTrade.BTCUSDT"]}'],
     [

@@ -148,6 +148,34 @@ describe("what an exchange lists", () => {
       },
       ["BTC/USD", "DOGE/USD", "A/USD", "TSLAx/USD"],
       ["B/USD", "BTC/USD:BTNL", "F/USD"]
+    ],
+    [
+      "binance_usdm",
+      {
+        rateLimits: [{ limit: 2400 }],
+        assets: [{ asset: "USDT", marginAvailable: true }],
+        symbols: [
+          { symbol: "BTCUSDT", pair: "BTCUSDT", status: "TRADING", filters: [{ symbol: "NOT" }] },
+          { symbol: "BTCUSDT_261225", status: "TRADING" },
+          { symbol: "A", status: "PENDING_TRADING" },
+          { symbol: "B", status: "SETTLING" },
+          { symbol: "C", status: "CLOSE" },
+          { symbol: "D", status: "SOMETHING_NEW" }
+        ]
+      },
+      ["btcusdt", "btcusdt_261225", "d"],
+      ["a", "b"]
+    ],
+    [
+      "binance_coinm",
+      {
+        symbols: [
+          { symbol: "BTCUSD_PERP", contractStatus: "TRADING" },
+          { symbol: "B", contractStatus: "DELIVERED" }
+        ]
+      },
+      ["btcusd_perp"],
+      []
     ]
   ] as const)("%s: by the words that it has for it", ([name, answer, traded, resting]) =>
     Effect.gen(function* () {

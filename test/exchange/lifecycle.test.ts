@@ -52,9 +52,10 @@ describe.concurrent("taking over", () => {
           )
           const status = Object.entries(sent).find(
             ([stream]) =>
-              stream.includes(symbol) &&
-              /depth20|book/.test(stream) === (id.dataType === "orderbook") &&
-              /depth@/.test(stream) === (id.dataType === "orderbook_diff")
+              stream === exchange.channelOf(id) ||
+              (name === "okx" &&
+                stream.includes(symbol) &&
+                /book/.test(stream) === (id.dataType === "orderbook"))
           )
           return Math.abs((status?.[1].messages ?? 0) - ids.length)
         })
@@ -116,6 +117,8 @@ describe.concurrent("gaps", () => {
   it.scopedLive.each([
     ["binance", "trade", "btcusdt@trade", "counter", 3],
     ["binance", "orderbook_diff", "btcusdt@depth@100ms", "range", "some"],
+    ["binance_usdm", "trade", "btcusdt@aggTrade", "counter", 3],
+    ["binance_usdm", "orderbook_diff", "btcusdt@depth@100ms", "chain", null],
     ["bybit", "orderbook", "orderbook.50.BTCUSDT", "counter", 3],
     ["okx", "orderbook", "books:BTC-USDT", "chain", null],
     ["okx", "trade", "trades:BTC-USDT", "counter", "some"],

@@ -135,7 +135,7 @@ export const soak = (options: { readonly seconds: number; readonly seed: number 
       if (rule.scope === "connection") return []
       return compare(
         streamKey(id),
-        holesIn(rows.get(id) ?? [], truth.made, id.dataType === "orderbook_diff"),
+        holesIn(rows.get(id) ?? [], truth.made, id.dataType === "orderbook_diff" ? rule.kind : undefined),
         recorded.map((gap) => `${gap.after} ${gap.before}`)
       )
     })
@@ -330,14 +330,16 @@ const observedSession = (session: ClientSession, truth: Truth): ClientSession =>
 const holesIn = (
   rows: ReadonlyArray<Row>,
   made: ReadonlyMap<string, number>,
-  isDiff: boolean
+  ruleOfDiff: "counter" | "range" | "chain" | undefined
 ): ReadonlyArray<string> => {
   const holes: Array<string> = []
   let newest = Number.NaN
   let before = 0
   for (const { at, id, key } of rows) {
     const place = made.get(key) ?? Number.NaN
-    const [first = place, last = place] = isDiff ? id.split("-").map(Number) : []
+    const [from = place, last = place] = ruleOfDiff === undefined ? [] : id.split("-").map(Number)
+    // The first number of a diff is its own, or the last one of the diff before it.
+    const first = ruleOfDiff === "chain" ? from + 1 : from
     if (id.startsWith("snapshot")) newest = last
     else if (Number.isNaN(newest) || last > newest) {
       if (first > newest + 1) holes.push(`${before} ${at}`)

@@ -14,6 +14,10 @@ export const capturedFrames = (file: string): ReadonlyArray<string> =>
     .filter((frame) => frame.dir === "in")
     .map((frame) => frame.text)
 
+/** The exchanges that have captures, of these. */
+export const capturedOf = (exchanges: Iterable<string>): ReadonlyArray<string> =>
+  Array.from(exchanges).filter((exchange) => existsSync(new URL(`${exchange}/`, folder)))
+
 /** The capture files of an exchange. */
 export const captureFiles = (exchange: string): ReadonlyArray<string> =>
   readdirSync(new URL(`${exchange}/`, folder)).map((file) => `${exchange}/${file}`)

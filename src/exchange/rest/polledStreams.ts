@@ -10,6 +10,8 @@ export interface PolledStreams {
   readonly hear: (stream: TrackedStream) => void
   /** Ends the stream as of its last answer, giving this reason. Returns whether it was connected. */
   readonly disconnect: (stream: TrackedStream, kind: "error" | "empty", reason: string) => boolean
+  /** When each connected stream was last answered, by connection. */
+  readonly heard: () => ReadonlyArray<readonly [connection: string, at: number]>
 }
 
 export const makePolledStreams = ({
@@ -60,6 +62,7 @@ export const makePolledStreams = ({
         code: null
       })
       return true
-    }
+    },
+    heard: () => Array.from(connected.values(), ({ connection, heard }) => [connection, heard])
   }
 }

@@ -30,8 +30,9 @@ export const makePolling = (
     client.pipe(
       Effect.flatMap(({ get }) => get(polled.path(stream.id.symbol), polled.weight)),
       Effect.mapError(({ reason }) => reason),
+      Effect.timeoutFail({ duration: polled.every, onTimeout: () => "held up until the next poll was due" }),
       Effect.flatMap((data) =>
-        Effect.map(polled.read(data), (answer) => streams.receive(stream, answer, data))
+        Effect.map(polled.read(data, stream.id.symbol), (answer) => streams.receive(stream, answer, data))
       ),
       Effect.catchAll((reason) =>
         Effect.suspend(() => {

@@ -29,11 +29,26 @@ export const partialBookSource = (
   }
 }
 
+/** What changed in a book between two updates, `previous` excluded and `last` included; the levels as text. */
+export interface Diff {
+  readonly now: number
+  readonly symbol: string
+  readonly previous: number
+  readonly last: number
+  readonly bids: string
+  readonly asks: string
+}
+
 /**
  * `{"e":"depthUpdate","E":..,"s":..,"U":..,"u":..,"b":[..],"a":[..]}`: everything that changed in the book since the previous
  * message, whichever stream moved it; `U` is the `u` of the previous message plus 1. Its sequence id is `u`.
  */
-export const bookDiffSource = (stream: string, instrument: Instrument): Source => {
+export const bookDiffSource = (
+  stream: string,
+  instrument: Instrument,
+  write: (diff: Diff) => string = ({ asks, bids, last, now, previous, symbol }) =>
+    `{"e":"depthUpdate","E":${now},"s":"${symbol}","U":${previous + 1},"u":${last},"b":[${bids}],"a":[${asks}]}`
+): Source => {
   const { book, price, quantity, randomOf } = instrument
   const random = randomOf(stream)
   const symbol = instrument.symbol.toUpperCase()
@@ -68,11 +83,10 @@ export const bookDiffSource = (stream: string, instrument: Instrument): Source =
   return {
     next: (now) => {
       book.advance(1 + Math.floor(random() * 8))
-      const first = lastId + 1
+      const previous = lastId
       lastId = book.updateId() - setBack
-      const text =
-        `{"e":"depthUpdate","E":${now},"s":"${symbol}","U":${first},"u":${lastId},` +
-        `"b":[${take(changes.bids, -1)}],"a":[${take(changes.asks, 1)}]}`
+      const [bids, asks] = [take(changes.bids, -1), take(changes.asks, 1)]
+      const text = write({ now, symbol, previous, last: lastId, bids, asks })
       const room = text.length * 3
       if (room > bytes.length) bytes = Buffer.allocUnsafe(room)
       return { id: String(lastId), bytes, length: bytes.write(text, 0) }
