@@ -53,6 +53,8 @@ const writtenAnew: ReadonlyMap<string, ReadonlyArray<Buffer>> = new Map(
     binance_usdm: ["E"],
     binance_coinm: ["E"],
     bybit: ["ts"],
+    bybit_linear: ["ts"],
+    bybit_inverse: ["ts"],
     coinbase: ["timestamp", "sequence_num", "type"],
     kraken: ["type"],
     upbit: ["stream_type", "timestamp"]

@@ -2,7 +2,7 @@ import { type ContinuityRule, spansConnections, unproven } from "./Continuity.ts
 import type { Exchange } from "./Exchange.ts"
 import { binance } from "./venues/binance.ts"
 import { binanceCoinm, binanceUsdm } from "./venues/binanceFutures.ts"
-import { bybit } from "./venues/bybit.ts"
+import { bybit, bybitInverse, bybitLinear } from "./venues/bybit.ts"
 import { coinbase } from "./venues/coinbase.ts"
 import { kraken } from "./venues/kraken.ts"
 import { okx } from "./venues/okx.ts"
@@ -10,10 +10,9 @@ import { upbit } from "./venues/upbit.ts"
 
 /** Every exchange that the collector knows, by name. */
 export const exchanges: ReadonlyMap<string, Exchange> = new Map(
-  [binance, coinbase, bybit, okx, upbit, kraken, binanceUsdm, binanceCoinm].map((exchange) => [
-    exchange.name,
-    exchange
-  ])
+  [binance, coinbase, bybit, okx, upbit, kraken, binanceUsdm, binanceCoinm, bybitLinear, bybitInverse].map(
+    (exchange) => [exchange.name, exchange]
+  )
 )
 
 /** Returns how the messages of a stream prove that none is missing; those of an unknown exchange do not. */

@@ -1,80 +1,117 @@
-import { Duration, Either, Option, Schema } from "effect"
-import { type Instrument, makeInstrument } from "./market/instrument.ts"
+import { Duration, Either, Option } from "effect"
+import { answerOf, decode } from "./bybit/requests.ts"
+import { bests, books, liquidations, tickers, trades } from "./bybit/sources.ts"
+import { makeStatusSession } from "./bybit/statusSession.ts"
+import { makeInstrument } from "./market/instrument.ts"
 import { memoize } from "./market/memoize.ts"
-import { garbageBytes, garbageShape, garbageText, requestOf } from "./market/requests.ts"
-import { changesSource, type Levels, tradesSource } from "./market/sources.ts"
+import { garbageBytes, garbageShape, garbageText } from "./market/requests.ts"
 import { type ClientSession, type MarketOptions, noEnvelope, type Peer, type Protocol } from "./Protocol.ts"
 
 /**
- * Bybit v5 spot's public market data, based on bybit-exchange/docs, v5/websocket (July 2026): `orderbook.50.<symbol>` and
- * `publicTrade.<symbol>`. A request is refused as a whole if one of its topics is bad or if it has more than ten.
- * `system.status` has its own address.
+ * Bybit v5's public market data, based on bybit-exchange/docs, v5/websocket (July 2026). Each category has its own path. A request
+ * is refused as a whole if one of its topics is bad or, for spot, if it has more than ten. `system.status` has its own address.
  */
-export const bybit = (options: MarketOptions): Protocol => {
-  const market = memoize((symbol) => makeInstrument(symbol, options))
-  const find = (symbol: string) => (options.symbols.has(symbol) ? market(symbol) : undefined)
-  let connections = 0
-  return {
-    name: "bybit",
-    path: "/v5/public/spot",
-    messages: [{ count: 100, per: Duration.seconds(1) }],
-    messagesOf: "connection",
-    connections: { count: 500, per: Duration.minutes(5) },
-    binary: false,
-    keepalive: null,
-    idle: Duration.minutes(10),
-    firstMessageWithin: null,
-    heartbeatEvery: null,
-    instruments: {
-      path: "/v5/market/instruments-info",
-      list: (symbols) => ({
-        retCode: 0,
-        result: { list: symbols.map(({ status = "Trading", symbol }) => ({ symbol, status })) }
-      })
-    },
-    connect: (url) =>
-      url.pathname === "/v5/public/spot"
-        ? Either.right(
-            makeClientSession(`simulated-${++connections}`, (symbol) => find(symbol) !== undefined)
-          )
-        : url.pathname === "/v5/public/misc/status"
-          ? Either.right(makeStatusSession(`simulated-${++connections}`))
-          : Either.left({ status: 404, reason: "no such path" }),
-    source: (topic) => {
-      const parsed = readTopic(topic)
-      const instrument = parsed === undefined ? undefined : find(parsed.symbol)
-      if (parsed === undefined || instrument === undefined) return Option.none()
-      return Option.some(
-        parsed.channel === "publicTrade" ? trades(topic, instrument) : books(topic, instrument)
-      )
+const makeBybit =
+  (name: string, category: Category) =>
+  (options: MarketOptions): Protocol => {
+    const isSpot = category === "spot"
+    const path = `/v5/public/${category}`
+    const market = memoize((symbol) => makeInstrument(symbol, options))
+    const find = (symbol: string) => (options.symbols.has(symbol) ? market(symbol) : undefined)
+    let connections = 0
+    return {
+      name,
+      path,
+      messages: [{ count: 100, per: Duration.seconds(1) }],
+      messagesOf: "connection",
+      connections: { count: 500, per: Duration.minutes(5) },
+      binary: false,
+      keepalive: null,
+      idle: Duration.minutes(10),
+      firstMessageWithin: null,
+      heartbeatEvery: null,
+      instruments: {
+        path: "/v5/market/instruments-info",
+        list: (symbols, query) => {
+          if (query.get("category") !== category) {
+            return { retCode: 10001, retMsg: "params error: category invalid", result: {} }
+          }
+          // Spot has a single page.
+          const from = isSpot ? 0 : Number(/^first=(\d+)$/.exec(query.get("cursor") ?? "")?.[1] ?? 0)
+          const size = isSpot ? symbols.length : Number(query.get("limit") ?? 500)
+          const list = symbols
+            .slice(from, from + size)
+            .map(({ status = "Trading", symbol }) => ({ symbol, status }))
+          const cursor = from + size < symbols.length ? `first%3D${from + size}` : ""
+          return {
+            retCode: 0,
+            retMsg: "OK",
+            result: { category, list, ...(isSpot ? {} : { nextPageCursor: cursor }) }
+          }
+        }
+      },
+      connect: (url) =>
+        url.pathname === path
+          ? Either.right(
+              makeClientSession(
+                `simulated-${++connections}`,
+                category,
+                (symbol) => find(symbol) !== undefined
+              )
+            )
+          : url.pathname === "/v5/public/misc/status"
+            ? Either.right(makeStatusSession(`simulated-${++connections}`))
+            : Either.left({ status: 404, reason: "no such path" }),
+      source: (topic) => {
+        const parsed = readTopic(topic, category)
+        const instrument = parsed === undefined ? undefined : find(parsed.symbol)
+        if (parsed === undefined || instrument === undefined) return Option.none()
+        switch (parsed.channel) {
+          case "publicTrade":
+            return Option.some(trades(topic, instrument, isSpot))
+          case "orderbook.1":
+            return Option.some(bests(topic, instrument))
+          case "tickers":
+            return Option.some(tickers(topic, instrument, isSpot))
+          case "allLiquidation":
+            return Option.some(liquidations(topic, instrument))
+          default:
+            return Option.some(books(topic, instrument, isSpot))
+        }
+      }
     }
   }
-}
 
+export const bybit = makeBybit("bybit", "spot")
+export const bybitLinear = makeBybit("bybit_linear", "linear")
+export const bybitInverse = makeBybit("bybit_inverse", "inverse")
+
+type Category = "spot" | "linear" | "inverse"
+
+/** Of spot. */
 const topicsPerRequest = 10
+/** Characters of the topics of a connection. */
+const maxTopicCharacters = 21_000
 
-const readTopic = (topic: string) => {
-  const [, channel, symbol] = /^(orderbook\.50|publicTrade)\.([A-Z0-9]+)$/.exec(topic) ?? []
-  return channel === undefined || symbol === undefined ? undefined : { channel, symbol }
+const readTopic = (topic: string, category: Category) => {
+  const [, channel, symbol] =
+    /^(orderbook\.50|orderbook\.1|publicTrade|tickers|allLiquidation)\.([A-Z0-9-]+)$/.exec(topic) ?? []
+  return channel === undefined ||
+    symbol === undefined ||
+    (category === "spot" && channel === "allLiquidation")
+    ? undefined
+    : { channel, symbol }
 }
 
-const decode = requestOf(
-  Schema.Struct({
-    op: Schema.String,
-    req_id: Schema.optional(Schema.String),
-    args: Schema.optional(Schema.Array(Schema.String))
-  })
-)
-
-const answerOf =
-  (connection: string) => (success: boolean, message: string, op: string, request: string | undefined) =>
-    JSON.stringify({ success, ret_msg: message, conn_id: connection, req_id: request, op })
-
-const makeClientSession = (connection: string, exists: (symbol: string) => boolean): ClientSession => {
+const makeClientSession = (
+  connection: string,
+  category: Category,
+  exists: (symbol: string) => boolean
+): ClientSession => {
   const answer = answerOf(connection)
 
   const problemOf = (topic: string, peer: Peer): string | undefined => {
-    const parsed = readTopic(topic)
+    const parsed = readTopic(topic, category)
     if (parsed === undefined) return `error:handler not found,topic:${topic}`
     if (!exists(parsed.symbol)) return `Invalid symbol :[${topic}]`
     return peer.subscriptions().includes(topic) ? `error:already subscribed,topic:${topic}` : undefined
@@ -92,11 +129,16 @@ const makeClientSession = (connection: string, exists: (symbol: string) => boole
             return [answer(true, "", op, req_id)]
           }
           if (op !== "subscribe") return [answer(false, "error:invalid op", op, req_id)]
-          if (args.length > topicsPerRequest) return [answer(false, "args size >10", op, req_id)]
+          if (category === "spot" && args.length > topicsPerRequest) {
+            return [answer(false, "args size >10", op, req_id)]
+          }
+          if ([...peer.subscriptions(), ...args].join('","').length > maxTopicCharacters) {
+            return [answer(false, "args length exceeds 21000", op, req_id)]
+          }
           const problem = args.map((topic) => problemOf(topic, peer)).find((line) => line !== undefined)
           if (problem !== undefined) return [answer(false, problem, op, req_id)]
           for (const topic of args) peer.subscribe(topic)
-          return [answer(true, "subscribe", op, req_id)]
+          return [answer(true, category === "spot" ? "subscribe" : "", op, req_id)]
         }
       }),
     envelope: () => noEnvelope,
@@ -111,101 +153,10 @@ const makeClientSession = (connection: string, exists: (symbol: string) => boole
         case "binary":
           return garbageBytes
         case "noid":
-          return `{"topic":"${stream}","ts":1787612486116,"type":"delta","data":{"s":"X","b":[],"a":[]}}`
+          return `{"topic":"${stream}","type":"delta","data":{"s":"X","b":[],"a":[]}}`
       }
     },
     // Bybit does not announce on this connection that it is going to close.
     closingNotice: () => answer(true, "", "notice", undefined)
   }
 }
-
-/** A session for `system.status` only, which reports changes of maintenances. */
-const makeStatusSession = (connection: string): ClientSession => {
-  const answer = answerOf(connection)
-  let isTold = false
-  return {
-    streams: [],
-    receive: (text) =>
-      Either.match(decode(text), {
-        onLeft: () => [answer(false, "Failed to decode incoming data", "", undefined)],
-        onRight: ({ args = [], op, req_id }) => {
-          if (op === "ping") return [answer(true, "pong", "ping", req_id)]
-          const problem = args.find((topic) => topic !== "system.status")
-          if (op !== "subscribe" || problem !== undefined) {
-            return [answer(false, `error:handler not found,topic:${problem ?? ""}`, op, req_id)]
-          }
-          isTold = true
-          return [answer(true, "subscribe", op, req_id)]
-        }
-      }),
-    envelope: () => noEnvelope,
-    garbage: (kind) => (kind === "binary" ? garbageBytes : kind === "text" ? garbageText : garbageShape),
-    closingNotice: () => answer(true, "", "notice", undefined),
-    says: ({ status, text }) =>
-      isTold
-        ? JSON.stringify({
-            topic: "system.status",
-            ts: 1751858399649,
-            data: [
-              {
-                id: "4d95b2a0-587f-11f0-bcc9-56f28c94d6ea",
-                title: text === "" ? "System maintenance" : text,
-                state: status,
-                begin: "1798675200000",
-                end: "1798678800000",
-                href: "",
-                serviceTypes: [2, 3, 4, 5],
-                product: [1, 2],
-                uidSuffix: [],
-                maintainType: 1,
-                env: 1
-              }
-            ]
-          })
-        : undefined
-  }
-}
-
-const books = (topic: string, instrument: Instrument) => {
-  let updateId = 200_000_000
-  let sequence = 100_000_000_000
-  const frame = (type: string, { asks, bids }: Levels, now: number) =>
-    `{"topic":"${topic}","ts":${now},"type":"${type}","data":{"s":"${instrument.symbol}","b":${JSON.stringify(bids)},` +
-    `"a":${JSON.stringify(asks)},"u":${updateId},"seq":${sequence}},"cts":${now - 3}}`
-  return changesSource(topic, instrument, {
-    change: (levels, now) => {
-      updateId++
-      sequence += 1 + (updateId % 7)
-      return { id: `${updateId}-${sequence}`, text: frame("delta", levels, now) }
-    },
-    snapshot: (levels, now) => frame("snapshot", levels, now),
-    missed: (count) => {
-      updateId += count
-      sequence += 5 * count
-    }
-  })
-}
-
-const trades = (topic: string, instrument: Instrument) =>
-  tradesSource(topic, instrument, {
-    most: 4,
-    write: (trades, now) => {
-      const ids = trades.map((trade) => `22900000${trade.id.toString().padStart(11, "0")}`)
-      const first = ids[0] ?? ""
-      const data = trades.map((trade, i) => ({
-        i: ids[i],
-        T: trade.time,
-        p: trade.price,
-        v: trade.quantity,
-        S: trade.side === "buy" ? "Buy" : "Sell",
-        seq: 100_000_000_000 + trade.id,
-        s: instrument.symbol,
-        BT: false,
-        RPI: false
-      }))
-      return {
-        id: ids.length === 1 ? first : `${first}-${ids.at(-1)}-${ids.length}`,
-        text: `{"topic":"${topic}","ts":${now},"type":"snapshot","data":${JSON.stringify(data)}}`
-      }
-    }
-  })

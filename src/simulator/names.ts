@@ -9,7 +9,9 @@ export const exchangeNames = [
   "upbit",
   "kraken",
   "binance_usdm",
-  "binance_coinm"
+  "binance_coinm",
+  "bybit_linear",
+  "bybit_inverse"
 ] as const
 
 /** The faults, as named in control requests and on the command line. */

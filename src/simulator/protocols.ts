@@ -1,6 +1,6 @@
 import { binance } from "./binance.ts"
 import { binanceCoinm, binanceUsdm } from "./binanceFutures.ts"
-import { bybit } from "./bybit.ts"
+import { bybit, bybitInverse, bybitLinear } from "./bybit.ts"
 import { coinbase } from "./coinbase.ts"
 import { kraken } from "./kraken.ts"
 import type { exchangeNames } from "./names.ts"
@@ -23,7 +23,9 @@ const exchanges: Readonly<Record<(typeof exchangeNames)[number], SimulatedExchan
   upbit: { make: upbit, symbols: ["KRW-BTC", "KRW-ETH", "KRW-SOL", "KRW-XRP"] },
   kraken: { make: kraken, symbols: ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"] },
   binance_usdm: { make: binanceUsdm, symbols: ["btcusdt", "ethusdt", "solusdt", "btcusdt_261225"] },
-  binance_coinm: { make: binanceCoinm, symbols: ["btcusd_perp", "ethusd_perp", "btcusd_261225"] }
+  binance_coinm: { make: binanceCoinm, symbols: ["btcusd_perp", "ethusd_perp", "btcusd_261225"] },
+  bybit_linear: { make: bybitLinear, symbols: ["BTCUSDT", "ETHUSDT", "BTCPERP", "BTCUSDT-25DEC26"] },
+  bybit_inverse: { make: bybitInverse, symbols: ["BTCUSD", "ETHUSD", "BTCUSDZ26"] }
 }
 
 /** Every exchange that can be simulated, by name. */

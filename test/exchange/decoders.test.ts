@@ -15,7 +15,9 @@ const symbols = new Map([
   ["upbit", ["KRW-BTC", "KRW-ETH"]],
   ["kraken", ["BTC/USD", "ETH/USD"]],
   ["binance_usdm", ["btcusdt", "ethusdt"]],
-  ["binance_coinm", ["btcusd_perp", "btcusd_261225"]]
+  ["binance_coinm", ["btcusd_perp", "btcusd_261225"]],
+  ["bybit_linear", ["BTCUSDT", "ETHUSDT"]],
+  ["bybit_inverse", ["BTCUSD", "ETHUSD"]]
 ])
 
 const exchangeOf = (name: string): Exchange => {
@@ -914,7 +916,10 @@ describe("requests", () => {
       "binance",
       '{"method":"SUBSCRIBE","params":["btcusdt@depth20@100ms","btcusdt@trade","btcusdt@depth@100ms","btcusdt@bookTicker","btcusdt@ticker"],"id":1}'
     ],
-    ["bybit", '{"req_id":"1","op":"subscribe","args":["orderbook.50.BTCUSDT","publicTrade.BTCUSDT"]}'],
+    [
+      "bybit",
+      '{"req_id":"1","op":"subscribe","args":["orderbook.50.BTCUSDT","publicTrade.BTCUSDT","tickers.BTCUSDT","orderbook.1.BTCUSDT"]}'
+    ],
     [
       "okx",
       '{"id":"1","op":"subscribe","args":[{"channel":"books","instId":"BTC-USDT"},{"channel":"trades","instId":"BTC-USDT"}]}'

@@ -59,6 +59,21 @@ const frames: ReadonlyArray<readonly [exchange: string, symbol: string, text: st
     '{"topic":"publicTrade.BTCUSDT","ts":1788335009483,"type":"snapshot","data":[{"i":"2290000001202469355","T":1788335009482,"p":"1","s":"BTCUSDT"},{"i":"2290000001202469360","T":1788335009483,"p":"1","s":"BTCUSDT"}]}'
   ],
   [
+    "bybit_linear",
+    "BTCUSDT",
+    '{"topic":"tickers.BTCUSDT","type":"delta","data":{"symbol":"BTCUSDT","markPrice":"1"},"cs":24987956059,"ts":1788335009483}'
+  ],
+  [
+    "bybit_linear",
+    "BTCUSDT",
+    '{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1788335009483,"data":[{"T":1788335009482,"s":"BTCUSDT","S":"Sell","v":"20","p":"0.04"}]}'
+  ],
+  [
+    "bybit_linear",
+    "BTCUSDT",
+    '{"topic":"orderbook.1.BTCUSDT","type":"snapshot","ts":1788335009483,"data":{"s":"BTCUSDT","b":[["1","2"]],"a":[],"u":217,"seq":113},"cts":1788335009480}'
+  ],
+  [
     "okx",
     "BTC-USDT",
     '{"arg":{"channel":"books","instId":"BTC-USDT"},"action":"update","data":[{"asks":[["1","2","0","1"]],"bids":[],"ts":"1787612486407","checksum":0,"seqId":95,"prevSeqId":87}]}'

@@ -76,10 +76,12 @@ export const makeDelivery = (options: {
       exchangeTimestamp,
       data
     })
-    if (exchangeTimestamp !== null && !part.snapshot) {
+    const subscription = subscriptions.get(streamId)
+    // What is sent once more was on its way only the first time.
+    const isNews = !part.snapshot && part.exchangeSequenceId !== subscription?.stream.lastSequenceId
+    if (exchangeTimestamp !== null && isNews) {
       latency.unsafeUpdate((now - exchangeTimestamp) / 1000, noTags)
     }
-    const subscription = subscriptions.get(streamId)
     if (subscription === undefined) return
     const { stream } = subscription
     stream.messages++
