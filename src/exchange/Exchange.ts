@@ -219,8 +219,11 @@ export type Frame =
 interface Answer extends Counted {
   /** The id of the request; null if the exchange does not repeat it. */
   readonly request: string | null
-  /** What happens to the other streams of the request: their answers follow, or the exchange dropped them with it. */
-  readonly others: "pending" | "dropped"
+  /**
+   * What happens to the other streams of the request: their answers follow, the exchange dropped them with it, or they are
+   * refused because the answer leaves them out.
+   */
+  readonly others: "pending" | "dropped" | "refused"
 }
 
 /** A frame that is counted with the data, on exchanges that number all frames of a connection. */

@@ -4,15 +4,26 @@ import { binance } from "./venues/binance.ts"
 import { binanceCoinm, binanceUsdm } from "./venues/binanceFutures.ts"
 import { bybit, bybitInverse, bybitLinear } from "./venues/bybit.ts"
 import { coinbase } from "./venues/coinbase.ts"
+import { deribit } from "./venues/deribit.ts"
 import { kraken } from "./venues/kraken.ts"
 import { okx } from "./venues/okx.ts"
 import { upbit } from "./venues/upbit.ts"
 
 /** Every exchange that the collector knows, by name. */
 export const exchanges: ReadonlyMap<string, Exchange> = new Map(
-  [binance, coinbase, bybit, okx, upbit, kraken, binanceUsdm, binanceCoinm, bybitLinear, bybitInverse].map(
-    (exchange) => [exchange.name, exchange]
-  )
+  [
+    binance,
+    coinbase,
+    bybit,
+    okx,
+    upbit,
+    kraken,
+    binanceUsdm,
+    binanceCoinm,
+    bybitLinear,
+    bybitInverse,
+    deribit
+  ].map((exchange) => [exchange.name, exchange])
 )
 
 /** Returns how the messages of a stream prove that none is missing; those of an unknown exchange do not. */

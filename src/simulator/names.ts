@@ -11,7 +11,8 @@ export const exchangeNames = [
   "binance_usdm",
   "binance_coinm",
   "bybit_linear",
-  "bybit_inverse"
+  "bybit_inverse",
+  "deribit"
 ] as const
 
 /** The faults, as named in control requests and on the command line. */

@@ -2,6 +2,7 @@ import { binance } from "./binance.ts"
 import { binanceCoinm, binanceUsdm } from "./binanceFutures.ts"
 import { bybit, bybitInverse, bybitLinear } from "./bybit.ts"
 import { coinbase } from "./coinbase.ts"
+import { deribit } from "./deribit.ts"
 import { kraken } from "./kraken.ts"
 import type { exchangeNames } from "./names.ts"
 import { okx } from "./okx.ts"
@@ -25,7 +26,8 @@ const exchanges: Readonly<Record<(typeof exchangeNames)[number], SimulatedExchan
   binance_usdm: { make: binanceUsdm, symbols: ["btcusdt", "ethusdt", "solusdt", "btcusdt_261225"] },
   binance_coinm: { make: binanceCoinm, symbols: ["btcusd_perp", "ethusd_perp", "btcusd_261225"] },
   bybit_linear: { make: bybitLinear, symbols: ["BTCUSDT", "ETHUSDT", "BTCPERP", "BTCUSDT-25DEC26"] },
-  bybit_inverse: { make: bybitInverse, symbols: ["BTCUSD", "ETHUSD", "BTCUSDZ26"] }
+  bybit_inverse: { make: bybitInverse, symbols: ["BTCUSD", "ETHUSD", "BTCUSDZ26"] },
+  deribit: { make: deribit, symbols: ["BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL", "XRP_USDC"] }
 }
 
 /** Every exchange that can be simulated, by name. */

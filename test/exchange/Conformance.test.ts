@@ -20,7 +20,8 @@ const nowhere = new Map([
   ["binance_usdm", "nowhereusdt"],
   ["binance_coinm", "nowhereusd_perp"],
   ["bybit_linear", "NOWHEREUSDT"],
-  ["bybit_inverse", "NOWHEREUSD"]
+  ["bybit_inverse", "NOWHEREUSD"],
+  ["deribit", "NOWHERE-PERPETUAL"]
 ])
 
 /** Exchanges that only differ in symbols from one with the same decoder: they are not made to misbehave here. */
@@ -29,7 +30,11 @@ const variants = ["bybit_inverse"]
 const symbolsOf = (exchange: Exchange): ReadonlyArray<string> => protocols.get(exchange.name)?.symbols ?? []
 
 const streamsOf = (exchange: Exchange, symbols = symbolsOf(exchange)): ReadonlyArray<MarketStream> =>
-  symbols.flatMap((symbol) => exchange.dataTypes.map((dataType) => streamOf(exchange.name, symbol, dataType)))
+  symbols.flatMap((symbol) =>
+    (exchange.typesOf?.(symbol) ?? exchange.dataTypes).map((dataType) =>
+      streamOf(exchange.name, symbol, dataType)
+    )
+  )
 
 /** How many connections its streams need: one for each URL. */
 const connectionsOf = ({ dataTypes, url, urlOf }: Exchange): number =>
@@ -310,7 +315,7 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
 
     it.scopedLive("reconnects many connections at once within all limits", () =>
       Effect.gen(function* () {
-        const count = name === "coinbase" ? 60 : Math.ceil(600 / exchange.dataTypes.length)
+        const count = ["coinbase", "deribit"].includes(name) ? 60 : Math.ceil(600 / exchange.dataTypes.length)
         const symbols = Array.from({ length: count }, (_, i) =>
           (symbolsOf(exchange)[0] ?? "").replace(/btc/i, (base) => (base === "btc" ? `btc${i}x` : `BTC${i}X`))
         )

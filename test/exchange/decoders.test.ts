@@ -17,7 +17,8 @@ const symbols = new Map([
   ["binance_usdm", ["btcusdt", "ethusdt"]],
   ["binance_coinm", ["btcusd_perp", "btcusd_261225"]],
   ["bybit_linear", ["BTCUSDT", "ETHUSDT"]],
-  ["bybit_inverse", ["BTCUSD", "ETHUSD"]]
+  ["bybit_inverse", ["BTCUSD", "ETHUSD"]],
+  ["deribit", ["BTC-PERPETUAL", "ETH-PERPETUAL"]]
 ])
 
 const exchangeOf = (name: string): Exchange => {
@@ -48,8 +49,18 @@ const krakenTrades = (...ids: ReadonlyArray<number | bigint>) => {
   return `{"channel":"trade","type":"update","data":[${ids.map(trade).join()}]}`
 }
 
+const deribitFrame = (channel: string, data: unknown) =>
+  JSON.stringify({ jsonrpc: "2.0", method: "subscription", params: { channel, data } })
+const deribitTrades = (...ids: ReadonlyArray<number | bigint>) =>
+  deribitFrame("trades.BTC-PERPETUAL.100ms", "TRADES").replace(
+    '"TRADES"',
+    `[${ids.map((id) => `{"trade_seq":${id},"timestamp":1788335114435}`).join()}]`
+  )
+
 describe("several trades in a frame", () => {
   it.each([
+    ["deribit", deribitTrades(7, 8, 9), 0],
+    ["deribit", deribitTrades(7, 9, 12), 3],
     ["kraken", krakenTrades(7, 8, 9), 0],
     ["kraken", krakenTrades(7, 9, 12), 3],
     ["okx", okxTrades([20, 3], [21, 1]), 0],
@@ -452,6 +463,102 @@ const frames: ReadonlyArray<readonly [string, string, Record<string, unknown>]> 
     "binance_coinm",
     '{"stream":"btcusd_261225@markPrice@1s","data":{"e":"markPriceUpdate","E":1790134226000,"s":"BTCUSD_261225","p":"10934.62615417","P":"10962.17178236","i":"10933.62615417","r":"","T":0}}',
     { stream: { symbol: "btcusd_261225", dataType: "funding" }, exchangeTimestamp: 1790134226000000 }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.100ms","data":{"type":"snapshot","timestamp":1788335114435,"instrument_name":"BTC-PERPETUAL","change_id":33195896887,"bids":[["new",77529.5,2.2e3]],"asks":[]}}}',
+    {
+      exchangeSequenceId: "snapshot-c9-33195896887",
+      exchangeTimestamp: 1788335114435000,
+      last: 33195896887,
+      snapshot: true
+    }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.100ms","data":{"type":"change","timestamp":1788335114535,"prev_change_id":33195896887,"instrument_name":"BTC-PERPETUAL","change_id":33195896999,"bids":[],"asks":[["delete",0.2365,0.0]]}}}',
+    {
+      exchangeSequenceId: "33195896887-33195896999",
+      exchangeTimestamp: 1788335114535000,
+      previous: 33195896887,
+      last: 33195896999,
+      snapshot: false
+    }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.100ms","data":[{"timestamp":1788335114435,"price":77529.5,"direction":"buy","instrument_name":"BTC-PERPETUAL","trade_seq":298099955,"amount":170.0,"trade_id":"443253707","liquidation":"M"},{"timestamp":1788335114436,"price":77529.5,"instrument_name":"BTC-PERPETUAL","trade_seq":298099956,"amount":1e1,"trade_id":"443253708"}]}}',
+    {
+      exchangeSequenceId: "298099955-298099956-2",
+      exchangeTimestamp: 1788335114436000,
+      previous: 298099954,
+      last: 298099956
+    }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-PERPETUAL.100ms","data":{"timestamp":1788339167138,"state":"open","instrument_name":"BTC-PERPETUAL","open_interest":2.2e3,"current_funding":-1e-8}}}',
+    { stream: { dataType: "ticker" }, exchangeTimestamp: 1788339167138000, snapshot: false }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"quote.ETH-PERPETUAL","data":{"timestamp":1788339167138,"instrument_name":"ETH-PERPETUAL","best_bid_price":1,"best_bid_amount":2}}}',
+    { stream: { dataType: "bbo", symbol: "ETH-PERPETUAL" }, exchangeTimestamp: 1788339167138000 }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"perpetual.BTC-PERPETUAL.100ms","data":{"timestamp":1788339167138,"interest":0.0049,"index_price":77504.36}}}',
+    { stream: { dataType: "funding" }, exchangeTimestamp: 1788339167138000 }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","id":7,"result":["trades.BTC-PERPETUAL.100ms","book.ETH-PERPETUAL.100ms"],"usIn":1790000000000000,"usOut":1790000000000100,"usDiff":100,"testnet":false}',
+    {
+      _tag: "Acknowledged",
+      request: "7",
+      streams: [
+        { symbol: "BTC-PERPETUAL", dataType: "trade" },
+        { symbol: "ETH-PERPETUAL", dataType: "orderbook" }
+      ],
+      others: "refused"
+    }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","id":7,"result":[]}',
+    { _tag: "Acknowledged", streams: [], others: "refused" }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","id":7,"error":{"code":13778,"message":"raw_subscriptions_not_available_for_unauthorized"}}',
+    { _tag: "Refused", request: "7", streams: [], others: "dropped" }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","id":7,"error":{"code":10028,"message":"too_many_requests","data":{"wait":1}}}',
+    { _tag: "Failed", reason: "10028 too_many_requests" }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","id":"untracked","result":["book.ETH-PERPETUAL.100ms"],"testnet":false}',
+    { _tag: "Heartbeat" }
+  ],
+  ["deribit", '{"jsonrpc":"2.0","id":"untracked","result":{"version":"1.2.26"}}', { _tag: "Heartbeat" }],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"test_request"}}',
+    { _tag: "Ping", answer: '{"jsonrpc":"2.0","id":"untracked","method":"public/test"}' }
+  ],
+  ["deribit", '{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"heartbeat"}}', { _tag: "Heartbeat" }],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"platform_state","data":{"price_index":"btc_usd","locked":true}}}',
+    { _tag: "Status", said: [{ status: "locked", subject: "btc_usd", isUsual: false }] }
+  ],
+  [
+    "deribit",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"platform_state","data":{"maintenance":true}}}',
+    { _tag: "Status", said: [{ status: "maintenance" }] }
   ]
 ]
 
@@ -464,7 +571,7 @@ describe("frames", () => {
     // White space changes nothing, where the whole is JSON.
     if (text === "pong") return
     const pretty = decodeText(name, JSON.stringify(JSON.parse(text), null, 2))
-    const hashed = name === "kraken" || text.includes("tms")
+    const hashed = name === "kraken" || text.includes("tms") || /"(ticker|quote|perpetual)\./.test(text)
     if (hashed || text.includes("sequential_id")) expect(pretty._tag).toBe(decodeText(name, text)._tag)
     else expect(pretty).toMatchObject(expected)
   })
@@ -479,7 +586,7 @@ describe("frames", () => {
       const frame = decodeText(name, JSON.stringify(turned))
       expect(frame._tag).toBe(written._tag)
       // Where an id is a hash of the frame, and where it does not fit a number, it is another one.
-      const isSame = !/checksum|"tms"|"obu"|\d{17}/.test(text)
+      const isSame = !/checksum|"tms"|"obu"|\d{17}|"(ticker|quote|perpetual)\./.test(text)
       if (!isSame || written._tag === "Malformed" || frame._tag !== written._tag) return
       expect(frame).toMatchObject(expected)
       if ("exchangeSequenceId" in written) {
@@ -489,31 +596,15 @@ describe("frames", () => {
     }
   )
 
-  it.each(["binance", "coinbase", "bybit", "okx", "upbit", "kraken", "binance_usdm"])(
-    "%s: what is none is malformed",
-    (name) => {
-      for (const text of [
-        "",
-        "{",
-        "}",
-        "[]",
-        "[1]",
-        "hello",
-        "{}",
-        '{"foo":1}',
-        "null",
-        '"x"',
-        "pon",
-        "{]"
-      ]) {
-        expect(decodeText(name, text)._tag).toBe("Malformed")
-      }
-      expect(decoderOf(name)(Buffer.from([0, 255, 1, 254]))._tag).toBe("Malformed")
-      const invalid = Buffer.from(frames.find(([of, text]) => of === name && text !== "pong")?.[1] ?? "")
-      invalid[invalid.length - 6] = 0xff
-      expect(decoderOf(name)(invalid)).toMatchObject({ _tag: "Malformed", reason: "not UTF-8" })
+  it.each([...new Set(frames.map(([exchange]) => exchange))])("%s: what is none is malformed", (name) => {
+    for (const text of ["", "{", "}", "[]", "[1]", "hello", "{}", '{"foo":1}', "null", '"x"', "pon", "{]"]) {
+      expect(decodeText(name, text)._tag).toBe("Malformed")
     }
-  )
+    expect(decoderOf(name)(Buffer.from([0, 255, 1, 254]))._tag).toBe("Malformed")
+    const invalid = Buffer.from(frames.find(([of, text]) => of === name && text !== "pong")?.[1] ?? "")
+    invalid[invalid.length - 6] = 0xff
+    expect(decoderOf(name)(invalid)).toMatchObject({ _tag: "Malformed", reason: "not UTF-8" })
+  })
 
   it("never throws on cut or mutated frames, and never takes a cut one for data", () => {
     for (const [name, text] of frames) {
@@ -630,6 +721,24 @@ const valid = FastCheck.oneof(
     },
     expected: { exchangeSequenceId: String(trade_id), exchangeTimestamp: ts * 1000, last: trade_id }
   })),
+  FastCheck.tuple(id, id, levels, levels, millis, extra).map(([prev, change_id, bids, asks, ts, more]) => ({
+    name: "deribit",
+    frame: {
+      ...more,
+      method: "subscription",
+      params: {
+        ...more,
+        channel: "book.BTC-PERPETUAL.100ms",
+        data: { type: "change", timestamp: ts, ...more, prev_change_id: prev, change_id, bids, asks }
+      }
+    },
+    expected: {
+      exchangeSequenceId: `${prev}-${change_id}`,
+      exchangeTimestamp: ts * 1000,
+      previous: prev,
+      last: change_id
+    }
+  })),
   FastCheck.tuple(id, FastCheck.nat({ max: 50 }), levels, levels, millis, extra).map(
     ([first, count, b, a, E, more]) => ({
       name: "binance",
@@ -656,7 +765,18 @@ describe("frames that are like answers", () => {
     ["kraken", '{"method":"update","params":{"symbol":"BTC/USD","trade_id":7}}'],
     ["kraken", '{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"}}'],
     ["kraken", '{"channel":"heartbeat","data":[{"symbol":"BTC/USD","trade_id":7}]}'],
-    ["upbit", '{"status":"trade","sid":5}']
+    ["upbit", '{"status":"trade","sid":5}'],
+    ["deribit", '{"jsonrpc":"2.0","id":7,"result":[{"trade_seq":7}]}'],
+    ["deribit", '{"jsonrpc":"2.0","id":7,"result":"ok"}'],
+    ["deribit", '{"jsonrpc":"2.0","result":["trades.BTC-PERPETUAL.100ms"]}'],
+    [
+      "deribit",
+      '{"method":"heartbeat","params":{"channel":"trades.BTC-PERPETUAL.100ms","data":[{"trade_seq":7}]}}'
+    ],
+    [
+      "deribit",
+      '{"method":"event","params":{"channel":"trades.BTC-PERPETUAL.100ms","data":[{"trade_seq":7}]}}'
+    ]
   ])("%s: what is no known one may be a message: %s", (name, text) => {
     expect(decodeText(name, text)._tag).toBe("Malformed")
   })
@@ -709,6 +829,13 @@ describe("numbers beyond 2^53", () => {
     ["okx", okxTrades([n, 2], [n + 1n, 1]), 2 ** 53 - 1, n + 1n],
     ["kraken", krakenTrades(n, n + 1n), n - 1n, n + 1n],
     ["kraken", krakenTrades(10n ** 27n), 10n ** 27n - 1n, 10n ** 27n],
+    ["deribit", deribitTrades(n, n + 1n), n - 1n, n + 1n],
+    [
+      "deribit",
+      `{"method":"subscription","params":{"channel":"book.BTC-PERPETUAL.100ms","data":{"type":"change","timestamp":1788335114535,"prev_change_id":${n},"change_id":${n + 2n}}}}`,
+      n,
+      n + 2n
+    ],
     [
       "coinbase",
       `{"channel":"l2_data","timestamp":"2026-09-30T02:39:54Z","sequence_num":${n},"events":[{"type":"update","product_id":"BTC-USD","updates":[]}]}`,
@@ -724,7 +851,8 @@ describe("numbers beyond 2^53", () => {
   it.each([
     ["binance", `{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":${"9".repeat(65)}}}`],
     ["okx", okxTrades([10n ** 64n, 1])],
-    ["kraken", krakenTrades(10n ** 64n)]
+    ["kraken", krakenTrades(10n ** 64n)],
+    ["deribit", deribitTrades(10n ** 64n)]
   ])("%s: are none with more than 64 digits", (name, text) => {
     expect(decodeText(name, text)).toMatchObject({ _tag: "Malformed", reason: "without a sequence id" })
   })
@@ -932,6 +1060,10 @@ describe("requests", () => {
     [
       "kraken",
       '{"method":"subscribe","params":{"channel":"book","symbol":["BTC/USD"],"depth":100,"snapshot":true},"req_id":1}'
+    ],
+    [
+      "deribit",
+      '{"jsonrpc":"2.0","id":1,"method":"public/subscribe","params":{"channels":["book.BTC-PERPETUAL.100ms","trades.BTC-PERPETUAL.100ms","ticker.BTC-PERPETUAL.100ms","quote.BTC-PERPETUAL","perpetual.BTC-PERPETUAL.100ms"]}}'
     ]
   ])("%s: %s", (name, first) => {
     const streams = streamsOf(name).filter((id) => id.symbol === symbols.get(name)?.[0])
@@ -954,12 +1086,15 @@ describe("requests", () => {
     expect(request?.streams).toEqual([second])
   })
 
-  it.each(["binance", "bybit", "okx", "coinbase", "kraken"])("%s: asks again by ending first", (name) => {
-    const streams = streamsOf(name).slice(0, 1)
-    const requests = requestsOf(name, streams, streams)
-    expect(requests.map((request) => request.streams.length)).toEqual([0, 1])
-    expect(requests[0]?.frame.toLowerCase()).toContain("unsubscribe")
-  })
+  it.each(["binance", "bybit", "okx", "coinbase", "kraken", "deribit"])(
+    "%s: asks again by ending first",
+    (name) => {
+      const streams = streamsOf(name).slice(0, 1)
+      const requests = requestsOf(name, streams, streams)
+      expect(requests.map((request) => request.streams.length)).toEqual([0, 1])
+      expect(requests[0]?.frame.toLowerCase()).toContain("unsubscribe")
+    }
+  )
 })
 
 describe("symbols", () => {
@@ -971,7 +1106,14 @@ describe("symbols", () => {
     ["okx", "BTC-USDT-271231", "BTC-USDT-271231"],
     ["upbit", "krw-btc", "KRW-BTC"],
     ["kraken", "btc/usd", "BTC/USD"],
-    ["kraken", "TSLAx/USD", "TSLAx/USD"]
+    ["kraken", "TSLAx/USD", "TSLAx/USD"],
+    ["deribit", "btc-perpetual", "BTC-PERPETUAL"],
+    ["deribit", "sol_usdc-perpetual", "SOL_USDC-PERPETUAL"],
+    ["deribit", "BTC-5DEC26", "BTC-5DEC26"],
+    ["deribit", "btc-25dec26-100000-c", "BTC-25DEC26-100000-C"],
+    ["deribit", "XRP_USDC-30JUN27-0d625-C", "XRP_USDC-30JUN27-0d625-C"],
+    ["deribit", "BTC-FS-25DEC26_PERP", "BTC-FS-25DEC26_PERP"],
+    ["deribit", "btc_usdc", "BTC_USDC"]
   ])("%s %s", (name, text, symbol) => {
     expect(exchangeOf(name).parseSymbol(text)).toEqual(Either.right(symbol))
   })
@@ -985,7 +1127,9 @@ describe("symbols", () => {
     ["okx", "btcusdt", "BTC-USDT"],
     ["upbit", "BTCKRW", "KRW-BTC"],
     ["upbit", "KRW/BTC", "KRW-BTC"],
-    ["kraken", "BTC-USD", "BTC/USD"]
+    ["kraken", "BTC-USD", "BTC/USD"],
+    ["deribit", "BTC-USDC", "BTC_USDC"],
+    ["deribit", "BTCUSDC", "BTC_USDC"]
   ])("%s %s: it says that %s was meant", (name, text, meant) => {
     const parsed = exchangeOf(name).parseSymbol(text)
     expect(Either.getOrThrow(Either.flip(parsed))).toContain(`(did you mean "${meant}"?)`)

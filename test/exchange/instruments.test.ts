@@ -176,6 +176,20 @@ describe("what an exchange lists", () => {
       },
       ["btcusd_perp"],
       []
+    ],
+    [
+      "deribit",
+      {
+        jsonrpc: "2.0",
+        result: [
+          { instrument_name: "BTC-PERPETUAL", is_active: true, state: "open", option_type: null },
+          { instrument_name: "BTC_USDC", is_active: true, tick_size_steps: [{ tick_size: 1 }] },
+          { instrument_name: "BTC-25DEC26", is_active: false, state: "locked" },
+          { instrument_name: "BTC-27NOV26", is_active: false, state: "closed" }
+        ]
+      },
+      ["BTC-PERPETUAL", "BTC_USDC"],
+      ["BTC-25DEC26"]
     ]
   ] as const)("%s: by the words that it has for it", ([name, answer, traded, resting]) =>
     Effect.gen(function* () {

@@ -122,7 +122,9 @@ describe.concurrent("gaps", () => {
     ["bybit", "orderbook", "orderbook.50.BTCUSDT", "counter", 3],
     ["okx", "orderbook", "books:BTC-USDT", "chain", null],
     ["okx", "trade", "trades:BTC-USDT", "counter", "some"],
-    ["kraken", "trade", "trade:BTC/USD", "counter", "some"]
+    ["kraken", "trade", "trade:BTC/USD", "counter", "some"],
+    ["deribit", "orderbook", "book.BTC-PERPETUAL.100ms", "chain", null],
+    ["deribit", "trade", "trades.BTC-PERPETUAL.100ms", "counter", "some"]
   ] as const)("%s %s: are found, with the times around them", ([name, dataType, simulated, rule, size]) =>
     Effect.gen(function* () {
       const exchange = exchanges.get(name) ?? binance

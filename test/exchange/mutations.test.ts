@@ -123,6 +123,21 @@ const frames: ReadonlyArray<readonly [exchange: string, symbol: string, text: st
     "binance_coinm",
     "btcusd_perp",
     '{"stream":"btcusd_perp@markPrice@1s","data":{"e":"markPriceUpdate","E":1790134226000,"s":"BTCUSD_PERP","p":"1","i":"1","r":"","T":0}}'
+  ],
+  [
+    "deribit",
+    "BTC-PERPETUAL",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"book.BTC-PERPETUAL.100ms","data":{"type":"change","timestamp":1788335114535,"prev_change_id":87,"instrument_name":"BTC-PERPETUAL","change_id":99,"bids":[],"asks":[["delete",0.2365,0.0]]}}}'
+  ],
+  [
+    "deribit",
+    "BTC-PERPETUAL",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.100ms","data":[{"timestamp":1788335114435,"price":77529.5,"trade_seq":298,"amount":170.0,"trade_id":"443"},{"timestamp":1788335114435,"trade_seq":299}]}}'
+  ],
+  [
+    "deribit",
+    "BTC-PERPETUAL",
+    '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"perpetual.BTC-PERPETUAL.100ms","data":{"timestamp":1788339167138,"interest":0.0049,"index_price":77504.36}}}'
   ]
 ]
 

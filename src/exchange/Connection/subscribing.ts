@@ -174,7 +174,12 @@ export const makeSubscribing = (options: {
         const subscription = subscriptions.get(stream)
         if (subscription !== undefined) settle(subscription, now)
       }
-      if (frame.others === "dropped" && request !== undefined) askAnew([...request.streams])
+      if (request === undefined) return
+      if (frame.others === "dropped") askAnew([...request.streams])
+      if (frame.others !== "refused") return
+      for (const stream of [...request.streams]) {
+        refuseStream(stream, "the exchange leaves it out of its answer", now)
+      }
     }
 
     const onRefused: Subscribing["onRefused"] = ({ others, reason, request, streams }, now) => {
