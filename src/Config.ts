@@ -75,12 +75,38 @@ export const loadGiven = (
     ]
     const sources = yield* loadSources(all)
     const settings = check(sources, exchanges, yield* signers(sources, exchanges))
-    const problems = [...sources.problems, ...problemsOf(settings), ...proxyProblems()]
+    const problems = [
+      ...sources.problems,
+      ...problemsOf(settings),
+      ...(Either.isRight(settings) ? polledElsewhere(settings.right, exchanges) : []),
+      ...proxyProblems()
+    ]
     if (Either.isLeft(settings) || problems.length > 0) return yield* new SettingsInvalid({ problems })
     const given = new Map(
       all.flatMap((name) => Option.toArray(sources.find(name)).map((value) => [name, value] as const))
     )
     return { settings: settings.right, given }
+  })
+
+/** Data that are requested over REST must come from the same place as the others: another endpoint can be a test network. */
+const polledElsewhere = (
+  settings: Pick<Settings, "endpoints" | "patterns" | "restEndpoints" | "streams">,
+  exchanges: ReadonlyMap<string, Exchange>
+): ReadonlyArray<string> =>
+  Array.from(exchanges.values()).flatMap(({ dataTypes, name, url }) => {
+    const endpoint = settings.endpoints.get(name)
+    if (endpoint === undefined || endpoint.href === new URL(url).href || settings.restEndpoints.has(name))
+      return []
+    const types = [
+      ...settings.streams.filter(({ exchange }) => exchange === name).map(({ dataType }) => dataType),
+      ...settings.patterns.filter(({ exchange }) => exchange === name).flatMap((pattern) => pattern.dataTypes)
+    ]
+    const polled = new Set(types.filter((type) => !dataTypes.includes(type)))
+    return polled.size === 0
+      ? []
+      : [
+          `${restName(name)} must be set with ${wsName(name)}: ${[...polled].join(" and ")} is requested there`
+        ]
   })
 
 const check = (

@@ -1,4 +1,4 @@
-import { Array as Arr, Cause, type Duration, Effect, FiberSet, Mailbox, Schedule } from "effect"
+import { Array as Arr, Cause, type Duration, Effect, FiberSet, Mailbox, Schedule, Scope } from "effect"
 import type { LastMessage } from "../domain/LastMessage.ts"
 import type { MarketPattern } from "../domain/MarketPattern.ts"
 import { changeOf, type Markets, type MarketsChange } from "../domain/Markets.ts"
@@ -122,11 +122,12 @@ export const makeExchangeRunner = (options: {
     }
 
     const restUrl = options.restUrl(markets.patterns) ?? exchange.instruments.url
+    const scope = yield* Effect.scope
     const client = yield* Effect.cached(
-      Effect.map(
-        // Its HTTP client is only needed here.
-        Effect.promise(() => import("./rest/RestClient.ts")),
-        ({ makeRestClient }) => makeRestClient(restUrl, exchange.rest?.weights ?? [])
+      // Its HTTP client is only needed here.
+      Effect.promise(() => import("./rest/RestClient.ts")).pipe(
+        Effect.flatMap(({ makeRestClient }) => makeRestClient(restUrl, exchange.rest?.weights ?? [])),
+        Scope.extend(scope)
       )
     )
     const polling = makePolling(({ id }) => exchange.rest?.polled.get(id.dataType), client, polledStreams)

@@ -4,10 +4,10 @@ import type { MessageQuota } from "./Exchange.ts"
 /** Spaces messages so that quotas are never exceeded, whatever moment their periods are counted from. */
 export interface Pacer {
   /**
-   * Reserves a slot, and returns the milliseconds to wait from `now` (milliseconds, never decreasing). The caller must send
-   * then.
+   * Reserves a slot, or as many as a message weighs, and returns the milliseconds to wait from `now` (milliseconds, never
+   * decreasing). The caller must send then.
    */
-  readonly reserve: (now: number) => number
+  readonly reserve: (now: number, weight?: number) => number
   /** Records a ping sent now: it takes a slot where pings count. */
   readonly ping: (now: number) => void
 }
@@ -25,20 +25,24 @@ export const makePacer = (quotas: ReadonlyArray<MessageQuota>): Pacer => {
     millis: Duration.toMillis(per) + holdUpMillis
   }))
   const ofPings = windows.filter(({ requestsOnly }) => !requestsOnly)
-  const reserve = (of: typeof windows, now: number) => {
+  const reserve = (counting: typeof windows, now: number, weight: number) => {
     let at = now
-    for (const { millis, next, times } of of) {
-      at = Math.max(at, (times[next] ?? Number.NEGATIVE_INFINITY) + millis)
+    for (const { millis, next, times } of counting) {
+      for (let slot = 0; slot < Math.min(weight, times.length); slot++) {
+        at = Math.max(at, (times[(next + slot) % times.length] ?? Number.NEGATIVE_INFINITY) + millis)
+      }
     }
-    for (const window of of) {
-      window.times[window.next] = at
-      window.next = (window.next + 1) % window.times.length
+    for (const window of counting) {
+      for (let slot = 0; slot < Math.min(weight, window.times.length); slot++) {
+        window.times[window.next] = at
+        window.next = (window.next + 1) % window.times.length
+      }
     }
     return at - now
   }
   return {
-    reserve: (now) => reserve(windows, now),
-    ping: (now) => void reserve(ofPings, now)
+    reserve: (now, weight = 1) => reserve(windows, now, weight),
+    ping: (now) => void reserve(ofPings, now, 1)
   }
 }
 

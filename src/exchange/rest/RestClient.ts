@@ -1,5 +1,5 @@
 import { HttpClient, type HttpClientResponse } from "@effect/platform"
-import { Data, Duration, Effect, Option, Stream } from "effect"
+import { Data, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
 import "../../addressAttempts.ts"
 import { monotonicMillis } from "../../monotonicMillis.ts"
 import type { Quota } from "../Exchange.ts"
@@ -27,70 +27,72 @@ export class RestFailed extends Data.TaggedError("RestFailed")<{
 }
 
 /** Makes a client that uses half of each quota, because other programs can share the address. */
-export const makeRestClient = (restUrl: string, weights: ReadonlyArray<Quota>): RestClient => {
-  const atOnce = Effect.unsafeMakeSemaphore(maxAtOnce)
-  const pacer = makePacer(weights.map(({ count, per }) => ({ count: Math.ceil(count / 2), per })))
-  const base = restUrl.replace(/\/+$/, "")
-  let blockedUntil = Number.NEGATIVE_INFINITY
-  let blockedBy = ""
+export const makeRestClient = (
+  restUrl: string,
+  weights: ReadonlyArray<Quota>
+): Effect.Effect<RestClient, never, Scope.Scope> =>
+  Effect.map(Layer.build(httpClient), (services) => {
+    const atOnce = Effect.unsafeMakeSemaphore(maxAtOnce)
+    const pacer = makePacer(weights.map(({ count, per }) => ({ count: Math.ceil(count / 2), per })))
+    const base = restUrl.replace(/\/+$/, "")
+    let blockedUntil = Number.NEGATIVE_INFINITY
+    let blockedBy = ""
 
-  const refuseWhileBlocked = Effect.flatMap(monotonicMillis, (now) =>
-    now < blockedUntil
-      ? new RestFailed({ reason: blockedBy, waitMillis: blockedUntil - now })
-      : Effect.succeed(now)
-  )
-
-  const block = (response: HttpClientResponse.HttpClientResponse) =>
-    Effect.flatMap(monotonicMillis, (now) => {
-      const waitMillis = waitOf(response)
-      blockedUntil = Math.max(blockedUntil, now + waitMillis)
-      blockedBy = `HTTP status ${response.status}, no request for ${Math.ceil(waitMillis / 1000)} s`
-      return new RestFailed({ reason: blockedBy, waitMillis })
-    })
-
-  const request = (path: string) =>
-    Effect.gen(function* () {
-      const client = yield* HttpClient.HttpClient
-      const response = yield* client.get(base + path)
-      if (response.status === 429 || response.status === 418) return yield* block(response)
-      if (response.status !== 200) {
-        return yield* new RestFailed({ reason: `HTTP status ${response.status}`, waitMillis: 0 })
-      }
-      const pieces: Array<Uint8Array> = []
-      let bytes = 0
-      yield* Stream.runForEach(response.stream, (piece) => {
-        bytes += piece.length
-        pieces.push(piece)
-        return bytes > maxBytes
-          ? new RestFailed({ reason: `the answer has more than ${maxBytes} bytes`, waitMillis: 0 })
-          : Effect.void
-      })
-      return Buffer.concat(pieces, bytes)
-    }).pipe(
-      Effect.scoped,
-      Effect.catchTags({
-        RequestError: (error) => new RestFailed({ reason: httpReason(error), waitMillis: 0 }),
-        ResponseError: (error) => new RestFailed({ reason: httpReason(error), waitMillis: 0 })
-      }),
-      Effect.timeoutFail({
-        duration: "30 seconds",
-        onTimeout: () => new RestFailed({ reason: "no answer within 30 s", waitMillis: 0 })
-      }),
-      Effect.provide(httpClient)
+    const refuseWhileBlocked = Effect.flatMap(monotonicMillis, (now) =>
+      now < blockedUntil
+        ? new RestFailed({ reason: blockedBy, waitMillis: blockedUntil - now })
+        : Effect.succeed(now)
     )
 
-  return {
-    get: (path, weight) =>
+    const block = (response: HttpClientResponse.HttpClientResponse) =>
+      Effect.flatMap(monotonicMillis, (now) => {
+        const waitMillis = waitOf(response)
+        blockedUntil = Math.max(blockedUntil, now + waitMillis)
+        blockedBy = `HTTP status ${response.status}, no request for ${Math.ceil(waitMillis / 1000)} s`
+        return new RestFailed({ reason: blockedBy, waitMillis })
+      })
+
+    const request = (path: string) =>
       Effect.gen(function* () {
-        const now = yield* refuseWhileBlocked
-        let pause = 0
-        for (let i = 0; i < weight; i++) pause = Math.max(pause, pacer.reserve(now))
-        yield* Effect.sleep(pause)
-        yield* refuseWhileBlocked
-        return yield* request(path)
-      }).pipe(atOnce.withPermits(1))
-  }
-}
+        const client = yield* HttpClient.HttpClient
+        const response = yield* client.get(base + path)
+        if (response.status === 429 || response.status === 418) return yield* block(response)
+        if (response.status !== 200) {
+          return yield* new RestFailed({ reason: `HTTP status ${response.status}`, waitMillis: 0 })
+        }
+        const pieces: Array<Uint8Array> = []
+        let bytes = 0
+        yield* Stream.runForEach(response.stream, (piece) => {
+          bytes += piece.length
+          pieces.push(piece)
+          return bytes > maxBytes
+            ? new RestFailed({ reason: `the answer has more than ${maxBytes} bytes`, waitMillis: 0 })
+            : Effect.void
+        })
+        return Buffer.concat(pieces, bytes)
+      }).pipe(
+        Effect.scoped,
+        Effect.catchTags({
+          RequestError: (error) => new RestFailed({ reason: httpReason(error), waitMillis: 0 }),
+          ResponseError: (error) => new RestFailed({ reason: httpReason(error), waitMillis: 0 })
+        }),
+        Effect.timeoutFail({
+          duration: "30 seconds",
+          onTimeout: () => new RestFailed({ reason: "no answer within 30 s", waitMillis: 0 })
+        }),
+        Effect.provide(services)
+      )
+
+    return {
+      get: (path, weight) =>
+        Effect.gen(function* () {
+          const now = yield* refuseWhileBlocked
+          yield* Effect.sleep(pacer.reserve(now, weight))
+          yield* refuseWhileBlocked
+          return yield* request(path)
+        }).pipe(atOnce.withPermits(1))
+    }
+  })
 
 const maxAtOnce = 8
 

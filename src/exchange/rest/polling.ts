@@ -15,8 +15,8 @@ export interface Polling {
 }
 
 /**
- * Polls streams. A missed poll disconnects the stream as of its last answer, until there is another one; it is logged at the
- * first miss in a row only.
+ * Polls streams. A missed poll disconnects the stream as of its last answer, until there is another one. Missed polls are logged
+ * together, every ten seconds.
  */
 export const makePolling = (
   polledBy: (stream: TrackedStream) => Polled | undefined,
@@ -24,6 +24,7 @@ export const makePolling = (
   streams: PolledStreams
 ): Polling => {
   const wanted = new Map<string, TrackedStream>()
+  let missed: Array<{ readonly stream: string; readonly reason: string }> = []
   let onChange: () => void = () => {}
 
   const poll = (stream: TrackedStream, polled: Polled) =>
@@ -35,14 +36,21 @@ export const makePolling = (
         Effect.map(polled.read(data, stream.id.symbol), (answer) => streams.receive(stream, answer, data))
       ),
       Effect.catchAll((reason) =>
-        Effect.suspend(() => {
-          const isFirstMiss = streams.disconnect(stream, "error", reason) || stream.messages === 0
-          return isFirstMiss
-            ? Effect.logWarning("poll failed, retrying")
-            : Effect.logDebug("poll failed, retrying")
-        }).pipe(Effect.annotateLogs({ stream: streamKey(stream.id), reason }))
+        Effect.sync(() => {
+          streams.disconnect(stream, "error", reason)
+          missed.push({ stream: streamKey(stream.id), reason })
+        })
       )
     )
+
+  const logMissed = Effect.suspend(() => {
+    const [first] = missed
+    const polls = missed.length
+    missed = []
+    return first === undefined
+      ? Effect.void
+      : Effect.annotateLogs(Effect.logWarning("polls failed, retrying"), { polls, ...first })
+  })
 
   /** Polls at fixed times. Those that pass while the limits hold a poll up are skipped. */
   const pollForever = (stream: TrackedStream, polled: Polled) =>
@@ -72,6 +80,7 @@ export const makePolling = (
       const fibers = yield* FiberMap.make<string, never>()
       const changed = yield* Effect.makeLatch(true)
       onChange = () => changed.unsafeOpen()
+      yield* Effect.forkScoped(Effect.forever(Effect.delay(logMissed, "10 seconds")))
       while (true) {
         yield* changed.await
         changed.unsafeClose()
