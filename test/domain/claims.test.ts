@@ -111,9 +111,10 @@ describe("verified time", () => {
   })
 
   it("is not empty", () => {
-    const whole = FastCheck.sample(models(), 100).map((model) =>
-      read(model, { missing: [false], isLive: true })
-    )
+    const whole = FastCheck.sample(
+      models({ without: ["kill, with no clock after it", "set the clock"] }),
+      100
+    ).map((model) => read(model, { missing: [false], isLive: true }))
     expect(whole.filter((state) => verified(state, book).some(longer)).length).toBeGreaterThan(20)
   })
 })
