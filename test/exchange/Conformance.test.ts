@@ -125,7 +125,7 @@ describe.concurrent.each(Array.from(exchanges.values(), (exchange) => [exchange.
         for (const event of problems()) expect(event.stream.symbol).toBe(missing)
         const status = yield* stream.status
         for (const { dataType, state, symbol } of status) {
-          const wanted = isSporadic(dataType) ? ["subscribed"] : ["refused", "silent"]
+          const wanted = isSporadic(dataType) ? ["refused", "subscribed"] : ["refused", "silent"]
           expect(symbol === missing ? wanted : ["live"]).toContain(state)
         }
         expect((yield* simulator.status).violations).toEqual({})

@@ -1,19 +1,19 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Effect } from "effect"
 import { deribit } from "../../src/exchange/venues/deribit.ts"
-import { pace } from "../support/pace.ts"
-import { eventually, simulate, streamOf } from "./harness.ts"
+import { eventually, settled, simulate, streamOf } from "./harness.ts"
 
 describe.concurrent("deribit", () => {
   it.scopedLive("answers test requests, without which the exchange closes the connection", () =>
     Effect.gen(function* () {
       const [heartbeats = ""] = deribit.opening
       const hurried = { ...deribit, opening: [heartbeats.replace('"interval":10', '"interval":1')] }
-      const { eventsOf, stream } = yield* simulate(hurried, [streamOf("deribit", "BTC-PERPETUAL", "trade")], {
-        clientSilence: Duration.seconds(3 * pace)
-      })
-      const answered = Effect.map(stream.connections, ([connection]) => connection?.pingsAnswered ?? 0)
-      yield* Effect.repeat(Effect.delay(answered, "50 millis"), { until: (count) => count >= 3 * pace })
+      const streams = [streamOf("deribit", "BTC-PERPETUAL", "trade")]
+      const { eventsOf, simulator, stream } = yield* simulate(hurried, streams)
+      // The request for heartbeats, the one for the stream, and two answers.
+      yield* settled("the answers", simulator, ({ connections }) => (connections[0]?.received ?? 0) >= 4)
+      const [connection] = yield* stream.connections
+      expect(connection?.pingsAnswered).toBeGreaterThanOrEqual(2)
       expect(eventsOf("ConnectionEnded")).toEqual([])
     })
   )
