@@ -14,8 +14,6 @@ export interface SeenHere {
   first: Integer
   last: Integer
   time: number
-  /** Whether messages since the last new one look known by nothing but their numbers: what is missing among them is not known. */
-  isUnproven: boolean
   readonly remembered: Remembered
 }
 
@@ -27,17 +25,14 @@ export interface Remembered {
    */
   readonly recent: Array<Integer>
   next: number
-  /** Whether the newest connection brought a message that another one brought, too: their numbers are the same ones. */
-  isShared: boolean
 }
 
-export const makeRemembered = (): Remembered => ({ recent: [], next: 0, isShared: false })
+export const makeRemembered = (): Remembered => ({ recent: [], next: 0 })
 
 export const makeSeenHere = (remembered: Remembered): SeenHere => ({
   first: Number.NaN,
   last: Number.NaN,
   time: Number.NaN,
-  isUnproven: false,
   remembered
 })
 
@@ -46,8 +41,6 @@ export const makeSeenHere = (remembered: Remembered): SeenHere => ({
  * gave it. The time is null if the exchange sends none: then nothing rules out that it is a different message. `newest` is the
  * exchange time of the newest message of any connection. A repeated message has the number and the time of one of the latest
  * `rememberedMessages`; one from another connection can have a lower number than all of these, and its time differs slightly.
- * Whether it is repeated then shows only once the connection comes to one that is remembered. If it leaves out numbers before
- * that, or goes on from the newest number without it, the numbers count as set back: a doubt since the last message that was new.
  */
 export const judgeHere = (
   rule: ContinuityRule["kind"],
@@ -57,16 +50,12 @@ export const judgeHere = (
   { newest, time }: { readonly time: number | null; readonly newest: number }
 ): Verdict => {
   const verdict = judge(rule, seen, place)
-  if (verdict._tag === "Continues" && here.isUnproven && !Number.isNaN(place.last)) return setBack
-  if (!looksKnown(verdict)) return verdict
-  return isKnown(verdict, seen, here, place, time, newest) ? verdict : setBack
+  if (verdict._tag !== "Repeated" && verdict._tag !== "OutOfOrder") return verdict
+  return isKnown(verdict, here, place, time, newest) ? verdict : setBack
 }
-
-const looksKnown = ({ _tag }: Verdict): boolean => _tag === "Repeated" || _tag === "OutOfOrder"
 
 const isKnown = (
   { _tag }: Verdict,
-  seen: Continuity,
   here: SeenHere,
   place: Place,
   time: number | null,
@@ -74,8 +63,7 @@ const isKnown = (
 ): boolean => {
   const { remembered } = here
   if (!(place.last <= here.last)) {
-    if (isLater(time, newest) || isLongBefore(time, newest) || isOther(remembered, place, time)) return false
-    return !leavesOut(here, seen, place) || isSame(remembered, place, time)
+    return !isLater(time, newest) && !isLongBefore(time, newest) && !isOther(remembered, place, time)
   }
   if (time === null || !(time <= here.time)) return false
   if (_tag === "OutOfOrder") return isLate(remembered, place, time)
@@ -92,14 +80,6 @@ export const isLater = (time: number | null, newest: number): boolean =>
 /** Whether a message is further behind than any working server lags: its clock was set back. */
 const isLongBefore = (time: number | null, newest: number): boolean =>
   time !== null && time < newest - lagMicros
-
-/** Whether numbers are missing before a message here that are not missing elsewhere. */
-const leavesOut = ({ last }: SeenHere, { holes }: Continuity, { previous }: Place): boolean =>
-  previous > last && !holes.some((hole) => last >= hole.from && previous <= hole.to)
-
-/** Whether the connection's numbers are those of another one. */
-const isSame = (remembered: Remembered, place: Place, time: number | null): boolean =>
-  remembered.isShared || (time !== null && isRemembered(remembered, place, time, toleranceMicros))
 
 const isRemembered = (
   { recent }: Remembered,
@@ -142,28 +122,20 @@ const isLate = ({ recent }: Remembered, { last }: Place, time: number): boolean 
   return time >= begin - toleranceMicros
 }
 
-/** Records a message. `isAlongside`: another connection brings the stream as well. */
+/** Records a message. */
 export const seeHere = (
   here: SeenHere,
-  place: Place,
+  { last, snapshot }: Place,
   time: number | null,
-  verdict: Verdict,
-  isAlongside = false
+  { _tag }: Verdict
 ): void => {
-  const { last, snapshot } = place
-  const { _tag } = verdict
-  const { remembered } = here
   if (time !== null && (_tag === "SetBack" || !(time <= here.time))) here.time = time
   if (Number.isNaN(last)) return
-  if (Number.isNaN(here.first)) remembered.isShared = false
-  const isFromElsewhere = looksKnown(verdict) && !(last <= here.last)
-  if (isFromElsewhere || isAlongside) remembered.isShared = isSame(remembered, place, time)
-  if (isFromElsewhere) here.isUnproven = !remembered.isShared
-  else if (isNew(verdict)) here.isUnproven = false
   const isAnew = _tag === "SetBack" || _tag === "Restarted"
   if (_tag === "SetBack" || Number.isNaN(here.first) || (isAnew && last < here.first)) here.first = last
   if (isAnew || !(last <= here.last)) here.last = last
   if (_tag === "Repeated") return
+  const { remembered } = here
   remembered.recent[remembered.next] = last
   remembered.recent[remembered.next + 1] = time === null ? Number.NaN : snapshot ? -time : time
   remembered.next = (remembered.next + 2) % (2 * rememberedMessages)

@@ -298,36 +298,6 @@ describe.concurrent("ids that begin anew with another connection", () => {
       })
   )
 
-  it.scopedLive(
-    "far below the newest one, with a clock that was set back by a little: are told at once",
-    () =>
-      Effect.gen(function* () {
-        const { url } = yield* scripted({
-          onMessage: (peer: Peer, text) => {
-            peer.send({ result: null, id: JSON.parse(text).id })
-            if (!text.includes('"SUBSCRIBE"')) return
-            // More than are remembered, in 40 seconds of the exchange; then others under the same ids, without some of them.
-            const ids = Array.from({ length: 400 }, (_, n) => 5000 + n)
-            const left = peer.id === 1 ? ids : ids.slice(50, 200).filter((id) => id < 5100 || id > 5110)
-            const back = peer.id === 1 ? 0 : 5
-            peer.every(20, () => {
-              for (const id of left.splice(0, 10)) peer.send(tradeOf(id, (id - 5000) / 10 - back))
-              if (left.length === 0 && peer.id === 1) peer.reset()
-            })
-          }
-        })
-        const { eventsOf, of } = yield* receive({ streams: [id], endpoints: new Map([["binance", url]]) })
-        yield* eventually("all of them", () => of(id).length === 400 + 139)
-        const at = of(id).findLastIndex(({ exchangeSequenceId }) => exchangeSequenceId === "5111")
-        const [after, before] = [of(id)[at - 1]?.timestamp ?? 0, of(id)[at]?.timestamp ?? 0]
-        expect(
-          eventsOf("Discontinuity").filter(
-            (doubt) => (doubt.after ?? 0) <= after && (doubt.before ?? 0) >= before
-          )
-        ).toMatchObject([{ reason: "set back", after: of(id)[399]?.timestamp }])
-      })
-  )
-
   it.scopedLive.each([
     ["", 0],
     [" also if the clock was set back", 3600]

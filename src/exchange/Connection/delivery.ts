@@ -123,7 +123,7 @@ export const makeDelivery = (options: {
     const times = { time: exchangeTimestamp, newest: stream.newest }
     const verdict = judgeHere(rule.kind, stream.continuity, part, here, times)
     stream.continuity = advance(stream.continuity, part, verdict)
-    seeHere(here, part, exchangeTimestamp, verdict, stream.successor !== null)
+    seeHere(here, part, exchangeTimestamp, verdict)
     // Messages that look known are not certain to be the same ones.
     const after = stream.lastNewAt
     if (isNew(verdict)) {
@@ -201,7 +201,7 @@ export const makeDelivery = (options: {
     const { late, standby, verdict } = Handover.standBy(before, here, stream, part, now)
     if (Number.isNaN(before.firstAt) || stream.successor === before) stream.successor = standby
     subscription.standby = standby
-    seeHere(here, part, part.exchangeTimestamp, verdict, true)
+    seeHere(here, part, part.exchangeTimestamp, verdict)
     if (late === undefined) return
     stream.continuity = advance(stream.continuity, part, late)
     stream.outOfOrder++
@@ -221,7 +221,7 @@ export const makeDelivery = (options: {
     stream.connection = connection
     stream.watch.live = true
     if (stream.unreadable === null) stream.state = "live"
-    const { events, stream: known } = Handover.takeOver(standby, here, stream, now)
+    const { events, stream: known } = Handover.takeOver(standby, here.time, stream, now)
     Object.assign(stream, known)
     for (const event of events) {
       if (event._tag === "GapDetected") stream.gaps++

@@ -152,22 +152,20 @@ export const missingOnBoth = (
 
 /**
  * Takes over a stream that is live on the connection. Returns what is known about the stream from then on, and the events to
- * report. `here` has the newest exchange time on this connection, and whether its numbers are those of the other one.
+ * report. `time` is the newest exchange time on this connection.
  */
 export const takeOver = (
   standby: StandbyNumbers,
-  { remembered, time }: Pick<SeenHere, "remembered" | "time">,
+  time: number,
   stream: KeptNumbers,
   now: number
 ): { readonly stream: Omit<KeptNumbers, "id" | "rule">; readonly events: ReadonlyArray<ExchangeEvent> } => {
   const { continuity, id, rule } = stream
   const { found, seen } = standby
   const spans = spansConnections(rule)
-  // Its messages are newer than those of the other connection, under numbers that are not higher, or none of them is the same.
-  const isOther =
-    (seen.last < continuity.last && isLater(time, stream.newest)) ||
-    (standby.start < continuity.last && !remembered.isShared)
-  const isSetBack = standby.isSetBack || (spans && isOther)
+  // Its messages are newer than those of the other connection, under numbers that are not higher.
+  const isSetBack =
+    standby.isSetBack || (spans && seen.last < continuity.last && isLater(time, stream.newest))
   const last = { ...seen, holes: seen.holes.slice(-maxHoles) }
   const goesOn = spans && !isSetBack
   const times = {
@@ -182,7 +180,7 @@ export const takeOver = (
   }
   if (!goesOn) {
     const doubts = isSetBack
-      ? [{ after: Math.min(stream.lastNewAt, standby.firstAt), before: standby.lastAt }]
+      ? [{ after: Math.min(stream.lastMessageAt, standby.firstAt), before: standby.lastAt }]
       : found
     const reason = isSetBack ? "set back" : "reconnect"
     return {
