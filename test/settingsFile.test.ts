@@ -1,7 +1,7 @@
 import * as NodeFs from "node:fs"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Either, Fiber, Option, TestClock, TestServices } from "effect"
+import { Chunk, Duration, Effect, Either, Fiber, Option, TestClock, TestServices } from "effect"
 import type { Given } from "../src/Config/Given.ts"
 import { compareGiven } from "../src/Config/reloadable.ts"
 import { awaitOtherText } from "../src/Config/settingsFile.ts"
@@ -13,9 +13,19 @@ const watching = (path: string, known: Option.Option<string>) =>
     awaitOtherText(path, known).pipe(Effect.provide(NodeFileSystem.layer), Effect.forkScoped),
     (fiber) => (seconds: number) =>
       Effect.gen(function* () {
+        /** It has read the file, however long that takes: it waits for the next second, or has noticed. */
+        const hasRead = Effect.zipWith(
+          TestClock.sleeps(),
+          Fiber.poll(fiber),
+          (sleeps, end) => Chunk.isNonEmpty(sleeps) || Option.isSome(end)
+        ).pipe(
+          Effect.zipLeft(TestServices.provideLive(Effect.sleep("5 millis"))),
+          Effect.repeat({ until: (yes) => yes })
+        )
+        yield* hasRead
         for (let second = 0; second < seconds; second++) {
           yield* TestClock.adjust(Duration.seconds(1))
-          yield* TestServices.provideLive(Effect.sleep("50 millis"))
+          yield* hasRead
         }
         return Option.isSome(yield* Fiber.poll(fiber))
       })
